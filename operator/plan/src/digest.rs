@@ -1,0 +1,33 @@
+//! Hashes over what is planned, never over a secret's value.
+
+use std::fmt::Write as _;
+
+use hades_api::name::EnvironmentName;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::action::Action;
+use crate::desired::ContainerSpec;
+
+/// Hash over all that decides how the containers of a service run: the same
+/// for all its replicas.
+pub(crate) fn spec_hash(environment: &EnvironmentName, service: &str, spec: &ContainerSpec) -> String {
+    sha256(&(&environment.project, &environment.environment, service, spec))
+}
+
+/// Digest of a plan: over its actions in their order.
+pub(crate) fn plan(actions: &[Action]) -> String {
+    sha256(&actions)
+}
+
+/// Maps are sorted and structs keep the order of their fields, so that the JSON
+/// of equal values is equal. Plain data can't fail to serialise; were it ever
+/// to, the hash of nothing would differ from every real one.
+fn sha256(value: &impl Serialize) -> String {
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(&json) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

@@ -1,0 +1,42 @@
+//! Desired and observed state in, a plan out, without any IO.
+//!
+//! ```text
+//! EnvironmentTemplate ┐
+//! Environment         ┼─ merge ─▶ resolve ─▶ Desired ┐
+//! Secrets, hosts      ┘                              ├─ plan ─▶ Plan ─▶ text, JSON
+//!                         snapshots of the hosts ─▶ Observed ┘
+//! ```
+//!
+//! Invariants:
+//! - no IO, no async, no clock, no randomness: the same input gives the same
+//!   plan, whatever the order it came in;
+//! - planning after a plan was carried out yields nothing to do; from any state,
+//!   a bounded number of passes reaches the desired one;
+//! - nothing that doesn't carry this installation's labels is ever the target
+//!   of an action;
+//! - the value of a secret is in no plan, rendering, digest or Debug output:
+//!   only a keyed fingerprint is.
+
+pub mod action;
+pub mod desired;
+mod digest;
+pub mod lint;
+pub mod merge;
+pub mod naming;
+pub mod observed;
+mod plan;
+mod planner;
+pub mod render;
+pub mod resolve;
+
+pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
+pub use desired::{ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount};
+pub use lint::Lint;
+pub use merge::merge;
+pub use observed::{
+    ContainerState, HostSnapshot, HostView, Observed, ObservedContainer, ObservedNetwork,
+    ObservedVolume, PublishedPort,
+};
+pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
+pub use planner::plan;
+pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};

@@ -1,0 +1,135 @@
+//! What is really there.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hades_api::{Protocol, label};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// What was found on each host that concerns an environment.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// By name of the DockerHost.
+    pub hosts: BTreeMap<String, HostView>,
+}
+
+/// What is known of a host.
+#[derive(Debug, Clone)]
+pub enum HostView {
+    /// Everything on it at one moment.
+    Snapshot(Arc<HostSnapshot>),
+    /// It doesn't answer; nothing on it may be changed or thought gone.
+    Unreachable {
+        /// Why, for people.
+        message: String,
+    },
+}
+
+/// Everything on a host at one moment, what others made included: a plan must
+/// see the names, ports and subnets that are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSnapshot {
+    /// Containers in every state.
+    pub containers: Vec<ObservedContainer>,
+    /// Networks.
+    pub networks: Vec<ObservedNetwork>,
+    /// Volumes.
+    pub volumes: Vec<ObservedVolume>,
+    /// Image id by every reference (`name:tag`, `name@digest`) and by id itself.
+    pub images: BTreeMap<String, String>,
+}
+
+/// A container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedContainer {
+    /// Id that the engine gave.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// Image reference that it was created from.
+    pub image: String,
+    /// Image id that it runs.
+    pub image_id: String,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// Exit status of its last end, where the engine tells.
+    pub exit_code: Option<i64>,
+    /// Names of the networks that it is attached to.
+    pub networks: Vec<String>,
+    /// Ports that it holds on the host, or will when it runs.
+    pub ports: Vec<PublishedPort>,
+    /// What the engine says in words (`Exited (1) 5 minutes ago`); for people only.
+    pub status: String,
+}
+
+/// What a container is doing, in the words of the engine's API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    /// Made and never started.
+    Created,
+    /// Running.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Ended and about to be started again by the engine.
+    Restarting,
+    /// On its way out.
+    Removing,
+    /// Ended.
+    Exited,
+    /// Half removed; only removal is left.
+    Dead,
+}
+
+/// A port of the host that a container holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Address on the host; every one when absent.
+    pub host_ip: Option<IpAddr>,
+    /// Port on the host.
+    pub host_port: u16,
+    /// Port in the container.
+    pub container_port: u16,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedNetwork {
+    /// Id that the engine gave.
+    pub id: String,
+    /// Name; engines allow several networks of one name.
+    pub name: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its subnets.
+    pub subnets: Vec<IpNet>,
+}
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedVolume {
+    /// Name.
+    pub name: String,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Whether labels say that `installation` made the thing, for this environment.
+pub fn is_owned(
+    labels: &BTreeMap<String, String>,
+    installation: &str,
+    project: &str,
+    environment: &str,
+) -> bool {
+    let is = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    is(label::INSTALLATION, installation)
+        && is(label::PROJECT, project)
+        && is(label::ENVIRONMENT, environment)
+}
