@@ -1,6 +1,7 @@
 //! What is really there.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub struct HostSnapshot {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedContainer {
     /// Id that the engine gave.
     pub id: String,
@@ -60,6 +61,11 @@ pub struct ObservedContainer {
     pub exit_code: Option<i64>,
     /// Names of the networks that it is attached to.
     pub networks: Vec<String>,
+    /// Ids of those networks, where the engine tells: a name alone doesn't say
+    /// which of several networks of that name it is, or that the network it was
+    /// attached to has been removed and made anew. Empty when unknown.
+    #[serde(default)]
+    pub network_ids: Vec<String>,
     /// Ports that it holds on the host, or will when it runs.
     pub ports: Vec<PublishedPort>,
     /// What the engine says in words (`Exited (1) 5 minutes ago`); for people only.
@@ -67,10 +73,11 @@ pub struct ObservedContainer {
 }
 
 /// What a container is doing, in the words of the engine's API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContainerState {
     /// Made and never started.
+    #[default]
     Created,
     /// Running.
     Running,
@@ -84,6 +91,27 @@ pub enum ContainerState {
     Exited,
     /// Half removed; only removal is left.
     Dead,
+}
+
+impl ContainerState {
+    /// The word of the engine's API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A port of the host that a container holds.
@@ -100,7 +128,7 @@ pub struct PublishedPort {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedNetwork {
     /// Id that the engine gave.
     pub id: String,
@@ -113,7 +141,7 @@ pub struct ObservedNetwork {
 }
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedVolume {
     /// Name.
     pub name: String,

@@ -132,8 +132,13 @@ pub enum WaitCause {
         /// Exit status, where known.
         exit_code: Option<i64>,
     },
-    /// The engine is still removing its predecessor of that name.
+    /// The engine is still removing it, or its predecessor of that name.
     RemovalInProgress,
+    /// A network that has to go has something attached that stays.
+    InUse {
+        /// Names of the containers that use it.
+        by: Vec<String>,
+    },
     /// The old container stays until the new one runs.
     ReplacementNotRunning {
         /// The new one.
