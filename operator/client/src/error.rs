@@ -1,0 +1,279 @@
+//! What can go wrong between a person and the server, in words that help.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::KubeconfigError;
+use kube::core::Status;
+
+/// An error of this crate. [`Error::hint`] says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No file says where the server is.
+    #[error("no kubeconfig found, so there is no server to talk to")]
+    NoKubeconfig {
+        /// Where it would have been.
+        home: Option<PathBuf>,
+    },
+    /// A kubeconfig can't be used.
+    #[error("the kubeconfig {} can't be used", path.display())]
+    Kubeconfig {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: Box<KubeconfigError>,
+    },
+    /// A context that the kubeconfig doesn't have.
+    #[error("the kubeconfig {} has no context {name:?}", path.display())]
+    NoContext {
+        /// Its path.
+        path: PathBuf,
+        /// The context asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The server doesn't answer, or can't be trusted.
+    #[error("cannot talk to the server at {server}: {failure}")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// What stood in the way.
+        failure: Failure,
+    },
+    /// The server doesn't know who asks.
+    #[error("the server at {server} doesn't accept the credentials of the kubeconfig")]
+    Unauthorized {
+        /// Its address.
+        server: String,
+    },
+    /// The server answered, and the answer is no.
+    #[error("{}", api_message(.0))]
+    Api(Box<Status>),
+    /// The server answered something that is no answer.
+    #[error("the answer of the server at {server} makes no sense")]
+    Protocol {
+        /// Its address.
+        server: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The time given to wait is over.
+    #[error("{what} after {}s: {state}", after.as_secs())]
+    TimedOut {
+        /// Such as `environment shop/production is not ready`.
+        what: String,
+        /// How long was waited.
+        after: Duration,
+        /// How things stood at the end.
+        state: String,
+    },
+}
+
+/// What stands between the client and the server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// The certificate isn't signed by the CA of the kubeconfig.
+    #[error("its certificate is not signed by the CA in the kubeconfig")]
+    UnknownCa,
+    /// The certificate can't be used for another reason.
+    #[error("its certificate is not accepted: {0}")]
+    Certificate(String),
+    /// The host name doesn't resolve.
+    #[error("the host name can't be resolved")]
+    NameResolution,
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The connection broke off.
+    #[error("the connection broke off")]
+    Broken,
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Error {
+    /// From an error of the Kubernetes client on a call to `server`.
+    pub(crate) fn of_call(server: &str, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 401 => {
+                Self::Unauthorized { server: server.to_owned() }
+            }
+            kube::Error::Api(status) => Self::Api(status),
+            error @ (kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => {
+                Self::Protocol { server: server.to_owned(), source: Box::new(error) }
+            }
+            other => Self::Unreachable { server: server.to_owned(), failure: failure(&other) },
+        }
+    }
+
+    /// Whether the server says that the object isn't there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_not_found())
+    }
+
+    /// Whether another manager owns a field, or the object changed meanwhile.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_conflict())
+    }
+
+    /// Whether trying again later may help.
+    pub fn is_connection(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoKubeconfig { home } => Some(no_kubeconfig_hint(home.as_deref())),
+            Self::Kubeconfig { .. } => Some(
+                "`hades serve` writes a good one as admin.kubeconfig into its data directory"
+                    .to_owned(),
+            ),
+            Self::NoContext { name, known, .. } => {
+                Some(crate::nearest::suggestion(name, "contexts in it", known))
+            }
+            Self::Unreachable { server, failure } => failure.hint(server),
+            Self::Unauthorized { .. } => Some(
+                "the token may be of another installation: take admin.kubeconfig from the data \
+                 directory of this server"
+                    .to_owned(),
+            ),
+            Self::Api(status) if status.is_forbidden() => Some(
+                "ask an administrator of the project for the role that allows it".to_owned(),
+            ),
+            Self::Api(_) | Self::Protocol { .. } | Self::TimedOut { .. } => None,
+        }
+    }
+}
+
+impl Failure {
+    fn hint(&self, server: &str) -> Option<String> {
+        match self {
+            Self::Refused => Some(format!("is `hades serve` running at {server}?")),
+            Self::UnknownCa => Some(
+                "the kubeconfig may be of another installation: take admin.kubeconfig from the \
+                 data directory of this server"
+                    .to_owned(),
+            ),
+            Self::Certificate(_) => {
+                Some("does the address in the kubeconfig match what the server listens on?".to_owned())
+            }
+            Self::NameResolution => Some("is the address in the kubeconfig right?".to_owned()),
+            Self::TimedOut => Some("is a firewall or a VPN in the way?".to_owned()),
+            Self::Broken => Some("was `hades serve` restarted? Try again".to_owned()),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+fn no_kubeconfig_hint(home: Option<&std::path::Path>) -> String {
+    let home = home.map_or_else(String::new, |path| format!(", or put it at {}", path.display()));
+    format!(
+        "`hades serve` writes admin.kubeconfig into its data directory: pass it with \
+         --kubeconfig, set KUBECONFIG to it{home}"
+    )
+}
+
+fn api_message(status: &Status) -> String {
+    if status.message.is_empty() {
+        let reason = if status.reason.is_empty() { "no reason given" } else { &status.reason };
+        return format!("the server answered {} ({reason})", status.code);
+    }
+    status.message.clone()
+}
+
+/// What stood in the way, dug out of the layers of HTTP and TLS.
+fn failure(error: &kube::Error) -> Failure {
+    let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut innermost = error.to_string();
+    while let Some(layer) = current {
+        innermost = layer.to_string();
+        if let Some(tls) = layer.downcast_ref::<rustls::Error>() {
+            return of_tls(tls);
+        }
+        if let Some(io) = layer.downcast_ref::<io::Error>() {
+            if let Some(known) = of_io(io) {
+                return known;
+            }
+        }
+        // hyper says of a lookup only this.
+        if innermost.contains("dns error") {
+            return Failure::NameResolution;
+        }
+        current = layer.source();
+    }
+    Failure::Other(innermost)
+}
+
+fn of_io(error: &io::Error) -> Option<Failure> {
+    // The source of an io::Error skips the error that it wraps.
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return Some(of_tls(tls));
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Failure::Refused),
+        io::ErrorKind::TimedOut => Some(Failure::TimedOut),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Some(Failure::Broken),
+        _ => None,
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature,
+        ) => Failure::UnknownCa,
+        rustls::Error::InvalidCertificate(other) => Failure::Certificate(other.to_string()),
+        other => Failure::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_service(error: io::Error) -> Error {
+        Error::of_call("https://127.0.0.1:7443", kube::Error::Service(Box::new(error)))
+    }
+
+    #[test]
+    fn refused() {
+        let error = of_service(io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(
+            error.to_string(),
+            "cannot talk to the server at https://127.0.0.1:7443: connection refused"
+        );
+        assert_eq!(
+            error.hint().unwrap(),
+            "is `hades serve` running at https://127.0.0.1:7443?"
+        );
+    }
+
+    #[test]
+    fn unknown_ca_inside_an_io_error() {
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let error = of_service(io::Error::other(tls));
+        assert!(error.to_string().contains("not signed by the CA"), "{error}");
+        assert!(error.hint().unwrap().contains("another installation"));
+    }
+
+    #[test]
+    fn answers_of_the_server_are_passed_on_plainly() {
+        let status = Status::failure("environments \"x\" not found", "NotFound").with_code(404);
+        let error = Error::of_call("s", kube::Error::Api(Box::new(status)));
+        assert_eq!(error.to_string(), "environments \"x\" not found");
+        assert!(error.is_not_found());
+        let status = Status::failure("Unauthorized", "Unauthorized").with_code(401);
+        let error = Error::of_call("https://s", kube::Error::Api(Box::new(status)));
+        assert!(matches!(error, Error::Unauthorized { .. }));
+    }
+}

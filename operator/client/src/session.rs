@@ -1,0 +1,94 @@
+//! A connection to one server as one person.
+
+use std::fmt;
+
+use kube::api::DynamicObject;
+use kube::{Api, Client};
+
+use crate::{Error, Kind, Locations};
+
+/// How long to try for a connection (seconds): longer only hides a wrong address.
+const CONNECT_SECONDS: u64 = 10;
+
+/// A connection to one server as one person.
+#[derive(Clone)]
+pub struct Session {
+    client: Client,
+    server: String,
+    project: Option<String>,
+}
+
+impl Session {
+    /// Reads the kubeconfig and makes a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::NoKubeconfig`], [`Error::Kubeconfig`], [`Error::NoContext`].
+    pub async fn open(locations: &Locations, context: Option<&str>) -> Result<Self, Error> {
+        // A second provider in the program would make rustls refuse to choose.
+        // An error says that one was installed before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let source = locations.find()?;
+        let mut config = source.config(context).await?;
+        config.connect_timeout = Some(std::time::Duration::from_secs(CONNECT_SECONDS));
+        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        // No project is called `default`: it is what a kubeconfig without a
+        // namespace yields.
+        let project =
+            Some(config.default_namespace.clone()).filter(|namespace| namespace != "default");
+        let client = Client::try_from(config).map_err(|error| Error::of_call(&server, error))?;
+        Ok(Self { client, server, project })
+    }
+
+    /// Over a client that is there already.
+    pub fn of_client(client: Client, server: impl Into<String>, project: Option<String>) -> Self {
+        Self { client, server: server.into(), project }
+    }
+
+    /// The client below.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Address of the server.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Project that the kubeconfig's context names.
+    pub fn project(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
+    /// Calls on objects of a kind; in all projects with no `namespace`.
+    pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace.filter(|_| kind.namespaced) {
+            Some(namespace) => {
+                Api::namespaced_with(self.client.clone(), namespace, &kind.resource)
+            }
+            None => Api::all_with(self.client.clone(), &kind.resource),
+        }
+    }
+
+    /// Puts an error of a call into words.
+    pub fn error(&self, error: kube::Error) -> Error {
+        Error::of_call(&self.server, error)
+    }
+
+    /// An answer that makes no sense.
+    pub(crate) fn protocol(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error::Protocol { server: self.server.clone(), source: source.into() }
+    }
+}
+
+/// Without the client, which holds the token.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("server", &self.server)
+            .field("project", &self.project)
+            .finish_non_exhaustive()
+    }
+}
