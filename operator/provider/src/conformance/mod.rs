@@ -1,0 +1,1 @@
+//! The laws, checked on a provider.

@@ -1,0 +1,120 @@
+//! The contract every provider keeps, a fake that can fail, and the
+//! conformance suite.
+//!
+//! ```text
+//! controllers ──observe()──▶ HostSnapshot          (never changes anything)
+//!             ──execute(action)──▶ Outcome         (idempotent, bounded)
+//!             ◀──wakes()── something happened      (carries no state)
+//! ```
+//!
+//! The laws are written at [`Provider`]; [`conformance`] checks them on every
+//! provider, the fake included.
+
+pub mod coalesce;
+pub mod conformance;
+pub mod engine;
+mod error;
+pub mod fake;
+pub mod image;
+mod logs;
+pub mod ownership;
+pub mod refusal;
+pub mod steps;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use hades_api::name::EnvironmentName;
+use hades_plan::{Action, HostSnapshot};
+use serde::{Deserialize, Serialize};
+
+pub use error::{ErrorClass, ProviderError};
+pub use logs::{LogChunk, LogOptions, LogStream};
+
+/// One host, or one account: a place where things are.
+///
+/// Laws:
+/// 1. `observe` changes nothing and sees everything, what others made included.
+/// 2. `execute` is idempotent: an action done twice is as if done once, also
+///    when a crash came between any two of its calls. What is already as wanted
+///    is `Done`; what is already gone is `Done`.
+/// 3. `execute` never touches what doesn't carry the labels that the action's
+///    target was planned by: a name held by something foreign is an error of
+///    class [`ErrorClass::Conflict`], not a reason to remove it.
+/// 4. Nothing blocks without bound: every call ends within a time that the
+///    provider states, pulls excepted, which end when no byte has come for long.
+/// 5. When the world differs from what the plan saw, `execute` returns
+///    [`Outcome::Changed`] and the caller plans anew; it doesn't improvise.
+/// 6. No secret is in an error, a log line or a Debug output.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// What the place is: version and capacity. Also the test that it answers.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when it doesn't.
+    async fn describe(&self) -> Result<HostInfo, ProviderError>;
+
+    /// Everything there at one moment.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when it doesn't answer.
+    async fn observe(&self) -> Result<HostSnapshot, ProviderError>;
+
+    /// Carries out one action of a plan.
+    ///
+    /// # Errors
+    /// By class: see [`ErrorClass`].
+    async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError>;
+
+    /// Wakes whenever something may have changed. Never ends by itself: on a
+    /// lost connection it reconnects with back-off and says
+    /// [`Wake::Everything`] afterwards.
+    fn wakes(&self) -> BoxStream<'static, Wake>;
+
+    /// Output of a container, by its id on the host.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
+    async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError>;
+}
+
+/// Makes providers from endpoints, so that controllers know no SDK.
+pub trait Connect: Send + Sync + 'static {
+    /// A provider for `endpoint`; doesn't talk to it yet.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Terminal`] when the endpoint isn't one it can use.
+    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError>;
+}
+
+/// What a place is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInfo {
+    /// Version of the engine.
+    pub version: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: i64,
+}
+
+/// What came of an action that didn't fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is as wanted.
+    Done,
+    /// The world isn't what the plan saw: plan anew.
+    Changed,
+}
+
+/// Something may have changed. Carries no state: the next pass looks itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wake {
+    /// Something of this environment, by its labels.
+    Environment(EnvironmentName),
+    /// Something that Hades didn't make: what waits for a name or a port may go on.
+    Foreign,
+    /// The connection was lost and is back, or events may have been missed.
+    Everything,
+}
