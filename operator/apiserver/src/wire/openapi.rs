@@ -1,19 +1,209 @@
-//! OpenAPI v3.
-use serde_json::Value;
+//! OpenAPI v3, by which kubectl explains, validates and picks its patches.
+//!
+//! One document for each group and version: `components.schemas` with the kinds
+//! (found by `x-kubernetes-group-version-kind`) and `paths`, of which kubectl reads
+//! the query parameters of `patch` to learn that the server validates fields and
+//! can do dry runs. The index names each document with the hash of its content, so
+//! that clients may keep it.
+
+mod builtin;
+mod paths;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
 use crate::registry::ResourceInfo;
+
+pub use builtin::builtin_schema;
+
+/// The body of `GET /openapi/v2`: the protobuf `Document{swagger: "2.0"}`, enough
+/// for kubectl before 1.29, which insists on that endpoint.
+pub const V2_STUB: &[u8] = b"\x0a\x032.0";
+
+/// The Content-Type of [`V2_STUB`].
+pub const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+
 /// `GET /openapi/v3`.
 #[must_use]
-pub fn index(resources: &[ResourceInfo]) -> Value { let _ = resources; todo!() }
-/// `GET /openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`; `None` where nothing is served there.
-#[must_use]
-pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Option<Value> { let _ = (resources, group, version); todo!() }
+pub fn index(resources: &[ResourceInfo]) -> Value {
+    let mut versions: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+    for resource in resources {
+        let path = document_path(&resource.group, &resource.version);
+        versions.insert(path, (&resource.group, &resource.version));
+    }
+    let paths: Map<String, Value> = versions
+        .into_iter()
+        .filter_map(|(path, (group, version))| {
+            let hash = hash(&document(resources, group, version)?);
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            Some((path, json!({"serverRelativeURL": url})))
+        })
+        .collect();
+    json!({"paths": paths})
+}
+
+/// `api/v1` or `apis/{group}/{version}`.
+fn document_path(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
+}
+
 /// Content hash of a document, for `?hash=` and `ETag`.
 #[must_use]
-pub fn hash(document: &Value) -> String { let _ = document; todo!() }
-/// The body of `GET /openapi/v2`.
-pub const V2_STUB: &[u8] = b"\x0a\x032.0";
-/// Its Content-Type.
-pub const V2_CONTENT_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-/// The schema of a built-in kind, `None` for kinds that the server does not know.
+pub fn hash(document: &Value) -> String {
+    let digest = Sha256::digest(document.to_string());
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02X}");
+        text
+    })
+}
+
+/// `GET /openapi/v3/api/v1` and `GET /openapi/v3/apis/{group}/{version}`; `None`
+/// where nothing is served there.
 #[must_use]
-pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> { let _ = (group, kind); todo!() }
+pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Option<Value> {
+    let mut schemas = shared_schemas();
+    let mut all_paths = Map::new();
+    let mut found = false;
+    for resource in resources {
+        if resource.group != group || resource.version != version {
+            continue;
+        }
+        found = true;
+        let name = schema_name(resource);
+        schemas.insert(format!("{name}List"), list_schema(resource, &name));
+        schemas.insert(name.clone(), kind_schema(resource));
+        paths::add(&mut all_paths, resource, &name);
+    }
+    found.then(|| {
+        json!({
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": "unversioned"},
+            "paths": all_paths,
+            "components": {"schemas": schemas},
+        })
+    })
+}
+
+/// The name of a schema: the reversed group, the version and the kind, as
+/// Kubernetes names those of custom resources.
+fn schema_name(resource: &ResourceInfo) -> String {
+    let group = match resource.group.as_str() {
+        "" => "io.k8s.api.core".to_owned(),
+        group => group.rsplit('.').collect::<Vec<_>>().join("."),
+    };
+    format!("{group}.{}.{}", resource.version, resource.kind)
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn group_version_kind(resource: &ResourceInfo, kind: &str) -> Value {
+    json!({"group": resource.group, "version": resource.version, "kind": kind})
+}
+
+const API_VERSION_TEXT: &str = "APIVersion defines the versioned schema of this representation of \
+     an object: the group and the version of the kind.";
+const KIND_TEXT: &str = "Kind is the name of the kind of this object, in CamelCase.";
+const METADATA_TEXT: &str = "Standard object metadata: name, namespace, labels, annotations.";
+
+fn kind_schema(resource: &ResourceInfo) -> Value {
+    let mut schema = match resource.schema_json.as_object() {
+        Some(schema) => schema.clone(),
+        None => Map::new(),
+    };
+    let mut properties = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    for (name, text) in [("apiVersion", API_VERSION_TEXT), ("kind", KIND_TEXT)] {
+        properties.insert(name.to_owned(), json!({"type": "string", "description": text}));
+    }
+    properties.insert(
+        "metadata".to_owned(),
+        json!({"allOf": [reference(OBJECT_META)], "description": METADATA_TEXT, "default": {}}),
+    );
+    schema.insert("type".to_owned(), Value::from("object"));
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    schema.insert(
+        "x-kubernetes-group-version-kind".to_owned(),
+        json!([group_version_kind(resource, &resource.kind)]),
+    );
+    Value::Object(schema)
+}
+
+fn list_schema(resource: &ResourceInfo, name: &str) -> Value {
+    json!({
+        "type": "object",
+        "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
+        "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": API_VERSION_TEXT},
+            "kind": {"type": "string", "description": KIND_TEXT},
+            "metadata": {"allOf": [reference(LIST_META)], "default": {}},
+            "items": {"type": "array", "items": {"allOf": [reference(name)], "default": {}}},
+        },
+        "x-kubernetes-group-version-kind": [group_version_kind(resource, &resource.list_kind)],
+    })
+}
+
+/// The schemas that every document refers to.
+fn shared_schemas() -> Map<String, Value> {
+    let mut schemas = Map::new();
+    let mut add = |name: &str, schema| schemas.insert(name.to_owned(), schema);
+    add(OBJECT_META, builtin::object_meta());
+    add(
+        LIST_META,
+        json!({
+            "type": "object",
+            "description": "ListMeta describes a list of objects.",
+            "properties": {
+                "continue": {"type": "string"},
+                "remainingItemCount": {"type": "integer", "format": "int64"},
+                "resourceVersion": {"type": "string"},
+                "selfLink": {"type": "string"},
+            },
+        }),
+    );
+    add(DELETE_OPTIONS, builtin::delete_options());
+    add(
+        PATCH,
+        json!({"type": "object", "description": "A patch in one of the four patch formats."}),
+    );
+    add(
+        STATUS,
+        json!({
+            "type": "object",
+            "description": "Status is the outcome of a request that answers no object.",
+            "properties": {
+                "apiVersion": {"type": "string"},
+                "kind": {"type": "string"},
+                "code": {"type": "integer", "format": "int32"},
+                "details": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "message": {"type": "string"},
+                "metadata": {"allOf": [reference(LIST_META)]},
+                "reason": {"type": "string"},
+                "status": {"type": "string"},
+            },
+            "x-kubernetes-group-version-kind": [{"group": "", "version": "v1", "kind": "Status"}],
+        }),
+    );
+    schemas
+}
+
+#[cfg(test)]
+mod tests;

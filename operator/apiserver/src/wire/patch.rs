@@ -1,9 +1,94 @@
 //! JSON merge patch, JSON patch and strategic merge patch.
-use serde_json::Value;
+
+mod strategic;
+
+use json_patch::{Patch, PatchOperation};
+use serde_json::{Map, Value};
+
 use super::status::StatusError;
-/// RFC 7396.
-pub fn merge(target: &mut Value, patch: &Value) { let _ = (target, patch); todo!() }
+
+pub use strategic::strategic;
+
+/// Kubernetes refuses JSON patches with more operations.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// How many bytes the `copy` operations of one JSON patch may add: each can
+/// double the document.
+const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+
+/// RFC 7396: members of `patch` replace those of `target`, nulls remove them.
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(members) = target else {
+        return;
+    };
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            merge(members.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
 /// RFC 6902; `patch` is the body of the request.
-pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> { let _ = (target, patch); todo!() }
-/// Strategic merge patch, read as a merge patch with the `$` directives obeyed.
-pub fn strategic(target: &mut Value, patch: &Value) -> Result<(), StatusError> { let _ = (target, patch); todo!() }
+///
+/// As the Go implementation does, a `test` of null passes on a missing path:
+/// kube's `finalizer()` relies on it.
+///
+/// # Errors
+/// 400 when the body is no JSON patch, 422 when an operation cannot be applied or
+/// a test fails, 413 when it has too many operations or copies too much.
+pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
+    let Patch(operations) = serde_json::from_slice(patch).map_err(|problem| {
+        StatusError::bad_request(format!(
+            "error decoding patch: {problem}; expected a list of operations such as \
+             [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"
+        ))
+    })?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(StatusError::too_large(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let mut document = target.clone();
+    let mut copied = 0;
+    for (index, operation) in operations.iter().enumerate() {
+        match operation {
+            PatchOperation::Test(test)
+                if test.value.is_null() && document.pointer(test.path.as_str()).is_none() =>
+            {
+                continue;
+            }
+            PatchOperation::Copy(copy) => {
+                let source = document.pointer(copy.from.as_str());
+                copied += source.map_or(0, |source| source.to_string().len());
+                if copied > MAX_COPIED_BYTES {
+                    return Err(StatusError::too_large(format!(
+                        "the copy operations of the JSON patch add more than {MAX_COPIED_BYTES} bytes"
+                    )));
+                }
+            }
+            _ => {}
+        }
+        json_patch::patch(&mut document, std::slice::from_ref(operation)).map_err(|problem| {
+            StatusError::unprocessable(format!(
+                "the server rejected our request due to an error in our request: \
+                 operation {index} of the JSON patch failed at {:?}: {}",
+                problem.path.as_str(),
+                problem.kind
+            ))
+        })?;
+    }
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests;

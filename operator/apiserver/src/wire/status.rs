@@ -178,6 +178,11 @@ impl StatusError {
         error
     }
 
+    /// 422: a patch that is well-formed and cannot be applied to the object.
+    pub fn unprocessable(message: impl Into<String>) -> Self {
+        Self::new(422, "Invalid", message)
+    }
+
     /// 429: come back later.
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
         let mut error = Self::new(429, "TooManyRequests", message);

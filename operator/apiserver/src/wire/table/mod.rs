@@ -1,56 +1,226 @@
-//! Tables for kubectl.
-use serde_json::Value;
+//! Tables and partial objects: what `kubectl get` shows.
+//!
+//! Rows are made one by one from the bytes of an object, so that a list of ten
+//! thousand objects never stands in memory as a tree.
+
+mod age;
+mod builtin;
+mod path;
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use serde_json_path::JsonPath;
 
-/// Columns.
+pub use age::{age, human_duration};
+
+/// The columns of a kind, compiled.
 #[derive(Debug)]
-pub struct Columns {}
+pub struct Columns {
+    columns: Vec<Column>,
+}
 
-/// A printer column whose JSONPath or type cannot be used.
+#[derive(Debug)]
+struct Column {
+    name: Cow<'static, str>,
+    /// The OpenAPI type: `string`, `integer`, `number`, `boolean` or `date`.
+    kind: Cow<'static, str>,
+    format: Cow<'static, str>,
+    description: Cow<'static, str>,
+    /// Above 0 only `-o wide` shows the column.
+    priority: i64,
+    source: Source,
+}
+
+/// Where a cell comes from.
+enum Source {
+    Path(JsonPath),
+    Computed(fn(&Value, Timestamp) -> Value),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{path}"),
+            Self::Computed(_) => f.write_str("computed"),
+        }
+    }
+}
+
+/// A printer column that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("additionalPrinterColumns[{index}]: {message}")]
-pub struct ColumnError { 
+pub struct ColumnError {
     /// Index in `additionalPrinterColumns`.
     pub index: usize,
-    /// What is wrong.
-    pub message: String }
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+const TYPES: &[&str] = &["string", "integer", "number", "boolean", "date"];
 
 impl Columns {
-    /// Compiles `additionalPrinterColumns`.
-    pub fn compile(columns: &[Value]) -> Result<Self, ColumnError> { let _ = columns; todo!() }
-    /// The columns of a kind that the server knows itself; Name and Age for others.
+    /// Compiles `additionalPrinterColumns`. The name comes first by itself; without
+    /// any column the age follows.
+    ///
+    /// # Errors
+    /// The first column without a name, with an unknown type or with a path that is
+    /// no JSONPath.
+    pub fn compile(columns: &[Value]) -> Result<Self, ColumnError> {
+        if columns.is_empty() {
+            return Ok(builtin::name_and_age());
+        }
+        let mut compiled = vec![builtin::name()];
+        for (index, column) in columns.iter().enumerate() {
+            compiled.push(compile_column(column).map_err(|message| ColumnError { index, message })?);
+        }
+        Ok(Self { columns: compiled })
+    }
+
+    /// The columns of a kind that the server knows itself; name and age for others.
     #[must_use]
-    pub fn builtin(group: &str, kind: &str) -> Self { let _ = (group, kind); todo!() }
+    pub fn builtin(group: &str, kind: &str) -> Self {
+        builtin::columns(group, kind)
+    }
+
     /// `columnDefinitions`.
     #[must_use]
-    pub fn definitions(&self) -> Value { todo!() }
+    pub fn definitions(&self) -> Value {
+        self.columns
+            .iter()
+            .map(|column| {
+                json!({
+                    "name": column.name,
+                    "type": column.kind,
+                    "format": column.format,
+                    "description": column.description,
+                    "priority": column.priority,
+                })
+            })
+            .collect()
+    }
+
     /// The cells of one object.
     #[must_use]
-    pub fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value> { let _ = (object, now); todo!() }
+    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        self.columns
+            .iter()
+            .map(|column| match &column.source {
+                Source::Computed(compute) => compute(object, now),
+                Source::Path(path) => match path.query(object).first() {
+                    Some(value) => cell(&column.kind, value, now),
+                    None => Value::Null,
+                },
+            })
+            .collect()
+    }
+}
+
+fn compile_column(column: &Value) -> Result<Column, String> {
+    let text = |key: &str| column.get(key).and_then(Value::as_str).unwrap_or_default();
+    if text("name").is_empty() {
+        return Err("name must not be empty".to_owned());
+    }
+    if !TYPES.contains(&text("type")) {
+        let found = text("type");
+        return Err(format!("type must be one of {}, not {found:?}", TYPES.join(", ")));
+    }
+    let path = path::compile(text("jsonPath"))?;
+    let owned = |key: &str| Cow::Owned(text(key).to_owned());
+    Ok(Column {
+        name: owned("name"),
+        kind: owned("type"),
+        format: owned("format"),
+        description: owned("description"),
+        priority: column.get("priority").and_then(Value::as_i64).unwrap_or(0),
+        source: Source::Path(path),
+    })
+}
+
+/// A value as a cell of that type; values of other types print as nothing, but for
+/// texts, which print everything.
+fn cell(kind: &str, value: &Value, now: Timestamp) -> Value {
+    match (kind, value) {
+        (_, Value::Null) => Value::Null,
+        ("integer", Value::Number(number)) if number.is_f64() => {
+            let whole = number.as_f64().map(f64::trunc).unwrap_or_default();
+            // Saturates, which is fine for something to look at.
+            Value::from(whole as i64)
+        }
+        ("integer" | "number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
+        ("date", Value::String(time)) => Value::from(age(time, now)),
+        ("string", Value::String(_)) => value.clone(),
+        ("string", other) => Value::from(other.to_string()),
+        _ => Value::Null,
+    }
 }
 
 /// What `includeObject` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum IncludeObject { 
+pub enum IncludeObject {
     /// Only cells.
-    None, 
-    /// PartialObjectMetadata (the default).
+    None,
+    /// PartialObjectMetadata.
     #[default]
-    Metadata, 
+    Metadata,
     /// The whole object.
-    Object }
-
-/// One row; parses only this object.
-pub fn row(columns: &Columns, object: &[u8], include: IncludeObject, now: jiff::Timestamp) -> Result<Vec<u8>, serde_json::Error> { let _ = (columns, object, include, now); todo!() }
-
-/// Writes a Table from rows made by [`row`].
-#[derive(Debug)]
-pub struct TableWriter { }
-impl TableWriter {
-    /// Starts a Table in `out`; `definitions` false leaves columnDefinitions empty (watch events after the first).
-    #[must_use]
-    pub fn start(list_metadata: &Value, columns: Option<&Columns>) -> (Self, Vec<u8>) { let _ = (list_metadata, columns); todo!() }
+    Object,
 }
 
-/// PartialObjectMetadata of an object in bytes.
-pub fn partial_metadata(object: &[u8]) -> Result<Vec<u8>, serde_json::Error> { let _: Option<&RawValue> = None; let _ = object; todo!() }
+#[derive(Deserialize)]
+struct MetadataOnly<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+}
+
+/// One row of a Table as JSON.
+///
+/// # Errors
+/// When the bytes are no JSON object.
+pub fn row(
+    columns: &Columns,
+    object: &[u8],
+    include: IncludeObject,
+    now: Timestamp,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let value: Value = serde_json::from_slice(object)?;
+    let cells = columns.cells(&value, now);
+    drop(value);
+    let mut row = b"{\"cells\":".to_vec();
+    serde_json::to_writer(&mut row, &cells)?;
+    match include {
+        IncludeObject::None => {}
+        IncludeObject::Metadata => {
+            row.extend_from_slice(b",\"object\":");
+            row.extend_from_slice(&partial_metadata(object)?);
+        }
+        IncludeObject::Object => {
+            row.extend_from_slice(b",\"object\":");
+            row.extend_from_slice(object);
+        }
+    }
+    row.push(b'}');
+    Ok(row)
+}
+
+/// The PartialObjectMetadata of an object, its metadata byte for byte.
+///
+/// # Errors
+/// When the bytes are no JSON object.
+pub fn partial_metadata(object: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let object: MetadataOnly<'_> = serde_json::from_slice(object)?;
+    let metadata = object.metadata.map_or("{}", RawValue::get);
+    let mut partial = Vec::with_capacity(metadata.len() + 80);
+    partial.extend_from_slice(
+        b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":",
+    );
+    partial.extend_from_slice(metadata.as_bytes());
+    partial.push(b'}');
+    Ok(partial)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Fields that the schema does not know.
+
+use serde_json::{Map, Value};
+
+use super::node::{Additional, Node};
+use super::{UnknownField, child_path, index_path};
+
+/// Removes unknown fields below `value` and collects them.
+pub(super) fn node(node: &Node, value: &mut Value, path: &str, unknown: &mut Vec<UnknownField>) {
+    match value {
+        Value::Object(map) => object(node, map, path, unknown),
+        Value::Array(list) => {
+            if let Some(items) = &node.items {
+                for (index, item) in list.iter_mut().enumerate() {
+                    self::node(items, item, &index_path(path, index), unknown);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn object(
+    schema: &Node,
+    map: &mut Map<String, Value>,
+    path: &str,
+    unknown: &mut Vec<UnknownField>,
+) {
+    let open = schema.preserve_unknown || matches!(schema.additional, Additional::Any);
+    map.retain(|name, value| match schema.child(name) {
+        Some(child) => {
+            node(child, value, &child_path(path, name), unknown);
+            true
+        }
+        None if open => true,
+        None => {
+            unknown.push(UnknownField {
+                path: child_path(path, name),
+                nearest: nearest(name, schema.properties.keys()),
+            });
+            false
+        }
+    });
+}
+
+/// The candidate that `name` is most likely a misspelling of.
+fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a String>) -> Option<String> {
+    let lower = name.to_lowercase();
+    // A third of the letters may be wrong; two always, so that `prot` finds `port`.
+    let allowed = (name.chars().count() / 3).max(2);
+    candidates
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
+            (distance, candidate)
+        })
+        .filter(|(distance, candidate)| {
+            *distance <= allowed && *distance < candidate.chars().count().min(name.chars().count())
+        })
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
+        .map(|(_, candidate)| candidate.clone())
+}

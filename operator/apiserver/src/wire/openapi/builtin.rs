@@ -1,0 +1,74 @@
+//! Schemas of the kinds that Kubernetes defines, inlined.
+
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta};
+use k8s_openapi::schemars::JsonSchema;
+use k8s_openapi::schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+/// The schema of a built-in kind, `None` for kinds that the server does not know.
+#[must_use]
+pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
+    Some(match (group, kind) {
+        ("", "Namespace") => inlined::<Namespace>(),
+        ("", "Secret") => inlined::<Secret>(),
+        ("", "ConfigMap") => inlined::<ConfigMap>(),
+        ("", "ServiceAccount") => inlined::<ServiceAccount>(),
+        ("", "Event") => inlined::<CoreEvent>(),
+        ("events.k8s.io", "Event") => inlined::<Event>(),
+        ("coordination.k8s.io", "Lease") => inlined::<Lease>(),
+        ("authorization.k8s.io", "SelfSubjectAccessReview") => inlined::<SelfSubjectAccessReview>(),
+        ("authorization.k8s.io", "SelfSubjectRulesReview") => inlined::<SelfSubjectRulesReview>(),
+        ("authentication.k8s.io", "SelfSubjectReview") => inlined::<SelfSubjectReview>(),
+        ("rbac.authorization.k8s.io", "Role") => inlined::<Role>(),
+        ("rbac.authorization.k8s.io", "RoleBinding") => inlined::<RoleBinding>(),
+        ("rbac.authorization.k8s.io", "ClusterRole") => inlined::<ClusterRole>(),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => inlined::<ClusterRoleBinding>(),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(),
+        _ => return None,
+    })
+}
+
+pub(super) fn object_meta() -> Value {
+    inlined::<ObjectMeta>()
+}
+
+pub(super) fn delete_options() -> Value {
+    inlined::<DeleteOptions>()
+}
+
+fn inlined<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::openapi3().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema.to_value()
+}
+
+/// A schema of schemas is recursive, which can't be inlined: the outline only.
+fn custom_resource_definition() -> Value {
+    let open = |text: &str| {
+        json!({
+            "type": "object",
+            "description": text,
+            "x-kubernetes-preserve-unknown-fields": true,
+        })
+    };
+    json!({
+        "type": "object",
+        "description": "CustomResourceDefinition represents a resource that should be exposed on \
+                        the API server: its names, its scope and the schema of its versions.",
+        "required": ["spec"],
+        "properties": {
+            "spec": open("Group, names, scope and versions of the resource."),
+            "status": open("Conditions and accepted names."),
+        },
+    })
+}

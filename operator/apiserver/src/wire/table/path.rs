@@ -1,0 +1,81 @@
+//! JSONPath as printer columns write it, which is older than RFC 9535: no leading
+//! `$`, optional braces, dashes in names and `\.` for a dot inside a name.
+
+use serde_json_path::JsonPath;
+
+/// Compiles the path of a printer column.
+pub(super) fn compile(text: &str) -> Result<JsonPath, String> {
+    if text.is_empty() {
+        return Err("jsonPath must not be empty".to_owned());
+    }
+    JsonPath::parse(&standard(text)).map_err(|problem| {
+        format!("jsonPath {text:?} can't be read: {problem}; write it as in .status.phase")
+    })
+}
+
+/// The path in the grammar of RFC 9535.
+fn standard(text: &str) -> String {
+    let text = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'))
+        .unwrap_or(text);
+    let text = text.strip_prefix('$').unwrap_or(text);
+    let mut path = String::from("$");
+    let mut letters = text.chars().peekable();
+    if !text.starts_with(['.', '[']) {
+        push_name(&mut path, &mut letters);
+    }
+    while let Some(letter) = letters.next() {
+        match letter {
+            '.' if letters.peek().is_some_and(|next| is_name(*next)) => {
+                push_name(&mut path, &mut letters);
+            }
+            '[' => {
+                path.push('[');
+                copy_brackets(&mut path, &mut letters);
+            }
+            other => path.push(other),
+        }
+    }
+    path
+}
+
+fn is_name(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '\\' | '/')
+}
+
+/// Reads a name and writes it in brackets, where any letter is allowed.
+fn push_name(path: &mut String, letters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    let mut name = String::new();
+    while let Some(letter) = letters.next_if(|letter| is_name(*letter)) {
+        match letter {
+            '\\' => name.extend(letters.next()),
+            other => name.push(other),
+        }
+    }
+    path.push_str("['");
+    path.push_str(&name.replace('\\', "\\\\").replace('\'', "\\'"));
+    path.push_str("']");
+}
+
+/// Copies what stands in brackets, quoted texts and nested brackets included.
+fn copy_brackets(path: &mut String, letters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    let mut depth = 1;
+    let mut quote = None;
+    while let Some(letter) = letters.next() {
+        path.push(letter);
+        match (quote, letter) {
+            (Some(_), '\\') => path.extend(letters.next()),
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '"' | '\'') => quote = Some(letter),
+            (None, '[') => depth += 1,
+            (None, ']') => {
+                depth -= 1;
+                if depth == 0 {
+                    return;
+                }
+            }
+            _ => {}
+        }
+    }
+}
