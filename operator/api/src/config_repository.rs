@@ -1,0 +1,162 @@
+//! ConfigRepository: a git repository that manifests come from.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Duration;
+
+/// A git repository that manifests come from.
+#[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "hades.dev",
+    version = "v1alpha1",
+    kind = "ConfigRepository",
+    plural = "configrepositories",
+    shortname = "cr",
+    category = "hades",
+    namespaced,
+    status = "ConfigRepositoryStatus",
+    derive = "PartialEq",
+    doc = "A ConfigRepository is a git repository that manifests come from. In the namespace hades-system it may write everything, elsewhere only its own project.",
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(name = "Branch", type_ = "string", json_path = ".spec.branch"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Commit", type_ = "string", json_path = ".status.syncedCommit"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigRepositorySpec {
+    /// `https://…` or `file:///…`. Never with a password in it.
+    #[x_kube(validation = ("self.startsWith('https://') || self.startsWith('file:///') || self.startsWith('http://127.0.0.1') || self.startsWith('http://localhost')", "write https://host/path or file:///path: other ways to reach a repository are not supported yet"))]
+    #[x_kube(validation = ("!self.matches('^[a-z]+://[^/]*@')", "a URL must not hold a user or password"))]
+    #[schemars(length(min = 1, max = 2048))]
+    pub url: String,
+
+    /// Branch to follow.
+    #[serde(default = "default_branch")]
+    #[schemars(length(min = 1, max = 255))]
+    pub branch: String,
+
+    /// Folder in the repository that the manifests are under, at any depth; the
+    /// whole repository when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("!self.startsWith('/') && !self.split('/').exists(p, p == '..')", "a path is relative to the root of the repository and has no .. in it"))]
+    pub path: Option<String>,
+
+    /// How often to look for new commits.
+    #[serde(default = "default_interval")]
+    pub interval: Duration,
+
+    /// Whether objects that leave the repository are deleted.
+    #[serde(default = "default_prune")]
+    pub prune: bool,
+
+    /// Holds syncs back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+fn default_interval() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn default_prune() -> bool {
+    true
+}
+
+impl ConfigRepositorySpec {
+    /// Follows `main` of `url` with all defaults.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            branch: default_branch(),
+            path: None,
+            interval: default_interval(),
+            prune: default_prune(),
+            suspend: None,
+        }
+    }
+}
+
+/// What Hades found and did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigRepositoryStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// `Ready`, `Reconciling`, `Stalled`, `Suspended`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// The newest commit seen on the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_commit: Option<String>,
+
+    /// The commit whose manifests are applied, whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_commit: Option<String>,
+
+    /// When `syncedCommit` was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_at: Option<Timestamp>,
+
+    /// Objects that this repository applied and may delete again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub inventory: Vec<InventoryEntry>,
+
+    /// What is wrong with `observedCommit`, the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub errors: Vec<ManifestProblem>,
+
+    /// The last `hades.dev/reconcile-requested-at` that was handled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+/// An object that a repository applied.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryEntry {
+    /// `group/version`, or `v1`.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; absent for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+/// Something wrong with a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestProblem {
+    /// File in the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// Column, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// Path of the field, such as `spec.services.web.image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}

@@ -1,0 +1,61 @@
+//! Reasons of conditions and events: a closed vocabulary, so that alerts and
+//! scripts can match on it.
+
+/// Everything is as described.
+pub const RECONCILED: &str = "Reconciled";
+/// Changes are being made.
+pub const PROGRESSING: &str = "Progressing";
+/// The spec can't be turned into something to run.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+/// `templateRef` names a template that isn't there.
+pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
+/// A service names a DockerHost that isn't there.
+pub const HOST_NOT_FOUND: &str = "HostNotFound";
+/// A DockerHost doesn't answer.
+pub const HOST_UNREACHABLE: &str = "HostUnreachable";
+/// A Secret, or a key in it, isn't there.
+pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+/// An image is neither on the host nor to be had from a registry.
+pub const IMAGE_UNAVAILABLE: &str = "ImageUnavailable";
+/// Something that Hades didn't make holds a name or a port that it needs.
+pub const BLOCKED_BY_FOREIGN: &str = "BlockedByForeign";
+/// A host port is taken.
+pub const PORT_TAKEN: &str = "PortTaken";
+/// A container ends as soon as it is started, or again and again.
+pub const CONTAINER_FAILED: &str = "ContainerFailed";
+/// An action on a host failed.
+pub const ACTION_FAILED: &str = "ActionFailed";
+/// `spec.suspend` is set.
+pub const SUSPENDED: &str = "Suspended";
+/// A plan was carried out.
+pub const PLAN_APPLIED: &str = "PlanApplied";
+/// A container or network that had gone or stopped was brought back.
+pub const DRIFT_HEALED: &str = "DriftHealed";
+/// What an object made was removed with it.
+pub const CLEANED_UP: &str = "CleanedUp";
+/// Removal of what an object made isn't done yet.
+pub const CLEANUP_PENDING: &str = "CleanupPending";
+/// The repository doesn't answer, or refuses.
+pub const FETCH_FAILED: &str = "FetchFailed";
+/// Manifests can't be read or aren't valid.
+pub const INVALID_MANIFESTS: &str = "InvalidManifests";
+/// The commit holds no manifest at all although there is an inventory.
+pub const NO_MANIFESTS: &str = "NoManifests";
+/// An object is owned by another repository.
+pub const OWNERSHIP_CONFLICT: &str = "OwnershipConflict";
+/// An object lies outside of what the repository may write.
+pub const OUT_OF_SCOPE: &str = "OutOfScope";
+/// Objects of a commit were applied.
+pub const SYNCED: &str = "Synced";
+/// The API server refused an object.
+pub const APPLY_FAILED: &str = "ApplyFailed";
+/// A large or dangerous prune waits for a person.
+pub const PRUNE_NEEDS_CONFIRMATION: &str = "PruneNeedsConfirmation";
+/// The engine answers.
+pub const REACHABLE: &str = "Reachable";
+/// The endpoint isn't one that Hades can use.
+pub const INVALID_ENDPOINT: &str = "InvalidEndpoint";
+/// The namespace can't be used for a project.
+pub const RESERVED_NAME: &str = "ReservedName";
+/// The namespace exists and belongs to something else.
+pub const NAMESPACE_CONFLICT: &str = "NamespaceConflict";

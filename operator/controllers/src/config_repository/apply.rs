@@ -1,0 +1,97 @@
+//! Apply: projects first, then, when their namespaces are there, the rest.
+
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt};
+use hades_api::{ConfigRepository, reason};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DynamicObject, Patch, PatchParams};
+
+use super::check::{Object, parameters};
+use super::record::Problem;
+use crate::Context;
+use crate::driver::ReconcileError;
+
+/// Writes that are under way at the same time.
+const CONCURRENCY: usize = 8;
+
+/// What came of it.
+pub(super) enum Applied {
+    /// Every object is written.
+    All,
+    /// The projects are written, their namespaces aren't there yet.
+    WaitForNamespaces,
+    /// The server refused what it had accepted as a try.
+    Refused(Problem),
+}
+
+/// Writes all objects. Those that are as they should be cost no write.
+pub(super) async fn apply(
+    context: &Context,
+    repository: &ConfigRepository,
+    objects: &[Object],
+) -> Result<Applied, ReconcileError> {
+    let (projects, rest): (Vec<&Object>, Vec<&Object>) =
+        objects.iter().partition(|object| object.is_project());
+    if let Some(problem) = write(context, repository, &projects).await? {
+        return Ok(Applied::Refused(problem));
+    }
+    let namespaces: BTreeSet<&str> =
+        rest.iter().filter_map(|object| object.namespace.as_deref()).collect();
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    for namespace in namespaces {
+        let found = api
+            .get_metadata_opt(namespace)
+            .await
+            .map_err(ReconcileError::api(format!("read namespace {namespace}")))?;
+        if found.is_some() {
+            continue;
+        }
+        if !projects.iter().any(|project| project.name == namespace) {
+            let message = format!(
+                "there is no project {namespace}: add a HadesProject of that name to the repository"
+            );
+            return Ok(Applied::Refused(Problem::new(reason::APPLY_FAILED, message)));
+        }
+        return Ok(Applied::WaitForNamespaces);
+    }
+    Ok(match write(context, repository, &rest).await? {
+        Some(problem) => Applied::Refused(problem),
+        None => Applied::All,
+    })
+}
+
+async fn write(
+    context: &Context,
+    repository: &ConfigRepository,
+    objects: &[&Object],
+) -> Result<Option<Problem>, ReconcileError> {
+    let parameters = &parameters(repository);
+    let writes: Vec<_> =
+        objects.iter().map(|object| write_one(context, parameters, object)).collect();
+    let mut writes = stream::iter(writes).buffered(CONCURRENCY);
+    let mut refusals = Vec::new();
+    while let Some((object, answer)) = writes.next().await {
+        match answer {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code < 500 => {
+                refusals.push(format!("{} {}: {}", object.kind_name, object.name, status.message));
+            }
+            Err(error) => {
+                let action = format!("apply {} {}", object.kind_name, object.name);
+                return Err(ReconcileError::api(action)(error));
+            }
+        }
+    }
+    Ok((!refusals.is_empty()).then(|| Problem::new(reason::APPLY_FAILED, refusals.join("; "))))
+}
+
+async fn write_one<'a>(
+    context: &Context,
+    parameters: &PatchParams,
+    object: &'a Object,
+) -> (&'a Object, Result<DynamicObject, kube::Error>) {
+    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    (object, api.patch(&object.name, parameters, &Patch::Apply(&object.value)).await)
+}

@@ -1,0 +1,269 @@
+//! Check: every object of a commit is tried without effect, and every error is
+//! told with its file and line, before the first one is written.
+
+use futures::stream::{self, StreamExt};
+use hades_api::{ConfigRepository, HadesProject, ManifestProblem, SYSTEM_NAMESPACE, label, reason};
+use hades_source::manifest::Document;
+use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::core::Status;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::kinds::{Kind, Kinds};
+use super::record::Problem;
+use crate::Context;
+use crate::driver::ReconcileError;
+
+/// Tries that are under way at the same time.
+const CONCURRENCY: usize = 8;
+
+/// An object of a commit, ready to be applied.
+pub(super) struct Object {
+    pub(super) kind: Kind,
+    pub(super) api_version: String,
+    pub(super) kind_name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+    pub(super) value: Value,
+}
+
+impl Object {
+    /// HadesProjects and namespaces go first: the rest lives in them.
+    pub(super) fn is_project(&self) -> bool {
+        self.kind_name == HadesProject::kind(&()) || self.kind_name == "Namespace"
+    }
+}
+
+/// Who owns an object, as the value of a label.
+pub(super) fn owner(repository: &ConfigRepository) -> String {
+    format!("{}.{}", repository.namespace().unwrap_or_default(), repository.name_any())
+}
+
+/// How a repository signs what it applies.
+pub(super) fn field_manager(repository: &ConfigRepository) -> String {
+    format!("hades-config/{}", owner(repository))
+}
+
+/// Makes objects of documents and tries them all.
+pub(super) async fn check(
+    context: &Context,
+    kinds: &Kinds,
+    repository: &ConfigRepository,
+    documents: &[Document],
+) -> Result<Result<Vec<Object>, Problem>, ReconcileError> {
+    let mut objects = Vec::with_capacity(documents.len());
+    let mut problems = Vec::new();
+    for document in documents {
+        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
+        match kind.ok_or_else(|| unknown_kind(document)).and_then(|kind| scoped(repository, document, kind)) {
+            Ok(object) => objects.push((document, object)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
+    }
+    let tries: Vec<_> = objects
+        .iter()
+        .map(|(document, object)| attempt_at(context, repository, document, object))
+        .collect();
+    let mut tries = stream::iter(tries).buffered(CONCURRENCY);
+    let mut ownership = Vec::new();
+    while let Some((document, result)) = tries.next().await {
+        match result? {
+            Attempt::Fine => {}
+            Attempt::Refused(status) => problems.extend(refusals(document, &status)),
+            Attempt::OwnedBy(other) => ownership.push(located(
+                document,
+                "metadata.name",
+                format!(
+                    "{} {} belongs to ConfigRepository {other}; remove it from one of the two",
+                    document.kind, document.name
+                ),
+            )),
+        }
+    }
+    drop(tries);
+    if !problems.is_empty() {
+        return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
+    }
+    if !ownership.is_empty() {
+        return Ok(Err(Problem::documents(reason::OWNERSHIP_CONFLICT, ownership)));
+    }
+    Ok(Ok(objects.into_iter().map(|(_, object)| object).collect()))
+}
+
+fn located(document: &Document, field: &str, message: String) -> ManifestProblem {
+    let position = document.locate_nearest(field);
+    ManifestProblem {
+        file: Some(document.file.clone()),
+        line: Some(position.line),
+        column: Some(position.column),
+        field: Some(field.to_owned()),
+        message,
+    }
+}
+
+fn unknown_kind(document: &Document) -> ManifestProblem {
+    let message = format!(
+        "there is no kind {} in {}; `hadesctl api-resources` or `kubectl api-resources` lists the kinds",
+        document.kind, document.api_version
+    );
+    located(document, "kind", message)
+}
+
+/// A repository of a project writes in its own namespace only.
+fn scoped(
+    repository: &ConfigRepository,
+    document: &Document,
+    kind: Kind,
+) -> Result<Object, ManifestProblem> {
+    let home = repository.namespace().unwrap_or_default();
+    let fleet = home == SYSTEM_NAMESPACE;
+    let namespace = match (&document.namespace, kind.namespaced) {
+        (_, false) if !fleet => {
+            let message = format!(
+                "{} belongs to no project, and a ConfigRepository of project {home} may only write inside it; put it into a repository of {SYSTEM_NAMESPACE}",
+                document.kind
+            );
+            return Err(located(document, "kind", message));
+        }
+        (_, false) => None,
+        (Some(namespace), true) if fleet || *namespace == home => Some(namespace.clone()),
+        (Some(namespace), true) => {
+            let message = format!(
+                "a ConfigRepository of project {home} may not write to project {namespace}"
+            );
+            return Err(located(document, "metadata.namespace", message));
+        }
+        (None, true) if fleet => {
+            let message = format!(
+                "say which project this {} belongs to: set metadata.namespace",
+                document.kind
+            );
+            return Err(located(document, "metadata", message));
+        }
+        (None, true) => Some(home),
+    };
+    let mut value = document.value.clone();
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        match &namespace {
+            Some(namespace) => metadata.insert("namespace".to_owned(), json!(namespace)),
+            None => metadata.remove("namespace"),
+        };
+        let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+        if let Some(labels) = labels.as_object_mut() {
+            labels.insert(label::CONFIG_REPOSITORY.to_owned(), json!(owner(repository)));
+        }
+    }
+    // Status is the controllers' own; a manifest copied from `get -o yaml` has one.
+    if let Some(object) = value.as_object_mut() {
+        object.remove("status");
+    }
+    Ok(Object {
+        kind,
+        api_version: document.api_version.clone(),
+        kind_name: document.kind.clone(),
+        namespace,
+        name: document.name.clone(),
+        value,
+    })
+}
+
+enum Attempt {
+    Fine,
+    Refused(Box<Status>),
+    OwnedBy(String),
+}
+
+async fn attempt_at<'a>(
+    context: &Context,
+    repository: &ConfigRepository,
+    document: &'a Document,
+    object: &Object,
+) -> (&'a Document, Result<Attempt, ReconcileError>) {
+    (document, attempt(context, repository, object).await)
+}
+
+async fn attempt(
+    context: &Context,
+    repository: &ConfigRepository,
+    object: &Object,
+) -> Result<Attempt, ReconcileError> {
+    if let Some(other) = other_owner(context, repository, object).await? {
+        return Ok(Attempt::OwnedBy(other));
+    }
+    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    let answer = dry_run(&api, repository, &object.name, &object.value).await;
+    let answer = match answer {
+        // The namespace comes with a HadesProject of the same commit. What an
+        // object must be like doesn't depend on where it is tried.
+        Err(kube::Error::Api(status)) if status.code == 404 && object.namespace.is_some() => {
+            let api = object.kind.api(&context.client, Some(SYSTEM_NAMESPACE));
+            let mut elsewhere = object.value.clone();
+            elsewhere["metadata"]["namespace"] = json!(SYSTEM_NAMESPACE);
+            dry_run(&api, repository, &object.name, &elsewhere).await
+        }
+        answer => answer,
+    };
+    match answer {
+        Ok(_) => Ok(Attempt::Fine),
+        Err(kube::Error::Api(status)) if status.code < 500 => Ok(Attempt::Refused(status)),
+        Err(error) => {
+            Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
+        }
+    }
+}
+
+async fn dry_run(
+    api: &Api<DynamicObject>,
+    repository: &ConfigRepository,
+    name: &str,
+    value: &Value,
+) -> Result<DynamicObject, kube::Error> {
+    api.patch(name, &parameters(repository).dry_run(), &Patch::Apply(value)).await
+}
+
+/// Forced: git is the owner of what it says.
+pub(super) fn parameters(repository: &ConfigRepository) -> PatchParams {
+    let mut parameters = PatchParams::apply(&field_manager(repository)).force();
+    parameters.field_validation = Some(ValidationDirective::Strict);
+    parameters
+}
+
+/// The other repository that owns the object, if that is still there.
+async fn other_owner(
+    context: &Context,
+    repository: &ConfigRepository,
+    object: &Object,
+) -> Result<Option<String>, ReconcileError> {
+    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    let found = api
+        .get_metadata_opt(&object.name)
+        .await
+        .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))?;
+    let label = found.and_then(|found| found.labels().get(label::CONFIG_REPOSITORY).cloned());
+    let Some(label) = label.filter(|label| *label != owner(repository)) else { return Ok(None) };
+    let Some((namespace, name)) = label.split_once('.') else { return Ok(None) };
+    let repositories: Api<ConfigRepository> = Api::namespaced(context.client.clone(), namespace);
+    let other = repositories
+        .get_metadata_opt(name)
+        .await
+        .map_err(ReconcileError::api(format!("read ConfigRepository {namespace}/{name}")))?;
+    Ok(other.map(|_| format!("{namespace}/{name}")))
+}
+
+/// What the server said, each cause at its line.
+pub(super) fn refusals(document: &Document, status: &Status) -> Vec<ManifestProblem> {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    if causes.is_empty() {
+        return vec![located(document, "metadata.name", status.message.clone())];
+    }
+    causes
+        .iter()
+        .map(|cause| {
+            let field = if cause.field.is_empty() { "metadata.name" } else { &cause.field };
+            located(document, field, cause.message.clone())
+        })
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! Inventory: what a repository applied, and what of it may be deleted again.
+
+use std::collections::BTreeSet;
+
+use hades_api::{
+    ConfigRepository, DeletionPolicy, Environment, HadesProject, InventoryEntry, label,
+};
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+
+use super::check::{Object, owner};
+use super::kinds::Kinds;
+use crate::Context;
+use crate::driver::ReconcileError;
+
+/// Above this part of an inventory a prune looks like an accident.
+const LARGE_PERCENT: usize = 30;
+
+/// Entries of objects, sorted.
+pub(super) fn of(objects: &[Object]) -> Vec<InventoryEntry> {
+    let mut entries: Vec<InventoryEntry> = objects
+        .iter()
+        .map(|object| InventoryEntry {
+            api_version: object.api_version.clone(),
+            kind: object.kind_name.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        })
+        .collect();
+    entries.sort();
+    entries
+}
+
+/// Both together, sorted.
+pub(super) fn union(a: &[InventoryEntry], b: &[InventoryEntry]) -> Vec<InventoryEntry> {
+    let all: BTreeSet<&InventoryEntry> = a.iter().chain(b).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// What was applied and isn't wanted any more. Another version of the same kind
+/// is the same object.
+pub(super) fn leaving(had: &[InventoryEntry], wanted: &[InventoryEntry]) -> Vec<InventoryEntry> {
+    let wanted: BTreeSet<_> = wanted.iter().map(identity).collect();
+    had.iter().filter(|entry| !wanted.contains(&identity(entry))).cloned().collect()
+}
+
+fn identity(entry: &InventoryEntry) -> (&str, &str, Option<&str>, &str) {
+    let group = entry.api_version.split_once('/').map_or("", |(group, _)| group);
+    (group, &entry.kind, entry.namespace.as_deref(), &entry.name)
+}
+
+/// Whether so many of so many look like an accident. One alone never does:
+/// of a few objects each is a large part.
+fn is_large(leaving: usize, had: usize) -> bool {
+    leaving > 1 && leaving * 100 > had * LARGE_PERCENT
+}
+
+/// Why a prune needs a person's word, if it does.
+pub(super) async fn risk(
+    context: &Context,
+    kinds: &Kinds,
+    had: &[InventoryEntry],
+    leaving: &[InventoryEntry],
+) -> Result<Option<String>, ReconcileError> {
+    let mut risks = Vec::new();
+    for entry in leaving {
+        if !is_there(context, kinds, entry).await? {
+            continue;
+        }
+        if entry.kind == HadesProject::kind(&()) {
+            risks.push(format!("delete project {} with all that is in it", entry.name));
+        } else if entry.kind == Environment::kind(&()) && holds_data(context, entry).await? {
+            risks.push(format!("delete the volumes of {}", shown(entry)));
+        }
+    }
+    if risks.is_empty() && is_large(leaving.len(), had.len()) {
+        risks.push(format!("delete {} of {} objects", leaving.len(), had.len()));
+    }
+    Ok((!risks.is_empty()).then(|| risks.join(", ")))
+}
+
+async fn is_there(
+    context: &Context,
+    kinds: &Kinds,
+    entry: &InventoryEntry,
+) -> Result<bool, ReconcileError> {
+    let kind = kinds.get(&context.client, &entry.api_version, &entry.kind).await?;
+    let Some(kind) = kind else { return Ok(false) };
+    let found = kind
+        .api(&context.client, entry.namespace.as_deref())
+        .get_metadata_opt(&entry.name)
+        .await
+        .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
+    Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_none()))
+}
+
+async fn holds_data(context: &Context, entry: &InventoryEntry) -> Result<bool, ReconcileError> {
+    let namespace = entry.namespace.as_deref().unwrap_or_default();
+    let api: Api<Environment> = Api::namespaced(context.client.clone(), namespace);
+    let found = api
+        .get_opt(&entry.name)
+        .await
+        .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
+    Ok(found.is_some_and(|environment| {
+        environment
+            .spec
+            .volumes
+            .values()
+            .any(|volume| volume.deletion_policy == Some(DeletionPolicy::Delete))
+    }))
+}
+
+/// Deletes what left, if it still is this repository's. Returns what is not
+/// gone yet or was refused, to be kept in the inventory.
+pub(super) async fn prune(
+    context: &Context,
+    kinds: &Kinds,
+    repository: &ConfigRepository,
+    leaving: &[InventoryEntry],
+) -> Result<Vec<InventoryEntry>, ReconcileError> {
+    let mut survivors = Vec::new();
+    for entry in leaving {
+        let kind = kinds.get(&context.client, &entry.api_version, &entry.kind).await?;
+        // A kind that is served no more has no objects.
+        let Some(kind) = kind else { continue };
+        let api = kind.api(&context.client, entry.namespace.as_deref());
+        let found = api
+            .get_metadata_opt(&entry.name)
+            .await
+            .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
+        let Some(found) = found else { continue };
+        if found.labels().get(label::CONFIG_REPOSITORY) != Some(&owner(repository)) {
+            // Somebody took it over; it isn't ours to delete.
+            continue;
+        }
+        if found.metadata.deletion_timestamp.is_none() {
+            let preconditions =
+                Preconditions { uid: found.uid(), resource_version: None };
+            let parameters = DeleteParams::default().preconditions(preconditions);
+            match api.delete(&entry.name, &parameters).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                Err(error) => tracing::warn!(object = shown(entry), %error, "prune was refused"),
+            }
+        }
+        survivors.push(entry.clone());
+    }
+    Ok(survivors)
+}
+
+/// `Environment shop/production`.
+pub(super) fn shown(entry: &InventoryEntry) -> String {
+    match &entry.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", entry.kind, entry.name),
+        None => format!("{} {}", entry.kind, entry.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(api_version: &str, name: &str) -> InventoryEntry {
+        InventoryEntry {
+            api_version: api_version.to_owned(),
+            kind: "Environment".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_new_version_is_the_same_object() {
+        let had = [entry("hades.dev/v1alpha1", "a"), entry("hades.dev/v1alpha1", "b")];
+        let wanted = [entry("hades.dev/v1beta1", "a")];
+        assert_eq!(leaving(&had, &wanted), [entry("hades.dev/v1alpha1", "b")]);
+    }
+
+    #[test]
+    fn what_counts_as_large() {
+        assert!(!is_large(1, 2) && !is_large(0, 0) && !is_large(3, 10));
+        assert!(is_large(4, 10) && is_large(2, 2));
+    }
+}

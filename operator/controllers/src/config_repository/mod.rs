@@ -1,0 +1,276 @@
+//! ConfigRepository: fetch → read → check → apply → prune.
+//!
+//! A commit is applied whole or not at all: everything is read, parsed and
+//! tried without effect before the first object is written.
+
+mod apply;
+mod check;
+mod inventory;
+mod kinds;
+mod record;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use hades_api::{ConfigRepository, ConfigRepositoryStatus, annotation, reason};
+use hades_source::git::Commit;
+use hades_source::manifest::ManifestSet;
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::driver::{Progress, ReconcileError, Reconciler};
+use crate::{Context, status};
+
+use kinds::Kinds;
+use record::Problem;
+
+/// How soon to go on when projects of a commit don't have their namespaces yet.
+const NAMESPACE_POLL: Duration = Duration::from_millis(100);
+
+/// Works on ConfigRepositories.
+#[derive(Default)]
+pub(crate) struct ConfigRepositories {
+    /// When each repository was last fetched, and what was found, by UID.
+    fetched: Mutex<HashMap<String, Fetched>>,
+    kinds: Kinds,
+}
+
+#[derive(Clone)]
+struct Fetched {
+    at: Instant,
+    /// What the fetch was of: a change means to fetch now.
+    of: String,
+}
+
+#[async_trait]
+impl Reconciler for ConfigRepositories {
+    type Kind = ConfigRepository;
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<ConfigRepository> {
+        match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        }
+    }
+
+    async fn reconcile(
+        &self,
+        context: &Arc<Context>,
+        repository: ConfigRepository,
+    ) -> Result<Progress, ReconcileError> {
+        if repository.meta().deletion_timestamp.is_some() {
+            return Ok(Progress::Gone);
+        }
+        let interval = repository.spec.interval.get();
+        if let Some(rest) = self.too_early(&repository, interval) {
+            return Ok(Progress::After(rest));
+        }
+        let progress = self.sync(context, &repository).await?;
+        Ok(match progress {
+            Progress::Settled => {
+                self.note_fetch(&repository);
+                Progress::After(interval)
+            }
+            other => other,
+        })
+    }
+}
+
+impl ConfigRepositories {
+    /// Time that is left of the interval, unless something asks for a sync now.
+    fn too_early(&self, repository: &ConfigRepository, interval: Duration) -> Option<Duration> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = fetched.get(&repository.uid().unwrap_or_default())?;
+        if last.of != request(repository) {
+            return None;
+        }
+        interval.checked_sub(last.at.elapsed()).filter(|rest| !rest.is_zero())
+    }
+
+    fn note_fetch(&self, repository: &ConfigRepository) {
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let note = Fetched { at: Instant::now(), of: request(repository) };
+        fetched.insert(repository.uid().unwrap_or_default(), note);
+    }
+
+    async fn sync(
+        &self,
+        context: &Context,
+        repository: &ConfigRepository,
+    ) -> Result<Progress, ReconcileError> {
+        let mut draft = Draft::new(context, repository);
+        record::request_handled(&mut draft.after, repository);
+        if repository.spec.suspend.unwrap_or(false) {
+            record::suspended(&mut draft.after, repository, context.now());
+            draft.save().await?;
+            return Ok(Progress::Settled);
+        }
+        let step = match fetch(context, repository).await? {
+            Ok((commit, set)) => {
+                draft.after.observed_commit = Some(commit.id.clone());
+                self.sync_commit(&mut draft, &commit, set).await?
+            }
+            Err(problem) => Step::Failed(problem),
+        };
+        let before = repository.status.clone().unwrap_or_default();
+        let progress = match step {
+            Step::Synced(commit) => {
+                record::synced(&mut draft.after, repository, &commit.id, context.now());
+                record::tell_synced(context, repository, &before, &draft.after, &commit).await;
+                Progress::Settled
+            }
+            Step::WaitForNamespaces => {
+                record::waiting(&mut draft.after, repository, context.now());
+                Progress::After(NAMESPACE_POLL)
+            }
+            Step::Failed(problem) => {
+                record::failed(&mut draft.after, repository, &problem, context.now());
+                record::tell_failure(context, repository, &before, &problem).await;
+                Progress::Settled
+            }
+        };
+        draft.save().await?;
+        Ok(progress)
+    }
+
+    async fn sync_commit(
+        &self,
+        draft: &mut Draft<'_>,
+        commit: &Commit,
+        set: ManifestSet,
+    ) -> Result<Step, ReconcileError> {
+        let (context, repository) = (draft.context, draft.repository);
+        if !set.errors.is_empty() {
+            return Ok(Step::Failed(Problem::manifests(&set.errors)));
+        }
+        if set.documents.is_empty() && !draft.after.inventory.is_empty() {
+            let had = draft.after.inventory.len();
+            return Ok(Step::Failed(Problem::no_manifests(&commit.id, had)));
+        }
+        let checked = check::check(context, &self.kinds, repository, &set.documents).await?;
+        let objects = match checked {
+            Ok(objects) => objects,
+            Err(problem) => return Ok(Step::Failed(problem)),
+        };
+        let wanted = inventory::of(&objects);
+        let leaving = inventory::leaving(&draft.after.inventory, &wanted);
+        if repository.spec.prune && !confirmed(repository, &commit.id) {
+            let had = &draft.after.inventory;
+            if let Some(risk) = inventory::risk(context, &self.kinds, had, &leaving).await? {
+                let problem = Problem::needs_confirmation(repository, &commit.id, &risk);
+                return Ok(Step::Failed(problem));
+            }
+        }
+        // First on record, then made: a crash in between forgets nothing.
+        draft.after.inventory = inventory::union(&draft.after.inventory, &wanted);
+        draft.save().await?;
+        match apply::apply(context, repository, &objects).await? {
+            apply::Applied::All => {}
+            apply::Applied::WaitForNamespaces => return Ok(Step::WaitForNamespaces),
+            apply::Applied::Refused(problem) => return Ok(Step::Failed(problem)),
+        }
+        draft.after.inventory = if repository.spec.prune {
+            let survivors = inventory::prune(context, &self.kinds, repository, &leaving).await?;
+            inventory::union(&wanted, &survivors)
+        } else {
+            // What isn't pruned is given up: it belongs to nobody's git any more.
+            wanted
+        };
+        Ok(Step::Synced(commit.clone()))
+    }
+}
+
+/// The status of a repository while a pass works on it.
+struct Draft<'a> {
+    context: &'a Context,
+    repository: &'a ConfigRepository,
+    stored: ConfigRepositoryStatus,
+    after: ConfigRepositoryStatus,
+}
+
+impl<'a> Draft<'a> {
+    fn new(context: &'a Context, repository: &'a ConfigRepository) -> Self {
+        let stored = repository.status.clone().unwrap_or_default();
+        Self { context, repository, after: stored.clone(), stored }
+    }
+
+    async fn save(&mut self) -> Result<(), ReconcileError> {
+        let namespace = self.repository.namespace();
+        let api = ConfigRepositories::api(&self.context.client, namespace.as_deref());
+        status::write(&api, self.repository, &self.stored, &self.after).await?;
+        self.stored = self.after.clone();
+        Ok(())
+    }
+}
+
+enum Step {
+    Synced(Commit),
+    WaitForNamespaces,
+    Failed(Problem),
+}
+
+/// What a person or a spec asks for: a change of it means to sync now.
+fn request(repository: &ConfigRepository) -> String {
+    let asked = |key: &str| repository.annotations().get(key).cloned().unwrap_or_default();
+    format!(
+        "{}\n{}\n{}",
+        repository.meta().generation.unwrap_or_default(),
+        asked(annotation::RECONCILE_REQUESTED_AT),
+        asked(annotation::CONFIRM_PRUNE)
+    )
+}
+
+fn confirmed(repository: &ConfigRepository, commit: &str) -> bool {
+    /// Shortest part of a commit id that counts; git itself shows seven.
+    const SHORTEST: usize = 7;
+    repository
+        .annotations()
+        .get(annotation::CONFIRM_PRUNE)
+        .is_some_and(|confirmed| confirmed.len() >= SHORTEST && commit.starts_with(confirmed.as_str()))
+}
+
+/// Folder that a repository is copied into; its UID keeps namesakes apart.
+fn cache_dir(context: &Context, repository: &ConfigRepository) -> PathBuf {
+    context.cache_dir.join(repository.uid().unwrap_or_default())
+}
+
+async fn fetch(
+    context: &Context,
+    repository: &ConfigRepository,
+) -> Result<Result<(Commit, ManifestSet), Problem>, ReconcileError> {
+    let dir = cache_dir(context, repository);
+    let spec = repository.spec.clone();
+    let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
+    let read = tokio::task::spawn_blocking(move || read(&dir, &spec, known.as_deref())).await;
+    read.map_err(|error| ReconcileError::Internal(format!("the fetch was cut off: {error}")))
+}
+
+fn read(
+    dir: &std::path::Path,
+    spec: &hades_api::ConfigRepositorySpec,
+    known: Option<&str>,
+) -> Result<(Commit, ManifestSet), Problem> {
+    use hades_source::git::{ReadOptions, RemoteOptions, Repository};
+    let unreachable = |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, chain(error));
+    let options = RemoteOptions::new(spec.url.clone(), spec.branch.clone());
+    let repository = Repository::open(dir, options).map_err(|error| unreachable(&error))?;
+    let commit = repository.fetch(known).map_err(|error| unreachable(&error))?;
+    let options = ReadOptions::new(spec.path.as_deref().unwrap_or("."));
+    let set = repository
+        .read(&commit.id, &options)
+        .map_err(|error| Problem::new(reason::INVALID_MANIFESTS, chain(&error)))?;
+    Ok((commit, set))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

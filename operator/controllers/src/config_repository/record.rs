@@ -1,0 +1,231 @@
+//! Record: what a sync found and did, as status and events.
+
+use hades_api::{
+    ConfigRepository, ConfigRepositoryStatus, ManifestProblem, annotation, condition, reason,
+};
+use hades_source::git::Commit;
+use hades_source::manifest::ManifestError;
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use crate::Context;
+
+/// Errors that a status lists.
+const ERRORS_SHOWN: usize = 100;
+/// Errors that a condition's message spells out.
+const ERRORS_SPELT: usize = 3;
+
+/// Why a commit isn't applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    pub(super) errors: Vec<ManifestProblem>,
+}
+
+impl Problem {
+    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), errors: Vec::new() }
+    }
+
+    pub(super) fn manifests(errors: &[ManifestError]) -> Self {
+        let problems = errors
+            .iter()
+            .map(|error| ManifestProblem {
+                file: Some(error.file.clone()),
+                line: error.position.map(|position| position.line),
+                column: error.position.map(|position| position.column),
+                field: None,
+                message: error.message.clone(),
+            })
+            .collect();
+        Self::documents(reason::INVALID_MANIFESTS, problems)
+    }
+
+    pub(super) fn documents(reason: &'static str, mut errors: Vec<ManifestProblem>) -> Self {
+        errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        let spelt: Vec<String> = errors.iter().take(ERRORS_SPELT).map(shown).collect();
+        let more = match errors.len().saturating_sub(ERRORS_SPELT) {
+            0 => String::new(),
+            n => format!("; and {n} more"),
+        };
+        let message = format!("nothing was applied: {}{more}", spelt.join("; "));
+        errors.truncate(ERRORS_SHOWN);
+        Self { reason, message, errors }
+    }
+
+    pub(super) fn no_manifests(commit: &str, had: usize) -> Self {
+        let message = format!(
+            "commit {} holds no manifest, {had} objects were applied before; nothing is deleted. \
+             Check spec.path and spec.branch, or delete the ConfigRepository if that is meant",
+            short(commit)
+        );
+        Self::new(reason::NO_MANIFESTS, message)
+    }
+
+    pub(super) fn needs_confirmation(
+        repository: &ConfigRepository,
+        commit: &str,
+        risk: &str,
+    ) -> Self {
+        let address = format!(
+            "{} -n {}",
+            repository.name_any(),
+            repository.namespace().unwrap_or_default()
+        );
+        let message = format!(
+            "commit {commit} would {risk}; nothing was applied. If that is meant: \
+             hadesctl sync {address} --confirm-prune (or annotate it with {}={})",
+            annotation::CONFIRM_PRUNE,
+            short(commit)
+        );
+        Self::new(reason::PRUNE_NEEDS_CONFIRMATION, message)
+    }
+}
+
+fn shown(problem: &ManifestProblem) -> String {
+    let place = match (&problem.file, problem.line, problem.column) {
+        (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: "),
+        (Some(file), ..) => format!("{file}: "),
+        _ => String::new(),
+    };
+    match &problem.field {
+        Some(field) if !problem.message.contains(field.as_str()) => {
+            format!("{place}{field}: {}", problem.message)
+        }
+        _ => format!("{place}{}", problem.message),
+    }
+}
+
+/// The beginning of a commit id, as git shows it.
+pub(super) fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// Notes that a person's request for a sync has been seen.
+pub(super) fn request_handled(status: &mut ConfigRepositoryStatus, repository: &ConfigRepository) {
+    if let Some(request) = repository.annotations().get(annotation::RECONCILE_REQUESTED_AT) {
+        status.last_handled_reconcile_at = Some(request.clone());
+    }
+}
+
+fn set(
+    status: &mut ConfigRepositoryStatus,
+    repository: &ConfigRepository,
+    (type_, truth): (&'static str, bool),
+    (reason, message): (&str, &str),
+    now: Timestamp,
+) {
+    let value = condition::Value {
+        type_,
+        status: truth,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    condition::set(&mut status.conditions, value, repository.meta().generation, now);
+}
+
+/// The repository is suspended.
+pub(super) fn suspended(
+    status: &mut ConfigRepositoryStatus,
+    repository: &ConfigRepository,
+    now: Timestamp,
+) {
+    status.observed_generation = repository.meta().generation;
+    let words = (reason::SUSPENDED, "suspended; new commits are not applied");
+    set(status, repository, (condition::SUSPENDED, true), words, now);
+    condition::clear(&mut status.conditions, condition::RECONCILING);
+    condition::clear(&mut status.conditions, condition::STALLED);
+}
+
+/// A commit was applied whole.
+pub(super) fn synced(
+    status: &mut ConfigRepositoryStatus,
+    repository: &ConfigRepository,
+    commit: &str,
+    now: Timestamp,
+) {
+    status.observed_generation = repository.meta().generation;
+    if status.synced_commit.as_deref() != Some(commit) {
+        status.synced_at = Some(now);
+    }
+    status.synced_commit = Some(commit.to_owned());
+    status.errors.clear();
+    let message = format!("{} objects of commit {} are applied", status.inventory.len(), short(commit));
+    let words = (reason::SYNCED, message.as_str());
+    set(status, repository, (condition::READY, true), words, now);
+    for type_ in [condition::RECONCILING, condition::STALLED, condition::SUSPENDED] {
+        condition::clear(&mut status.conditions, type_);
+    }
+}
+
+/// Projects were applied, the rest follows when their namespaces are there.
+pub(super) fn waiting(
+    status: &mut ConfigRepositoryStatus,
+    repository: &ConfigRepository,
+    now: Timestamp,
+) {
+    let words = (reason::PROGRESSING, "waiting for the namespaces of new projects");
+    set(status, repository, (condition::READY, false), words, now);
+    set(status, repository, (condition::RECONCILING, true), words, now);
+    condition::clear(&mut status.conditions, condition::STALLED);
+    condition::clear(&mut status.conditions, condition::SUSPENDED);
+}
+
+/// The commit isn't applied; what was applied before stays.
+pub(super) fn failed(
+    status: &mut ConfigRepositoryStatus,
+    repository: &ConfigRepository,
+    problem: &Problem,
+    now: Timestamp,
+) {
+    status.observed_generation = repository.meta().generation;
+    status.errors.clone_from(&problem.errors);
+    let words = (problem.reason, problem.message.as_str());
+    set(status, repository, (condition::READY, false), words, now);
+    condition::clear(&mut status.conditions, condition::SUSPENDED);
+    // A repository that doesn't answer may come back by itself.
+    if problem.reason == reason::FETCH_FAILED {
+        set(status, repository, (condition::RECONCILING, true), words, now);
+        condition::clear(&mut status.conditions, condition::STALLED);
+    } else {
+        set(status, repository, (condition::STALLED, true), words, now);
+        condition::clear(&mut status.conditions, condition::RECONCILING);
+    }
+}
+
+/// Says that a commit was applied, once a commit.
+pub(super) async fn tell_synced(
+    context: &Context,
+    repository: &ConfigRepository,
+    before: &ConfigRepositoryStatus,
+    after: &ConfigRepositoryStatus,
+    commit: &Commit,
+) {
+    let was_ready = condition::find(&before.conditions, condition::READY)
+        .is_some_and(|ready| ready.status == "True");
+    if was_ready && before.synced_commit.as_deref() == Some(&commit.id) {
+        return;
+    }
+    let note = format!(
+        "applied {} objects of commit {}: {}",
+        after.inventory.len(),
+        short(&commit.id),
+        commit.summary
+    );
+    context.events.normal(repository, reason::SYNCED, "Sync", note).await;
+}
+
+/// Says what is wrong, once while it stays the same.
+pub(super) async fn tell_failure(
+    context: &Context,
+    repository: &ConfigRepository,
+    before: &ConfigRepositoryStatus,
+    problem: &Problem,
+) {
+    let known = condition::find(&before.conditions, condition::READY);
+    if known.is_some_and(|known| known.message == problem.message) {
+        return;
+    }
+    context.events.warning(repository, problem.reason, "Sync", problem.message.clone()).await;
+}

@@ -1,0 +1,70 @@
+//! What every controller is handed: no globals.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hades_provider::Connect;
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::events::Events;
+use crate::hosts::Hosts;
+use crate::metrics::Metrics;
+
+/// Tells the time; injected, so that tests stay still.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the binary decides.
+#[derive(Clone)]
+pub struct Settings {
+    /// API server to work against, with the controllers' own identity.
+    pub client: Client,
+    /// Makes providers.
+    pub connect: Arc<dyn Connect>,
+    /// Id of this installation; on everything it makes.
+    pub installation: String,
+    /// Keyed fingerprint of a secret value.
+    pub fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// Folder for copies of git repositories; may be emptied at any time.
+    pub cache_dir: PathBuf,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// What every controller is handed.
+pub struct Context {
+    pub(crate) client: Client,
+    pub(crate) installation: String,
+    pub(crate) fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) clock: Clock,
+    pub(crate) hosts: Hosts,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+}
+
+impl Context {
+    /// From what the binary decides.
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let Settings { client, connect, installation, fingerprint, cache_dir, clock } = settings;
+        Arc::new(Self {
+            events: Events::new(client.clone()),
+            hosts: Hosts::new(connect),
+            metrics: Metrics::default(),
+            client,
+            installation,
+            fingerprint,
+            cache_dir,
+            clock,
+        })
+    }
+
+    /// What the controllers count, for the binary to expose.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}

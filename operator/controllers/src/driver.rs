@@ -1,0 +1,283 @@
+//! The one loop that runs every controller: a metadata watch feeds a queue, the
+//! queue runs a pass at a time per object, the outcome becomes a requeue.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, stream};
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::Context;
+use crate::backoff::Backoff;
+
+/// Metadata of an object: all that a controller keeps in memory of it.
+pub(crate) type Meta<K> = PartialObjectMeta<K>;
+
+/// How many objects of a kind are worked on at the same time. Each may wait for
+/// its host, so this is far above the number of processors.
+const CONCURRENCY: u16 = 64;
+
+/// A pass without any wake comes at least this often: events can be lost.
+pub(crate) const FULL_PASS: Duration = Duration::from_secs(300);
+
+/// When the next pass comes, if nothing wakes it earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left to do: at the next full pass.
+    Settled,
+    /// At once: something was changed and is to be looked at again.
+    Again,
+    /// After that time.
+    After(Duration),
+    /// The object is gone.
+    Gone,
+}
+
+/// Why a pass came to no end. What is wrong with an object itself is not an
+/// error but goes into its status.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The API server refused or didn't answer.
+    #[error("{action}")]
+    Api {
+        /// What was tried.
+        action: String,
+        /// The answer.
+        source: kube::Error,
+    },
+    /// A bug, or a task that was cut off.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl ReconcileError {
+    /// For `map_err`: says what was tried.
+    pub(crate) fn api(action: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let action = action.into();
+        move |source| Self::Api { action, source }
+    }
+
+    /// A stable word for metric labels.
+    pub(crate) fn category(&self) -> &'static str {
+        match self {
+            Self::Api { source: kube::Error::Api(status), .. } if status.code == 409 => "conflict",
+            Self::Api { .. } => "api",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// What a controller is made of.
+#[async_trait]
+pub(crate) trait Reconciler: Send + Sync + 'static {
+    /// Kind that it works on.
+    type Kind: Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
+
+    /// Access to one namespace's objects, or to all.
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Self::Kind>;
+
+    /// Access to their metadata, everywhere.
+    fn metadata(client: &Client) -> Api<Meta<Self::Kind>> {
+        Api::all(client.clone())
+    }
+
+    /// What wakes objects besides a change of themselves.
+    fn wakes(
+        &self,
+        _context: &Arc<Context>,
+        _store: Store<Meta<Self::Kind>>,
+    ) -> BoxStream<'static, ObjectRef<Meta<Self::Kind>>> {
+        stream::pending().boxed()
+    }
+
+    /// One pass over a freshly read object.
+    async fn reconcile(
+        &self,
+        context: &Arc<Context>,
+        object: Self::Kind,
+    ) -> Result<Progress, ReconcileError>;
+
+    /// The object is gone: forget what was kept of it.
+    async fn forget(&self, _context: &Arc<Context>, _namespace: Option<&str>, _name: &str) {}
+}
+
+struct Shared<R> {
+    context: Arc<Context>,
+    reconciler: R,
+    failures: Backoff<String>,
+}
+
+/// Runs a controller until `shutdown`, then lets passes under way end.
+pub(crate) async fn run<R: Reconciler>(
+    context: Arc<Context>,
+    reconciler: R,
+    shutdown: CancellationToken,
+) where
+    Meta<R::Kind>: Resource<DynamicType = ()>,
+{
+    let (store, writer) = reflector::store::<Meta<R::Kind>>();
+    let changes = reflector::reflector(
+        writer,
+        watcher(R::metadata(&context.client), watcher::Config::default()).default_backoff(),
+    );
+    let changes = relevant(changes);
+    let wakes = reconciler.wakes(&context, store.clone());
+    let shared = Arc::new(Shared { context, reconciler, failures: Backoff::default() });
+    Controller::for_stream(changes, store)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(wakes)
+        .graceful_shutdown_on(async move { shutdown.cancelled().await })
+        .run(pass::<R>, on_error::<R>, shared.clone())
+        .for_each(|result| async {
+            use kube::runtime::controller::Error;
+            match result {
+                // `on_error` has said it already.
+                Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
+                Err(Error::ObjectNotFound(gone)) => {
+                    let namespace = gone.namespace.as_deref();
+                    shared.reconciler.forget(&shared.context, namespace, &gone.name).await;
+                }
+                Err(error) => {
+                    tracing::warn!(kind = %R::Kind::kind(&()), %error, "watch failed, going on");
+                }
+            }
+        })
+        .await;
+}
+
+/// Changes that a pass depends on: a status that a pass wrote must not wake the
+/// next one.
+fn relevant<K>(
+    changes: impl Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send,
+) -> impl Stream<Item = Result<Meta<K>, watcher::Error>> + Send
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+    Meta<K>: Resource<DynamicType = ()> + Send,
+{
+    let mut seen: HashMap<String, u64> = HashMap::new();
+    changes.filter_map(move |event| {
+        let kept = match event {
+            Err(error) => Some(Err(error)),
+            Ok(watcher::Event::Delete(object)) => {
+                seen.remove(&key(&object));
+                Some(Ok(object))
+            }
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                let hash = relevance(object.meta());
+                let known = seen.insert(key(&object), hash);
+                (known != Some(hash)).then_some(Ok(object))
+            }
+            Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
+        };
+        std::future::ready(kept)
+    })
+}
+
+fn relevance(meta: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    meta.uid.hash(&mut hasher);
+    meta.generation.hash(&mut hasher);
+    meta.annotations.hash(&mut hasher);
+    meta.finalizers.hash(&mut hasher);
+    meta.deletion_timestamp.is_some().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn key<K: Resource<DynamicType = ()>>(object: &K) -> String {
+    match object.namespace() {
+        Some(namespace) => format!("{namespace}/{}", object.name_any()),
+        None => object.name_any(),
+    }
+}
+
+async fn pass<R: Reconciler>(
+    meta: Arc<Meta<R::Kind>>,
+    shared: Arc<Shared<R>>,
+) -> Result<Action, ReconcileError>
+where
+    Meta<R::Kind>: Resource<DynamicType = ()>,
+{
+    let kind = R::Kind::kind(&());
+    let (namespace, name) = (meta.namespace(), meta.name_any());
+    let context = &shared.context;
+    let fresh = R::api(&context.client, namespace.as_deref())
+        .get_opt(&name)
+        .await
+        .map_err(ReconcileError::api(format!("read {kind} {}", key(&*meta))))?;
+    let Some(object) = fresh else {
+        shared.reconciler.forget(context, namespace.as_deref(), &name).await;
+        return Ok(Action::await_change());
+    };
+    let started = Instant::now();
+    let result = shared.reconciler.reconcile(context, object).await;
+    let outcome = result.as_ref().map_or_else(ReconcileError::category, |_| "ok");
+    context.metrics.pass(&kind, outcome, started.elapsed());
+    let progress = result?;
+    shared.failures.succeeded(&key(&*meta));
+    Ok(match progress {
+        Progress::Settled => Action::requeue(FULL_PASS),
+        Progress::Again => Action::requeue(Duration::ZERO),
+        Progress::After(delay) => Action::requeue(delay),
+        Progress::Gone => Action::await_change(),
+    })
+}
+
+fn on_error<R: Reconciler>(
+    meta: Arc<Meta<R::Kind>>,
+    error: &ReconcileError,
+    shared: Arc<Shared<R>>,
+) -> Action
+where
+    Meta<R::Kind>: Resource<DynamicType = ()>,
+{
+    let delay = shared.failures.failed(&key(&*meta), Instant::now());
+    let kind = R::Kind::kind(&());
+    if error.category() == "conflict" {
+        tracing::debug!(%kind, object = key(&*meta), "changed meanwhile, going again");
+    } else {
+        tracing::warn!(%kind, object = key(&*meta), error = error.chain(), ?delay, "pass failed");
+    }
+    Action::requeue(delay)
+}
+
+/// References to every object that a store holds, or to those of one namespace.
+pub(crate) fn references<K>(store: &Store<Meta<K>>, namespace: Option<&str>) -> Vec<ObjectRef<Meta<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+    Meta<K>: Resource<DynamicType = ()> + Clone,
+{
+    store
+        .state()
+        .iter()
+        .filter(|object| namespace.is_none() || object.namespace().as_deref() == namespace)
+        .map(|object| ObjectRef::from_obj(&**object))
+        .collect()
+}

@@ -1,0 +1,229 @@
+//! Environment: gather → plan → execute → record.
+
+mod execute;
+mod gather;
+mod logs;
+mod preview;
+mod record;
+mod wakes;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use hades_api::{Environment, annotation, condition, reason};
+use hades_plan::{ActionId, Plan};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt};
+
+use crate::backoff::Backoff;
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::project::set_finalizer;
+use crate::{Context, status};
+
+pub use logs::{LogLine, LogQuery, logs};
+pub use preview::{PlanReply, preview};
+
+/// How soon to look again at what can't go on now, where nothing is sure to
+/// wake it (an engine that doesn't answer sends no events).
+const WAITING: Duration = Duration::from_secs(15);
+
+/// Works on Environments.
+#[derive(Default)]
+pub(crate) struct Environments {
+    memory: Memory,
+}
+
+/// What is remembered between passes; all of it may be lost at any time.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Actions that failed, by UID of their environment.
+    failures: Backoff<(String, ActionId)>,
+    /// What an environment should be when it last was so, by UID: what differs
+    /// while this is unchanged is drift.
+    settled: Mutex<HashMap<String, String>>,
+}
+
+impl Memory {
+    fn settle(&self, uid: &str, desired: String) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.insert(uid.to_owned(), desired);
+    }
+
+    fn is_settled(&self, uid: &str, desired: &str) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.get(uid).is_some_and(|known| known == desired)
+    }
+
+    fn forget(&self, uid: &str) {
+        self.failures.forget(|(failed, _)| failed == uid);
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[async_trait]
+impl Reconciler for Environments {
+    type Kind = Environment;
+
+    fn api(client: &Client, namespace: Option<&str>) -> Api<Environment> {
+        match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        }
+    }
+
+    fn wakes(
+        &self,
+        context: &Arc<Context>,
+        store: Store<Meta<Environment>>,
+    ) -> BoxStream<'static, ObjectRef<Meta<Environment>>> {
+        wakes::all(context, store)
+    }
+
+    async fn reconcile(
+        &self,
+        context: &Arc<Context>,
+        environment: Environment,
+    ) -> Result<Progress, ReconcileError> {
+        let api = Self::api(&context.client, environment.namespace().as_deref());
+        if environment.meta().deletion_timestamp.is_some() {
+            return clean_up(context, &self.memory, &api, &environment).await;
+        }
+        if !environment.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
+            // The change wakes the next pass, which then may make things.
+            set_finalizer(&api, &environment, true).await?;
+            return Ok(Progress::Again);
+        }
+        converge(context, &self.memory, &api, &environment).await
+    }
+}
+
+async fn converge(
+    context: &Context,
+    memory: &Memory,
+    api: &Api<Environment>,
+    environment: &Environment,
+) -> Result<Progress, ReconcileError> {
+    let uid = environment.uid().unwrap_or_default();
+    let before = environment.status.clone().unwrap_or_default();
+    let mut after = before.clone();
+    record::request_handled(&mut after, environment);
+    if after.last_handled_reconcile_at != before.last_handled_reconcile_at {
+        memory.failures.forget(|(failed, _)| *failed == uid);
+    }
+    let gathered = match gather::gather(context, environment).await? {
+        Ok(gathered) => gathered,
+        Err(faults) => {
+            record::faults(&mut after, environment, &faults, context.now());
+            record::tell_faults(context, environment, &before, &faults).await;
+            status::write(api, environment, &before, &after).await?;
+            return Ok(Progress::Settled);
+        }
+    };
+    let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
+    if gathered.suspended {
+        record::suspended(&mut after, environment, &gathered, &plan, context.now());
+        status::write(api, environment, &before, &after).await?;
+        return Ok(Progress::Settled);
+    }
+    if record::must_precede(&before, &plan) {
+        // Before anything is made on a host that the status doesn't name yet: a
+        // crash must not leave things where nobody would look for them.
+        record::planned(&mut after, environment, &gathered, &plan, context.now());
+        status::write(api, environment, &before, &after).await?;
+    }
+    let healing = memory.is_settled(&uid, &gathered.fingerprint);
+    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    let written = after.clone();
+    record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
+    record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
+    let written = if record::must_precede(&before, &plan) { &written } else { &before };
+    status::write(api, environment, written, &after).await?;
+    Ok(next_pass(memory, &uid, &plan, &execution, gathered.fingerprint))
+}
+
+async fn carry_out(
+    context: &Context,
+    memory: &Memory,
+    uid: &str,
+    plan: &Plan,
+    gathered: &gather::Gathered,
+) -> execute::Execution {
+    let started = Instant::now();
+    let may_try =
+        |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
+    let execution = execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
+    for id in &execution.done {
+        memory.failures.succeeded(&(uid.to_owned(), id.clone()));
+    }
+    for failure in &execution.failed {
+        memory.failures.failed(&(uid.to_owned(), failure.action.clone()), Instant::now());
+    }
+    execution
+}
+
+fn next_pass(
+    memory: &Memory,
+    uid: &str,
+    plan: &Plan,
+    execution: &execute::Execution,
+    fingerprint: String,
+) -> Progress {
+    if execution.changed || !execution.done.is_empty() {
+        return Progress::Again;
+    }
+    if plan.is_empty() {
+        memory.settle(uid, fingerprint);
+        return Progress::Settled;
+    }
+    let now = Instant::now();
+    let soonest = plan
+        .actions
+        .iter()
+        .filter_map(|action| memory.failures.remaining(&(uid.to_owned(), action.id.clone()), now))
+        .min();
+    Progress::After(soonest.unwrap_or(WAITING))
+}
+
+async fn clean_up(
+    context: &Context,
+    memory: &Memory,
+    api: &Api<Environment>,
+    environment: &Environment,
+) -> Result<Progress, ReconcileError> {
+    let uid = environment.uid().unwrap_or_default();
+    if !environment.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
+        memory.forget(&uid);
+        return Ok(Progress::Gone);
+    }
+    if environment.annotations().contains_key(annotation::ABANDON) {
+        let note = "left as it was on its hosts, as hades.dev/abandon asks".to_owned();
+        context.events.warning(environment, reason::CLEANED_UP, "Abandon", note).await;
+        set_finalizer(api, environment, false).await?;
+        memory.forget(&uid);
+        return Ok(Progress::Gone);
+    }
+    let gathered = gather::for_deletion(context, environment).await?;
+    let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
+    if plan.is_empty() && gathered.missing_hosts.is_empty() {
+        set_finalizer(api, environment, false).await?;
+        memory.forget(&uid);
+        return Ok(Progress::Gone);
+    }
+    let before = environment.status.clone().unwrap_or_default();
+    let mut after = before.clone();
+    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    record::cleanup(&mut after, environment, &gathered, &plan, &execution, context.now());
+    let pending = condition::find(&after.conditions, condition::READY);
+    if let Some(pending) = pending.filter(|_| !execution.is_progress()) {
+        let note = pending.message.clone();
+        context.events.warning(environment, reason::CLEANUP_PENDING, "Delete", note).await;
+    }
+    status::write(api, environment, &before, &after).await?;
+    Ok(match next_pass(memory, &uid, &plan, &execution, String::new()) {
+        Progress::Settled => Progress::After(WAITING),
+        progress => progress,
+    })
+}

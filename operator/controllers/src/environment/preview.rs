@@ -1,0 +1,84 @@
+//! The plan that a change would lead to, without carrying it out.
+
+use std::collections::BTreeMap;
+
+use hades_api::{Environment, EnvironmentTemplate};
+use hades_plan::{Plan, SpecError, SpecErrorKind};
+use kube::{Api, ResourceExt};
+use serde::{Deserialize, Serialize};
+
+use super::gather;
+use crate::Context;
+use crate::driver::ReconcileError;
+
+/// A plan, or why there is none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReply {
+    /// What would be done.
+    pub plan: Option<Plan>,
+    /// What keeps it from being planned.
+    pub errors: Vec<SpecError>,
+}
+
+/// Plans an environment as it is stored, or as `instead` and `templates` have
+/// it. Changes nothing. None when there is no such environment.
+///
+/// # Errors
+/// When the API server doesn't answer.
+pub async fn preview(
+    context: &Context,
+    project: &str,
+    name: &str,
+    instead: Option<Environment>,
+    templates: &BTreeMap<String, EnvironmentTemplate>,
+) -> Result<Option<PlanReply>, ReconcileError> {
+    let api: Api<Environment> = Api::namespaced(context.client.clone(), project);
+    let stored = api
+        .get_opt(name)
+        .await
+        .map_err(ReconcileError::api(format!("read Environment {project}/{name}")))?;
+    let Some(environment) = overlay(stored, instead, project) else { return Ok(None) };
+    let gathered = match gather::template(context, &environment, templates).await? {
+        Ok(template) => gather::gather_with(context, &environment, template).await?,
+        Err(fault) => Err(vec![fault]),
+    };
+    Ok(Some(match gathered {
+        Ok(gathered) => PlanReply {
+            plan: Some(hades_plan::plan(&gathered.desired, &gathered.observed)),
+            errors: Vec::new(),
+        },
+        Err(faults) => PlanReply { plan: None, errors: faults.into_iter().map(error).collect() },
+    }))
+}
+
+/// The spec of `instead` over what is stored: identity, status and annotations
+/// that the manifest doesn't set stay.
+fn overlay(
+    stored: Option<Environment>,
+    instead: Option<Environment>,
+    project: &str,
+) -> Option<Environment> {
+    match (stored, instead) {
+        (stored, None) => stored,
+        (None, Some(mut new)) => {
+            new.metadata.namespace = Some(project.to_owned());
+            Some(new)
+        }
+        (Some(mut stored), Some(new)) => {
+            stored.annotations_mut().extend(new.annotations().clone());
+            stored.spec = new.spec;
+            Some(stored)
+        }
+    }
+}
+
+fn error(fault: gather::Fault) -> SpecError {
+    use hades_api::reason;
+    let kind = match fault.reason {
+        reason::HOST_NOT_FOUND => SpecErrorKind::HostNotFound,
+        reason::SECRET_NOT_FOUND => SpecErrorKind::SecretNotFound,
+        _ => SpecErrorKind::Invalid,
+    };
+    SpecError { kind, field: fault.field, message: fault.message }
+}

@@ -1,0 +1,443 @@
+//! Record: what a pass found and did, as status and events. The functions that
+//! work out a status do no IO.
+
+use std::collections::BTreeSet;
+
+use hades_api::{
+    Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, ResourceStatus,
+    annotation, condition, reason,
+};
+use hades_plan::{Action, ActionId, Plan, Reason, ResourceState, TargetKind, WaitCause, render};
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use super::execute::Execution;
+use super::gather::{Fault, Gathered};
+use crate::Context;
+
+/// Actions that a status or an event lists before it says how many more.
+const ACTIONS_SHOWN: usize = 50;
+
+/// Notes that a person's request for a pass has been seen.
+pub(super) fn request_handled(status: &mut EnvironmentStatus, environment: &Environment) {
+    let request = environment.annotations().get(annotation::RECONCILE_REQUESTED_AT);
+    if let Some(request) = request {
+        status.last_handled_reconcile_at = Some(request.clone());
+    }
+}
+
+fn set(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    (type_, truth): (&'static str, bool),
+    (reason, message): (&str, &str),
+    now: Timestamp,
+) {
+    let value = condition::Value {
+        type_,
+        status: truth,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    condition::set(&mut status.conditions, value, environment.meta().generation, now);
+}
+
+fn clear(status: &mut EnvironmentStatus, types: &[&str]) {
+    for type_ in types {
+        condition::clear(&mut status.conditions, type_);
+    }
+}
+
+/// The environment can't be planned: nothing is touched, what ran runs on.
+pub(super) fn faults(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    faults: &[Fault],
+    now: Timestamp,
+) {
+    status.observed_generation = environment.meta().generation;
+    let reason = faults.first().map_or(reason::INVALID_SPEC, |fault| fault.reason);
+    let message = fault_message(faults);
+    set(status, environment, (condition::READY, false), (reason, &message), now);
+    set(status, environment, (condition::STALLED, true), (reason, &message), now);
+    clear(status, &[condition::RECONCILING, condition::SUSPENDED]);
+}
+
+fn fault_message(faults: &[Fault]) -> String {
+    let lines: Vec<String> =
+        faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+    lines.join("; ")
+}
+
+/// Says once what is wrong: not again while it stays the same.
+pub(super) async fn tell_faults(
+    context: &Context,
+    environment: &Environment,
+    before: &EnvironmentStatus,
+    faults: &[Fault],
+) {
+    let message = fault_message(faults);
+    let known = condition::find(&before.conditions, condition::STALLED);
+    if known.is_some_and(|known| known.message == message) {
+        return;
+    }
+    let reason = faults.first().map_or(reason::INVALID_SPEC, |fault| fault.reason);
+    context.events.warning(environment, reason, "Plan", message).await;
+}
+
+/// The environment is suspended: the plan is shown by its drift and not carried out.
+pub(super) fn suspended(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    gathered: &Gathered,
+    plan: &Plan,
+    now: Timestamp,
+) {
+    found(status, environment, gathered, plan);
+    let message = match plan.actions.len() {
+        0 => "suspended; everything is as described".to_owned(),
+        n => format!("suspended; {n} changes are held back"),
+    };
+    let as_described = plan.is_empty();
+    set(status, environment, (condition::SUSPENDED, true), (reason::SUSPENDED, &message), now);
+    set(status, environment, (condition::READY, as_described), (reason::SUSPENDED, &message), now);
+    clear(status, &[condition::RECONCILING, condition::STALLED]);
+    if as_described {
+        clear(status, &[condition::DRIFTED]);
+    }
+}
+
+/// Whether the status must name a host before something is made there.
+pub(super) fn must_precede(before: &EnvironmentStatus, plan: &Plan) -> bool {
+    let known: BTreeSet<&str> = before.resources.iter().map(|found| found.host.as_str()).collect();
+    plan.actions.iter().any(|action| !known.contains(action.target.host.as_str()))
+}
+
+/// What is about to be done.
+pub(super) fn planned(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    gathered: &Gathered,
+    plan: &Plan,
+    now: Timestamp,
+) {
+    found(status, environment, gathered, plan);
+    progressing(status, environment, plan, now);
+}
+
+fn progressing(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    plan: &Plan,
+    now: Timestamp,
+) {
+    let message = summary(plan);
+    set(status, environment, (condition::READY, false), (reason::PROGRESSING, &message), now);
+    set(status, environment, (condition::RECONCILING, true), (reason::PROGRESSING, &message), now);
+    clear(status, &[condition::STALLED, condition::SUSPENDED]);
+}
+
+fn summary(plan: &Plan) -> String {
+    let summary = plan.summary();
+    format!(
+        "{} to create, {} to update, {} to replace, {} to remove",
+        summary.create, summary.update, summary.replace, summary.remove
+    )
+}
+
+/// What was found and done.
+pub(super) fn outcome(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    gathered: &Gathered,
+    plan: &Plan,
+    execution: &Execution,
+    healing: bool,
+    now: Timestamp,
+) {
+    found(status, environment, gathered, plan);
+    if !execution.done.is_empty() {
+        status.last_plan = Some(PlanRecord {
+            digest: plan.digest.clone(),
+            time: now,
+            actions: shown(plan),
+        });
+    }
+    if healing && plan.actions.iter().any(is_heal) {
+        let message = summary(plan);
+        set(status, environment, (condition::DRIFTED, true), (reason::DRIFT_HEALED, &message), now);
+    } else if plan.actions.is_empty() {
+        clear(status, &[condition::DRIFTED]);
+    }
+    if let Some(trouble) = trouble(plan, execution) {
+        // Work goes on by itself, but a person should know.
+        let (reason, message) = (trouble.reason, &trouble.message);
+        set(status, environment, (condition::READY, false), (reason, message), now);
+        clear(status, &[condition::SUSPENDED]);
+        if trouble.stalled {
+            set(status, environment, (condition::STALLED, true), (reason, message), now);
+            clear(status, &[condition::RECONCILING]);
+        } else {
+            set(status, environment, (condition::RECONCILING, true), (reason, message), now);
+            clear(status, &[condition::STALLED]);
+        }
+        return;
+    }
+    if !plan.is_empty() {
+        progressing(status, environment, plan, now);
+        return;
+    }
+    let message = match status.resources.iter().filter(|r| r.kind == CONTAINER).count() {
+        1 => "1 container runs as described".to_owned(),
+        n => format!("{n} containers run as described"),
+    };
+    set(status, environment, (condition::READY, true), (reason::RECONCILED, &message), now);
+    clear(status, &[condition::RECONCILING, condition::STALLED, condition::SUSPENDED]);
+}
+
+/// The environment is being deleted and something is still there.
+pub(super) fn cleanup(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    gathered: &Gathered,
+    plan: &Plan,
+    execution: &Execution,
+    now: Timestamp,
+) {
+    found(status, environment, gathered, plan);
+    let message = if let Some(trouble) = trouble(plan, execution) {
+        format!(
+            "{}; to give up what is there: annotate the environment with {}=true",
+            trouble.message,
+            annotation::ABANDON
+        )
+    } else if !gathered.missing_hosts.is_empty() {
+        format!(
+            "things were made on DockerHost {}, which is no more; create it again, or give up what is there: annotate the environment with {}=true",
+            gathered.missing_hosts.join(", "),
+            annotation::ABANDON
+        )
+    } else {
+        format!("removing {} things", plan.actions.len())
+    };
+    let pending = reason::CLEANUP_PENDING;
+    set(status, environment, (condition::READY, false), (pending, &message), now);
+    set(status, environment, (condition::RECONCILING, true), (pending, &message), now);
+    clear(status, &[condition::STALLED, condition::SUSPENDED]);
+    // A host that is no more has to stay on record until somebody decides.
+    for host in &gathered.missing_hosts {
+        status.resources.push(ResourceStatus {
+            kind: "Host".to_owned(),
+            name: host.clone(),
+            host: host.clone(),
+            service: None,
+            state: "gone".to_owned(),
+            health: Health::Unknown,
+            drift: Drift::Unknown,
+            message: Some("its DockerHost was deleted".to_owned()),
+            image: None,
+            ports: Vec::new(),
+        });
+    }
+}
+
+const CONTAINER: &str = "Container";
+
+fn kind(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Container => CONTAINER,
+        TargetKind::Network => "Network",
+        TargetKind::Volume => "Volume",
+        TargetKind::Image => "Image",
+    }
+}
+
+/// What is there, whatever is done about it.
+fn found(
+    status: &mut EnvironmentStatus,
+    environment: &Environment,
+    gathered: &Gathered,
+    plan: &Plan,
+) {
+    status.observed_generation = environment.meta().generation;
+    let wanted: BTreeSet<(&str, &str)> = gathered
+        .desired
+        .containers
+        .iter()
+        .map(|container| (container.host.as_str(), container.name.as_str()))
+        .collect();
+    let works = |found: &&ResourceState| {
+        found.target.kind == TargetKind::Container
+            && found.health == Health::Healthy
+            && found.drift == Drift::InSync
+            && wanted.contains(&(found.target.host.as_str(), found.target.name.as_str()))
+    };
+    let ready = plan.resources.iter().filter(works).count();
+    status.ready = Some(format!("{ready}/{}", wanted.len()));
+    status.images = pins(&status.images, gathered, plan);
+    status.resources = plan.resources.iter().map(resource).collect();
+}
+
+fn resource(found: &ResourceState) -> ResourceStatus {
+    ResourceStatus {
+        kind: kind(found.target.kind).to_owned(),
+        name: found.target.name.clone(),
+        host: found.target.host.clone(),
+        service: found.target.service.clone(),
+        state: found.state.clone(),
+        health: found.health,
+        drift: found.drift,
+        message: found.message.clone(),
+        image: found.image.clone(),
+        ports: found.ports.clone(),
+    }
+}
+
+/// What each image reference in use stands for: as it was, or as a container
+/// that is in sync runs it.
+fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedImage> {
+    let used: BTreeSet<(&str, &str)> = gathered
+        .desired
+        .containers
+        .iter()
+        .map(|container| (container.host.as_str(), container.spec.image.as_str()))
+        .collect();
+    let mut pins: Vec<PinnedImage> = known
+        .iter()
+        .filter(|pin| used.contains(&(pin.host.as_str(), pin.image.as_str())))
+        .cloned()
+        .collect();
+    for found in &plan.resources {
+        let (Some(image), Some(id)) = (&found.image, &found.image_id) else { continue };
+        let host = &found.target.host;
+        let fits = found.drift == Drift::InSync && used.contains(&(host.as_str(), image.as_str()));
+        if fits && !pins.iter().any(|pin| pin.host == *host && pin.image == *image) {
+            pins.push(PinnedImage { host: host.clone(), image: image.clone(), id: id.clone() });
+        }
+    }
+    pins.sort_by(|a, b| (&a.host, &a.image).cmp(&(&b.host, &b.image)));
+    pins
+}
+
+/// Why an environment isn't what it should be although it was tried.
+struct Trouble {
+    reason: &'static str,
+    message: String,
+    /// Nothing will get better before somebody does something.
+    stalled: bool,
+}
+
+fn trouble(plan: &Plan, execution: &Execution) -> Option<Trouble> {
+    let line = |id: &ActionId| {
+        let action = plan.actions.iter().find(|action| action.id == *id);
+        action.map_or_else(|| id.to_string(), |action| format!("{} {}", action.target.kind, action.target.name))
+    };
+    if let Some(failure) = execution.failed.first() {
+        let others = match execution.failed.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let message = format!("{}: {}{others}", line(&failure.action), failure.error.message);
+        return Some(Trouble { reason: failure.error.reason, message, stalled: false });
+    }
+    if execution.is_progress() {
+        return None;
+    }
+    let causes = plan.waiting.iter().map(|waiting| (weight(&waiting.cause), waiting));
+    causes.min_by_key(|(weight, _)| *weight).map(|(_, waiting)| {
+        let (reason, stalled) = judge(&waiting.cause);
+        let others = match plan.waiting.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        let message = format!("{}{others}", render::waiting_line(waiting));
+        Trouble { reason, message, stalled }
+    })
+}
+
+/// What to name first when several things are waited for.
+fn weight(cause: &WaitCause) -> u8 {
+    match cause {
+        WaitCause::HostUnreachable { .. } => 0,
+        WaitCause::ContainerFailing { .. } => 1,
+        WaitCause::NameTaken { .. }
+        | WaitCause::PortTaken { .. }
+        | WaitCause::SubnetPoolExhausted { .. }
+        | WaitCause::ImageAbsent { .. } => 2,
+        WaitCause::ReplacementNotRunning { .. } => 3,
+        WaitCause::RemovalInProgress | WaitCause::InUse { .. } => 4,
+    }
+}
+
+fn judge(cause: &WaitCause) -> (&'static str, bool) {
+    match cause {
+        WaitCause::HostUnreachable { .. } => (reason::HOST_UNREACHABLE, false),
+        WaitCause::ContainerFailing { .. } => (reason::CONTAINER_FAILED, true),
+        WaitCause::NameTaken { .. } => (reason::BLOCKED_BY_FOREIGN, true),
+        WaitCause::PortTaken { .. } => (reason::PORT_TAKEN, true),
+        WaitCause::SubnetPoolExhausted { .. } => (reason::ACTION_FAILED, true),
+        WaitCause::ImageAbsent { .. } => (reason::IMAGE_UNAVAILABLE, true),
+        WaitCause::ReplacementNotRunning { .. }
+        | WaitCause::RemovalInProgress
+        | WaitCause::InUse { .. } => (reason::PROGRESSING, false),
+    }
+}
+
+/// Whether an action brings back what was there rather than makes something new.
+fn is_heal(action: &Action) -> bool {
+    matches!(
+        action.reason,
+        Reason::Absent | Reason::NotRunning { .. } | Reason::Paused | Reason::Detached | Reason::Dead
+    )
+}
+
+fn shown(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> =
+        plan.actions.iter().take(ACTIONS_SHOWN).map(render::line).collect();
+    if plan.actions.len() > ACTIONS_SHOWN {
+        lines.push(format!("and {} more", plan.actions.len() - ACTIONS_SHOWN));
+    }
+    lines
+}
+
+/// Publishes what a pass did, and trouble once while it stays the same.
+pub(super) async fn tell(
+    context: &Context,
+    environment: &Environment,
+    before: &EnvironmentStatus,
+    after: &EnvironmentStatus,
+    plan: &Plan,
+    execution: &Execution,
+    healing: bool,
+) {
+    if !execution.done.is_empty() {
+        let done: BTreeSet<&ActionId> = execution.done.iter().collect();
+        let lines: Vec<String> = plan
+            .actions
+            .iter()
+            .filter(|action| done.contains(&action.id))
+            .map(render::line)
+            .collect();
+        let healed = healing && plan.actions.iter().any(is_heal);
+        let (reason, action) =
+            if healed { (reason::DRIFT_HEALED, "Heal") } else { (reason::PLAN_APPLIED, "Apply") };
+        if healed {
+            context.metrics.healed();
+        }
+        context.events.normal(environment, reason, action, lines.join("\n")).await;
+    }
+    let ready = condition::find(&after.conditions, condition::READY);
+    let known = condition::find(&before.conditions, condition::READY);
+    let Some(ready) = ready else { return };
+    let same = known.is_some_and(|known| {
+        known.status == ready.status && known.reason == ready.reason && known.message == ready.message
+    });
+    if same || ready.reason == reason::PROGRESSING {
+        return;
+    }
+    if ready.status == "True" {
+        context.events.normal(environment, &ready.reason, "Observe", ready.message.clone()).await;
+    } else {
+        context.events.warning(environment, &ready.reason, "Apply", ready.message.clone()).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! What wakes environments besides a change of themselves.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, future, stream};
+use hades_api::{Environment, EnvironmentTemplate, HadesProject};
+use hades_provider::Wake;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::Context;
+use crate::driver::{Meta, references};
+
+type References = BoxStream<'static, ObjectRef<Meta<Environment>>>;
+
+/// All of them in one stream.
+pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> References {
+    let by_namespace = |store: Store<Meta<Environment>>| {
+        move |namespace: Option<String>| references(&store, namespace.as_deref())
+    };
+    let templates = touched(Api::<PartialObjectMeta<EnvironmentTemplate>>::all(context.client.clone()))
+        .map(|template| template.namespace());
+    let secrets = touched(Api::<PartialObjectMeta<Secret>>::all(context.client.clone()))
+        .map(|secret| secret.namespace());
+    let projects = touched(Api::<PartialObjectMeta<HadesProject>>::all(context.client.clone()))
+        .map(|project| Some(project.name_any()));
+    let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed()])
+        .map(by_namespace(store.clone()))
+        .flat_map(stream::iter);
+    stream::select(in_project, of_hosts(context, store)).boxed()
+}
+
+/// Metadata of objects that were made, changed or deleted.
+fn touched<K>(api: Api<PartialObjectMeta<K>>) -> impl Stream<Item = PartialObjectMeta<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    K: serde::de::DeserializeOwned,
+{
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .filter_map(|object| future::ready(object.ok()))
+}
+
+/// Host events name an environment, or concern all that might wait for a name,
+/// a port or the host itself.
+fn of_hosts(
+    context: &Arc<Context>,
+    store: Store<Meta<Environment>>,
+) -> impl Stream<Item = ObjectRef<Meta<Environment>>> + Send + use<> {
+    stream::unfold(context.hosts.wakes(), |mut wakes| async move {
+        match wakes.recv().await {
+            Ok(wake) => Some((Some(wake), wakes)),
+            // Some were lost, so anything may have changed.
+            Err(RecvError::Lagged(_)) => Some((None, wakes)),
+            Err(RecvError::Closed) => None,
+        }
+    })
+    .flat_map(move |wake| {
+        if let Some(wake) = &wake {
+            tracing::trace!(host = wake.host, wake = ?wake.wake, "wake");
+        }
+        let woken = match wake.map(|wake| wake.wake) {
+            Some(Wake::Environment(name)) => {
+                vec![ObjectRef::new(&name.environment).within(&name.project)]
+            }
+            Some(Wake::Foreign | Wake::Everything) | None => references(&store, None),
+        };
+        stream::iter(woken)
+    })
+}

@@ -1,0 +1,200 @@
+//! HadesProject: keeps the namespace of the project.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use hades_api::{HadesProject, HadesProjectStatus, annotation, condition, label, name, reason};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
+
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::{Context, status};
+
+/// How soon to look again whether a namespace has gone.
+const CLEANUP_POLL: Duration = Duration::from_millis(500);
+
+/// Works on HadesProjects.
+pub(crate) struct Projects;
+
+#[async_trait]
+impl Reconciler for Projects {
+    type Kind = HadesProject;
+
+    fn api(client: &Client, _namespace: Option<&str>) -> Api<HadesProject> {
+        Api::all(client.clone())
+    }
+
+    fn wakes(
+        &self,
+        context: &Arc<Context>,
+        _store: Store<Meta<HadesProject>>,
+    ) -> BoxStream<'static, ObjectRef<Meta<HadesProject>>> {
+        let namespaces: Api<Meta<Namespace>> = Api::all(context.client.clone());
+        watcher(namespaces, watcher::Config::default().labels(label::OWNED_BY_PROJECT))
+            .default_backoff()
+            .touched_objects()
+            .filter_map(|namespace| {
+                future::ready(namespace.ok().map(|namespace| ObjectRef::new(&namespace.name_any())))
+            })
+            .boxed()
+    }
+
+    async fn reconcile(
+        &self,
+        context: &Arc<Context>,
+        project: HadesProject,
+    ) -> Result<Progress, ReconcileError> {
+        let projects = Self::api(&context.client, None);
+        if project.meta().deletion_timestamp.is_some() {
+            return clean_up(context, &projects, &project).await;
+        }
+        if !project.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
+            set_finalizer(&projects, &project, true).await?;
+        }
+        let verdict = keep_namespace(context, &project).await?;
+        let before = project.status.clone().unwrap_or_default();
+        let after = judged(&before, &project, verdict, context.now());
+        status::write(&projects, &project, &before, &after).await?;
+        Ok(Progress::Settled)
+    }
+}
+
+/// Why a project can't have its namespace.
+struct Refusal {
+    reason: &'static str,
+    message: String,
+}
+
+fn judged(
+    before: &HadesProjectStatus,
+    project: &HadesProject,
+    verdict: Result<(), Refusal>,
+    now: jiff::Timestamp,
+) -> HadesProjectStatus {
+    let mut after = before.clone();
+    let generation = project.meta().generation;
+    after.observed_generation = generation;
+    let (ready, reason, message) = match verdict {
+        Ok(()) => (true, reason::RECONCILED, format!("namespace {} is there", project.name_any())),
+        Err(refusal) => (false, refusal.reason, refusal.message),
+    };
+    let value = |type_, status| condition::Value {
+        type_,
+        status,
+        reason: reason.to_owned(),
+        message: message.clone(),
+    };
+    condition::set(&mut after.conditions, value(condition::READY, ready), generation, now);
+    if ready {
+        condition::clear(&mut after.conditions, condition::STALLED);
+    } else {
+        condition::set(&mut after.conditions, value(condition::STALLED, true), generation, now);
+    }
+    after
+}
+
+async fn keep_namespace(
+    context: &Context,
+    project: &HadesProject,
+) -> Result<Result<(), Refusal>, ReconcileError> {
+    let name = project.name_any();
+    if name::is_reserved(&name) {
+        let message = format!("{name} is reserved: choose another name for the project");
+        return Ok(Err(Refusal { reason: reason::RESERVED_NAME, message }));
+    }
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let found = namespaces
+        .get_opt(&name)
+        .await
+        .map_err(ReconcileError::api(format!("read namespace {name}")))?;
+    match found {
+        None => create_namespace(&namespaces, &name).await.map(Ok),
+        Some(namespace) if namespace.labels().get(label::OWNED_BY_PROJECT) == Some(&name) => {
+            Ok(Ok(()))
+        }
+        Some(_) => {
+            let message = format!(
+                "namespace {name} is there already and wasn't made for this project; \
+                 to hand it over: kubectl label namespace {name} {}={name}",
+                label::OWNED_BY_PROJECT
+            );
+            Ok(Err(Refusal { reason: reason::NAMESPACE_CONFLICT, message }))
+        }
+    }
+}
+
+async fn create_namespace(namespaces: &Api<Namespace>, name: &str) -> Result<(), ReconcileError> {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = Some(name.to_owned());
+    namespace.metadata.labels =
+        Some(BTreeMap::from([(label::OWNED_BY_PROJECT.to_owned(), name.to_owned())]));
+    match namespaces.create(&PostParams::default(), &namespace).await {
+        Ok(_) => Ok(()),
+        // Somebody else was quicker: the next pass judges what there is.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(ReconcileError::api(format!("create namespace {name}"))(error)),
+    }
+}
+
+async fn clean_up(
+    context: &Context,
+    projects: &Api<HadesProject>,
+    project: &HadesProject,
+) -> Result<Progress, ReconcileError> {
+    let name = project.name_any();
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let found = namespaces
+        .get_opt(&name)
+        .await
+        .map_err(ReconcileError::api(format!("read namespace {name}")))?;
+    let owned = found
+        .filter(|namespace| namespace.labels().get(label::OWNED_BY_PROJECT) == Some(&name));
+    if let Some(namespace) = owned {
+        if namespace.metadata.deletion_timestamp.is_none() {
+            namespaces
+                .delete(&name, &DeleteParams::default())
+                .await
+                .map_err(ReconcileError::api(format!("delete namespace {name}")))?;
+        }
+        return Ok(Progress::After(CLEANUP_POLL));
+    }
+    set_finalizer(projects, project, false).await?;
+    Ok(Progress::Gone)
+}
+
+/// Puts Hades's finalizer on an object, or takes it off.
+pub(crate) async fn set_finalizer<K>(
+    api: &Api<K>,
+    object: &K,
+    wanted: bool,
+) -> Result<(), ReconcileError>
+where
+    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let mut finalizers: Vec<String> = object.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != annotation::FINALIZER);
+    if wanted {
+        finalizers.push(annotation::FINALIZER.to_owned());
+    }
+    // With the version that was read, so that nobody else's finalizer is lost.
+    let patch = json!({"metadata": {
+        "finalizers": finalizers,
+        "resourceVersion": object.resource_version(),
+    }});
+    let name = object.name_any();
+    match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if !wanted && status.code == 404 => Ok(()),
+        Err(error) => {
+            Err(ReconcileError::api(format!("change finalizers of {} {name}", K::kind(&())))(error))
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `hades`: the server. Flags and wiring only; what it does is in the crates.
+
+mod cli;
+mod local_host;
+mod logging;
+mod operations;
+mod probes;
+mod serve;
+mod validator;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// An allocator that gives memory back after a peak: idle memory is a promise.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match cli.command {
+        cli::Command::Serve(flags) => run(flags),
+        cli::Command::Version => {
+            println!("hades {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn run(flags: cli::ServeFlags) -> ExitCode {
+    logging::init(flags.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Git fetches and store scans block; more of them at once would only
+        // cost memory.
+        .max_blocking_threads(16)
+        .thread_name("hades")
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    let result = runtime.block_on(serve::serve(flags));
+    // What still blocks (a git server that hangs) must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&serve::chain(&error)),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("hades: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,129 @@
+//! The group `operations.hades.dev`: what a CRD can't carry. Plans and logs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures::StreamExt;
+use hades_api::{Environment, EnvironmentTemplate};
+use hades_apiserver::wire::status::StatusError;
+use hades_controllers::environment::{LogQuery, logs, preview};
+use hades_controllers::{Context, ReconcileError};
+use kube::ResourceExt;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Where the routes are.
+pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
+
+/// The routes, below [`PREFIX`].
+pub(crate) fn router(context: Arc<Context>) -> Router {
+    Router::new()
+        .route(
+            "/namespaces/{namespace}/environments/{name}/plan",
+            get(stored_plan).post(previewed_plan),
+        )
+        .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
+        .with_state(context)
+}
+
+/// Manifests that go before what is stored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanRequest {
+    #[serde(default)]
+    objects: Vec<Value>,
+}
+
+async fn stored_plan(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    reply(&context, &namespace, &name, PlanRequest::default()).await
+}
+
+async fn previewed_plan(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    match serde_json::from_slice(&body) {
+        Ok(request) => reply(&context, &namespace, &name, request).await,
+        Err(error) => {
+            StatusError::bad_request(format!("the body is not a plan request: {error}"))
+                .into_response()
+        }
+    }
+}
+
+async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequest) -> Response {
+    let (environment, templates) = match overrides(request, name) {
+        Ok(overrides) => overrides,
+        Err(error) => return error.into_response(),
+    };
+    match preview(context, namespace, name, environment, &templates).await {
+        Ok(Some(reply)) => Json(reply).into_response(),
+        Ok(None) => not_found(name),
+        Err(error) => failed(&error),
+    }
+}
+
+type Overrides = (Option<Environment>, BTreeMap<String, EnvironmentTemplate>);
+
+fn overrides(request: PlanRequest, name: &str) -> Result<Overrides, StatusError> {
+    let mut environment = None;
+    let mut templates = BTreeMap::new();
+    for object in request.objects {
+        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let unreadable = |error: serde_json::Error| {
+            StatusError::bad_request(format!("the {kind} in the request can't be read: {error}"))
+        };
+        match kind.as_str() {
+            "Environment" => {
+                let found: Environment = serde_json::from_value(object).map_err(unreadable)?;
+                if found.name_any() == name {
+                    environment = Some(found);
+                }
+            }
+            "EnvironmentTemplate" => {
+                let found: EnvironmentTemplate =
+                    serde_json::from_value(object).map_err(unreadable)?;
+                templates.insert(found.name_any(), found);
+            }
+            _ => {}
+        }
+    }
+    Ok((environment, templates))
+}
+
+async fn stream_logs(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(query): Query<LogQuery>,
+) -> Response {
+    let lines = match logs(&context, &namespace, &name, &query).await {
+        Ok(Some(lines)) => lines,
+        Ok(None) => return not_found(&name),
+        Err(error) => return failed(&error),
+    };
+    let body = Body::from_stream(lines.map(|line| {
+        serde_json::to_vec(&line).map(|mut text| {
+            text.push(b'\n');
+            Bytes::from(text)
+        })
+    }));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+fn not_found(name: &str) -> Response {
+    StatusError::not_found("hades.dev", "environments", name).into_response()
+}
+
+fn failed(error: &ReconcileError) -> Response {
+    StatusError::internal(crate::serve::chain(error)).into_response()
+}

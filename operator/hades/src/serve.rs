@@ -1,0 +1,186 @@
+//! `hades serve`: puts the parts together and takes them apart again.
+
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hades_apiserver::bootstrap::{self, Installation};
+use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
+use hades_controllers::{Context, Settings};
+use hades_provider::Connect;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServeFlags;
+use crate::probes::Probes;
+use crate::validator::Typed;
+use crate::{local_host, operations};
+
+/// How long passes and requests under way may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why the server can't start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("cannot listen on {address}; choose another address with --listen")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot use the data folder {}", path.display())]
+    Prepare { path: PathBuf, source: bootstrap::BootstrapError },
+    #[error("cannot open the store in {}", path.display())]
+    Open { path: PathBuf, source: OpenError },
+    #[error("the API server doesn't work")]
+    Api { source: Box<kube::Error> },
+    #[error("the API server stopped")]
+    Stopped { source: io::Error },
+    #[error("cannot wait for signals")]
+    Signals { source: io::Error },
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
+    let shutdown = on_signal()?;
+    let listener = TcpListener::bind(flags.listen)
+        .await
+        .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
+    let installation = prepare(&flags, address)?;
+    let server = open(&flags).await?;
+    let client = server.client(Identity::controller("system:hades:controllers"));
+    let connect = connector();
+    let context = Context::new(Settings {
+        client: client.clone(),
+        connect: connect.clone(),
+        installation: installation.id.clone(),
+        fingerprint: fingerprint(&installation),
+        cache_dir: flags.data_dir.join("repositories"),
+        clock: Arc::new(Timestamp::now),
+    });
+    let mut registry = Registry::default();
+    server.register_metrics(&mut registry);
+    context.metrics().register(&mut registry);
+    let probes = Probes::new(registry);
+    let server = server
+        .with_routes(operations::PREFIX, operations::router(context.clone()))
+        .public_routes(probes.router());
+    let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
+        .await
+        .map_err(|source| ServeError::Api { source: Box::new(source) })?;
+    let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
+    probes.set_ready(true);
+    greet(&flags, &installation, address, made);
+    let result = server.serve(listener, &installation.tls, shutdown.clone()).await;
+    probes.set_ready(false);
+    shutdown.cancel();
+    if tokio::time::timeout(GRACE, controllers).await.is_err() {
+        tracing::warn!("passes under way were cut off; the next start goes on from what is there");
+    }
+    result.map_err(|source| ServeError::Stopped { source })
+}
+
+fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, ServeError> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    if !address.ip().is_unspecified() {
+        names.push(address.ip().to_string());
+    }
+    names.extend(flags.tls_san.iter().cloned());
+    names.sort();
+    names.dedup();
+    let url = format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()));
+    bootstrap::prepare(&flags.data_dir, &names, &url)
+        .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
+}
+
+/// An address that a client on this machine can use.
+fn reachable(ip: IpAddr) -> IpAddr {
+    if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }
+}
+
+async fn open(flags: &ServeFlags) -> Result<ApiServer, ServeError> {
+    let mut config = ServerConfig::new(flags.data_dir.clone());
+    config.crds = hades_api::schema::crds();
+    config.validators = vec![Arc::new(Typed)];
+    ApiServer::open(config)
+        .await
+        .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })
+}
+
+fn fingerprint(installation: &Installation) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+    let key = installation.fingerprint_key.clone();
+    Arc::new(move |value| key.fingerprint(value.as_bytes()))
+}
+
+#[cfg(feature = "docker")]
+fn connector() -> Arc<dyn Connect> {
+    Arc::new(hades_provider_docker::DockerConnect::default())
+}
+
+#[cfg(not(feature = "docker"))]
+fn connector() -> Arc<dyn Connect> {
+    use hades_provider::{ErrorClass, Provider, ProviderError};
+    struct NoProvider;
+    impl Connect for NoProvider {
+        fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+            let message = format!("{endpoint}: this build of hades has no Docker provider");
+            Err(ProviderError::new(
+                ErrorClass::Terminal,
+                hades_api::reason::INVALID_ENDPOINT,
+                message,
+            ))
+        }
+    }
+    Arc::new(NoProvider)
+}
+
+fn on_signal() -> Result<CancellationToken, ServeError> {
+    let signals = |source| ServeError::Signals { source };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let token = CancellationToken::new();
+    let shutdown = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping; what runs keeps running");
+        token.cancel();
+    });
+    Ok(shutdown)
+}
+
+fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, made: bool) {
+    let kubeconfig = installation.kubeconfig.display();
+    tracing::info!(%address, installation = installation.id, "hades is ready");
+    println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
+    println!("Installation {}, data in {}", installation.id, flags.data_dir.display());
+    if made {
+        println!("DockerHost {} was made for {}", local_host::NAME, flags.docker_socket.display());
+    }
+    println!();
+    println!("What to do next, in another terminal:");
+    println!("  export KUBECONFIG={kubeconfig}");
+    println!("  hadesctl get hosts                    # the engines that Hades knows");
+    println!("  hadesctl init my-config               # a repository of manifests to start from");
+    println!("  hadesctl apply -f my-config           # or point a ConfigRepository at it");
+    println!("kubectl works with the same kubeconfig.");
+}
