@@ -1,0 +1,403 @@
+//! HTTP: from a request to a call of `write`, `watch` or a list, and back.
+//!
+//! One handler serves every resource. What a path means is looked up in the
+//! registry; there are no routes of single kinds.
+
+mod discovery;
+pub(crate) mod list;
+mod path;
+mod respond;
+mod review;
+pub(crate) mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, Request, State as Extract};
+use axum::http::{Method, StatusCode, header, request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::Identity;
+use crate::registry::{Nature, Resource};
+use crate::state::State;
+use crate::store::Key;
+use crate::watch;
+use crate::wire::accept::{
+    BodyForm, PatchForm, ResponseForm, body_form, decode_body, decode_body_strict, negotiate,
+    patch_form,
+};
+use crate::wire::status::{self, StatusError};
+use crate::write::{
+    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteOptions, flag, parameter,
+};
+use path::ResourcePath;
+use view::{Filter, View};
+
+/// Larger bodies are refused, as Kubernetes does.
+const MAX_BODY: usize = 3 << 20;
+
+/// The API and the extra routes, all behind authentication.
+pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
+    routes
+        .fallback(handle)
+        .layer(middleware::from_fn_with_state(Arc::clone(state), authenticate))
+        .with_state(())
+        .merge(public)
+        .layer(axum::Extension(Shared(Arc::clone(state))))
+}
+
+#[derive(Clone)]
+struct Shared(Arc<State>);
+
+/// Carried by requests that came over a socket: the listener may stop while the
+/// controllers of this process go on watching.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub ends: CancellationToken,
+}
+
+/// Lets a request pass whose caller is known.
+async fn authenticate(
+    Extract(state): Extract<Arc<State>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if request.extensions().get::<Identity>().is_none() {
+        match state.tokens.authenticate(request.headers()) {
+            Some(identity) => {
+                request.extensions_mut().insert(identity);
+            }
+            None => return StatusError::unauthorized("Unauthorized").into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+/// A request whose path named a resource.
+struct Ask {
+    state: Arc<State>,
+    resource: Arc<Resource>,
+    caller: Identity,
+    path: ResourcePath,
+    query: Vec<(String, String)>,
+    form: ResponseForm,
+    parts: request::Parts,
+}
+
+async fn handle(
+    axum::Extension(Shared(state)): axum::Extension<Shared>,
+    axum::Extension(caller): axum::Extension<Identity>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let accept = header_text(&parts, header::ACCEPT);
+    if parts.method == Method::GET
+        && let Some(document) =
+            discovery::document(state.registry.infos(), parts.uri.path(), accept)
+    {
+        return document;
+    }
+    let metrics = state.metrics.clone();
+    let Some((path, resource)) = find(&state, parts.uri.path()) else {
+        metrics.request("other", "", 404);
+        return StatusError::no_such_path().into_response();
+    };
+    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+        .map(|Query(query)| query)
+        .unwrap_or_default();
+    let verb = verb(&parts.method, &path, &query);
+    let name = format!("{}/{}", resource.info.group, resource.info.plural);
+    let answer = match negotiate(accept) {
+        Ok(form) => {
+            let ask = Ask { state, resource, caller, path, query, form, parts };
+            dispatch(ask, verb, body).await
+        }
+        Err(error) => Err(error),
+    };
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    tracing::debug!(verb, resource = name, code = response.status().as_u16(), "request");
+    metrics.request(verb, &name, response.status().as_u16());
+    response
+}
+
+fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
+    let path = path::parse(path)?;
+    let resource = state.registry.find(&path.group, &path.version, &path.plural)?;
+    // A namespace in the path of a cluster-scoped resource leads nowhere.
+    if path.namespace.is_some() && !resource.info.namespaced {
+        return None;
+    }
+    let resource = Arc::clone(resource);
+    Some((path, resource))
+}
+
+fn header_text(parts: &request::Parts, name: header::HeaderName) -> Option<&str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The Kubernetes verb of a request, also the label of its metrics.
+fn verb(method: &Method, path: &ResourcePath, query: &[(String, String)]) -> &'static str {
+    let named = path.name.is_some();
+    match (method, named) {
+        (&Method::GET, _) if flag(query, "watch") => "watch",
+        (&Method::GET, true) => "get",
+        (&Method::GET, false) => "list",
+        (&Method::POST, false) => "create",
+        (&Method::PUT, true) => "update",
+        (&Method::PATCH, true) => "patch",
+        (&Method::DELETE, true) => "delete",
+        (&Method::DELETE, false) => "deletecollection",
+        _ => "other",
+    }
+}
+
+async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, StatusError> {
+    let info = &ask.resource.info;
+    match ask.path.subresource.as_deref() {
+        None => {}
+        Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
+        Some(_) => return Err(StatusError::no_such_path()),
+    }
+    if !ask.resource.allows(verb) {
+        return Err(StatusError::method_not_allowed(&info.group, &info.plural, verb));
+    }
+    if info.namespaced && ask.path.namespace.is_none() && ask.path.name.is_some() {
+        return Err(StatusError::no_such_path());
+    }
+    match verb {
+        "get" => get(&ask),
+        "list" => list(&ask).await,
+        "watch" => watch(&ask),
+        _ => {
+            let body = read_body(body).await?;
+            match verb {
+                "create" => create(&ask, &body).await,
+                "update" => update(&ask, &body).await,
+                "patch" => patch(&ask, body).await,
+                "delete" => delete(&ask, &body).await,
+                _ => delete_collection(&ask, &body).await,
+            }
+        }
+    }
+}
+
+async fn read_body(body: Body) -> Result<Bytes, StatusError> {
+    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
+        let too_long = std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+        if too_long {
+            StatusError::too_large(format!("the body is larger than {MAX_BODY} bytes"))
+        } else {
+            StatusError::bad_request("the body could not be read")
+        }
+    })
+}
+
+impl Ask {
+    fn view(&self) -> View {
+        View::new(&self.state, &self.resource, &self.caller, self.form, &self.query)
+    }
+
+    fn name(&self) -> &str {
+        self.path.name.as_deref().unwrap_or_default()
+    }
+
+    fn filter(&self) -> Result<Filter, StatusError> {
+        Filter::read(self.path.namespace.as_deref(), self.path.name.as_deref(), &self.query)
+    }
+
+    fn content_type(&self) -> Option<&str> {
+        header_text(&self.parts, header::CONTENT_TYPE)
+    }
+
+    /// As Kubernetes does: the program's name stands in for a field manager.
+    fn write_options(&self) -> Result<WriteOptions, StatusError> {
+        let agent = header_text(&self.parts, header::USER_AGENT).unwrap_or_default();
+        let agent = agent.split('/').next().filter(|agent| !agent.is_empty());
+        WriteOptions::read(&self.query, agent.unwrap_or(&self.caller.name))
+    }
+
+    fn call<'a>(&'a self, options: &'a WriteOptions) -> Call<'a> {
+        Call {
+            state: &self.state,
+            resource: &self.resource,
+            namespace: self.path.namespace.as_deref(),
+            options,
+        }
+    }
+
+    fn answer(&self, outcome: Outcome) -> Result<Response, StatusError> {
+        let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+        let mut response = respond::object(code, &self.view(), outcome.object)?;
+        respond::warn(&mut response, &outcome.warnings);
+        Ok(response)
+    }
+}
+
+fn get(ask: &Ask) -> Result<Response, StatusError> {
+    let namespace = ask.path.namespace.as_deref().unwrap_or_default();
+    let key = Key::new(&ask.resource.storage, namespace, ask.name());
+    let info = &ask.resource.info;
+    let row = ask
+        .state
+        .store
+        .get(&key)?
+        .ok_or_else(|| StatusError::not_found(&info.group, &info.plural, ask.name()))?;
+    respond::object(StatusCode::OK, &ask.view(), row.object)
+}
+
+async fn list(ask: &Ask) -> Result<Response, StatusError> {
+    let mut view = ask.view();
+    if view.form == ResponseForm::PartialObjectMetadata {
+        view.form = ResponseForm::PartialObjectMetadataList;
+    }
+    let content_type = view.content_type();
+    let body = list::body(view, ask.filter()?).await?;
+    Ok(respond::document(StatusCode::OK, content_type, body))
+}
+
+fn watch(ask: &Ask) -> Result<Response, StatusError> {
+    let mut view = ask.view();
+    view.form = match view.form {
+        ResponseForm::Yaml => ResponseForm::Json,
+        ResponseForm::PartialObjectMetadataList => ResponseForm::PartialObjectMetadata,
+        form => form,
+    };
+    let content_type = view.content_type();
+    let options = watch::Options::read(&ask.query)?;
+    let ends = match ask.parts.extensions.get::<Connection>() {
+        Some(Connection { ends }) => ends.clone(),
+        None => ask.state.shutdown.clone(),
+    };
+    let body = Body::from_stream(watch::stream(view, ask.filter()?, options, ends)?);
+    Ok(respond::document(StatusCode::OK, content_type, body))
+}
+
+async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
+    let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
+    if let Nature::Review(review) = ask.resource.nature {
+        let answer = review::answer(&ask.resource, review, &ask.caller, decoded.value);
+        return Ok(respond::json(StatusCode::CREATED, &answer));
+    }
+    let options = ask.write_options()?;
+    let outcome = write::create(ask.call(&options), decoded.value, &decoded.duplicates).await?;
+    ask.answer(outcome)
+}
+
+async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
+    let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
+    let options = ask.write_options()?;
+    let subresource = ask.path.subresource.as_deref();
+    let outcome = write::replace(
+        ask.call(&options),
+        ask.name(),
+        subresource,
+        decoded.value,
+        &decoded.duplicates,
+    )
+    .await?;
+    ask.answer(outcome)
+}
+
+async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
+    let options = ask.write_options()?;
+    let form = patch_form(ask.content_type())?;
+    let (patch, duplicates) = match form {
+        PatchForm::Json => (Patch::Json(body), Vec::new()),
+        PatchForm::Merge => {
+            let decoded = decode_body_strict(BodyForm::Json, &body)?;
+            (Patch::Merge(decoded.value), decoded.duplicates)
+        }
+        PatchForm::Strategic => {
+            let decoded = decode_body_strict(BodyForm::Json, &body)?;
+            (Patch::Strategic(decoded.value), decoded.duplicates)
+        }
+        PatchForm::Apply => {
+            // YAML by its name, JSON in practice.
+            let json = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+            let form = if json { BodyForm::Json } else { BodyForm::Yaml };
+            let decoded = decode_body_strict(form, &body)?;
+            (Patch::Apply(decoded.value), decoded.duplicates)
+        }
+    };
+    let subresource = ask.path.subresource.as_deref();
+    let outcome =
+        write::patch(ask.call(&options), ask.name(), subresource, patch, &duplicates).await?;
+    ask.answer(outcome)
+}
+
+fn delete_options(ask: &Ask, body: &Bytes) -> Result<DeleteOptions, StatusError> {
+    let body = if body.is_empty() {
+        Value::Null
+    } else {
+        decode_body(body_form(ask.content_type())?, body)?
+    };
+    DeleteOptions::read(&ask.query, &body)
+}
+
+async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
+    let options = delete_options(ask, body)?;
+    let write_options = ask.write_options()?;
+    match write::delete(ask.call(&write_options), ask.name(), &options).await? {
+        Deleted::Waiting(object) => respond::object(StatusCode::OK, &ask.view(), object),
+        Deleted::Gone(object) => {
+            let meta =
+                crate::store::Meta::read(&object).map_err(StatusError::internal)?;
+            let info = &ask.resource.info;
+            let status = status::success(&info.group, &info.plural, &meta.name, &meta.uid);
+            Ok(respond::json(StatusCode::OK, &status))
+        }
+    }
+}
+
+async fn delete_collection(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
+    let options = delete_options(ask, body)?;
+    let write_options = ask.write_options()?;
+    let (view, filter) = (ask.view(), ask.filter()?);
+    let keys = list::blocking(move || matching_keys(&view, &filter)).await??;
+    let deleted = write::delete_collection(ask.call(&write_options), keys, &options).await?;
+    let mut view = ask.view();
+    view.form = ResponseForm::Json;
+    let version = ask.state.store.version()?;
+    let mut body = view.list_head(&version.to_string(), true);
+    for (index, object) in deleted.into_iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&view.shown(object)?);
+    }
+    body.extend_from_slice(view::LIST_TAIL);
+    Ok(respond::document(StatusCode::OK, view.content_type(), Body::from(body)))
+}
+
+fn matching_keys(view: &View, filter: &Filter) -> Result<Vec<Key>, StatusError> {
+    let mut scan = list::scan(view, filter)?;
+    let mut keys = Vec::new();
+    loop {
+        let page = scan.next_page(1 << 20)?;
+        if page.is_empty() {
+            return Ok(keys);
+        }
+        for row in page {
+            let key = row.key.clone();
+            if view.item(filter, row)?.is_some() {
+                keys.push(key);
+            }
+        }
+    }
+}
+
+/// The resourceVersion parameter, where it names one.
+pub(crate) fn version_parameter(query: &[(String, String)]) -> Result<Option<u64>, StatusError> {
+    match parameter(query, "resourceVersion") {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            StatusError::bad_request(format!("resourceVersion: {text:?} is not a version"))
+        }),
+    }
+}

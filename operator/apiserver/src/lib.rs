@@ -1,0 +1,46 @@
+//! An embedded API server that speaks the Kubernetes wire format. It serves the
+//! custom resources that it is given, and knows no kind of Hades.
+//!
+//! ```text
+//!  kube::Client (in-process) ─┐                      ┌▶ watch: ring of changes ─▶ watchers
+//!                             ├▶ http ─▶ write ─▶ store (redb, one writer)
+//!  kubectl over HTTPS ─ authn ┘    │       │         └▶ lifecycle: namespaces, owners, events
+//!                                  │       └ admission (schema, CEL, validators)
+//!                                  └ wire (discovery, OpenAPI, tables, patches)
+//! ```
+//!
+//! Invariants:
+//! - Object bytes stay bytes from the store to the socket; no tree of a whole
+//!   list is ever built.
+//! - A write is on disk before it is acknowledged (leases and events excepted),
+//!   and versions never go back.
+//! - Values of Secrets are on disk only encrypted, and leave the server only to
+//!   controllers of this process.
+//! - Nothing is served to a caller who is not authenticated.
+
+pub mod admission;
+pub mod authn;
+pub mod bootstrap;
+mod http;
+mod lifecycle;
+mod metrics;
+mod private_file;
+mod random;
+pub mod registry;
+mod seal;
+mod serve;
+mod server;
+mod state;
+mod store;
+mod watch;
+pub mod wire;
+mod write;
+
+pub use admission::{Cause, CauseReason};
+pub use authn::{Credential, Identity};
+pub use registry::DefinitionError;
+pub use seal::SealError;
+pub use serve::{ServerTls, TlsError};
+pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
+pub use state::{Clock, GroupVersionKind, Validator};
+pub use store::StoreError;

@@ -1,0 +1,74 @@
+//! What the server does by itself: it empties namespaces that are being
+//! deleted, deletes what lost its owner, and forgets old events.
+//!
+//! Every task is level-triggered: a change only wakes it, it looks at the store
+//! for what to do, and a start looks at everything. A crash loses nothing.
+
+mod expiry;
+mod garbage;
+mod namespaces;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::server::MANAGER;
+use crate::http::list::blocking;
+use crate::registry::Resource;
+use crate::state::State;
+use crate::store::{Key, Row};
+use crate::wire::status::StatusError;
+use crate::write::{self, Call, DeleteOptions, Deleted, WriteOptions};
+
+/// How long a task waits after an error before it tries again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts the tasks; they end with the server's shutdown token.
+pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
+    vec![
+        tokio::spawn(namespaces::run(Arc::clone(state))),
+        tokio::spawn(garbage::run(Arc::clone(state))),
+        tokio::spawn(expiry::run(Arc::clone(state))),
+    ]
+}
+
+/// Deletes one object as the server itself does: without preconditions, and
+/// without complaint when it is gone already.
+async fn delete_key(
+    state: &State,
+    resource: &Resource,
+    key: &Key,
+) -> Result<Option<Deleted>, StatusError> {
+    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
+    let call = Call {
+        state,
+        resource,
+        namespace: Some(key.namespace()).filter(|namespace| !namespace.is_empty()),
+        options: &options,
+    };
+    match write::delete(call, key.name(), &DeleteOptions::default()).await {
+        Ok(deleted) => Ok(Some(deleted)),
+        Err(error) if error.code() == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All rows of a resource, of one namespace or of all, mapped to what is needed.
+async fn rows<T: Send + 'static>(
+    state: &Arc<State>,
+    resource: &str,
+    namespace: Option<&str>,
+    pick: impl Fn(Row) -> T + Send + 'static,
+) -> Result<Vec<T>, StatusError> {
+    let mut scan = state.store.scan(resource, namespace)?;
+    blocking(move || {
+        let mut picked = Vec::new();
+        loop {
+            let page = scan.next_page(1 << 20)?;
+            if page.is_empty() {
+                return Ok(picked);
+            }
+            picked.extend(page.into_iter().map(&pick));
+        }
+    })
+    .await?
+}

@@ -1,0 +1,143 @@
+//! The standard kinds that the server keeps itself.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{CREATE_VERBS, FULL_VERBS, Nature, READ_VERBS, Resource, ResourceInfo, Review};
+use crate::admission::schema::StructuralSchema;
+use crate::wire::openapi;
+use crate::wire::table::Columns;
+
+struct Builtin {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short_names: &'static [&'static str],
+    namespaced: bool,
+    status: bool,
+    verbs: &'static [&'static str],
+    nature: Nature,
+}
+
+const PLAIN: Builtin = Builtin {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    short_names: &[],
+    namespaced: true,
+    status: false,
+    verbs: FULL_VERBS,
+    nature: Nature::Plain,
+};
+
+const REVIEW: Builtin = Builtin {
+    namespaced: false,
+    verbs: CREATE_VERBS,
+    ..PLAIN
+};
+
+/// Where both views of events are stored.
+const EVENTS_GROUP: &str = "events.k8s.io";
+
+const BUILTINS: &[Builtin] = &[
+    Builtin {
+        kind: "Namespace",
+        plural: "namespaces",
+        short_names: &["ns"],
+        namespaced: false,
+        status: true,
+        nature: Nature::Namespace,
+        ..PLAIN
+    },
+    Builtin { kind: "Secret", plural: "secrets", nature: Nature::Secret, ..PLAIN },
+    Builtin { kind: "ConfigMap", plural: "configmaps", short_names: &["cm"], ..PLAIN },
+    Builtin { kind: "ServiceAccount", plural: "serviceaccounts", short_names: &["sa"], ..PLAIN },
+    Builtin {
+        kind: "Event",
+        plural: "events",
+        short_names: &["ev"],
+        nature: Nature::CoreEvent,
+        ..PLAIN
+    },
+    Builtin {
+        group: EVENTS_GROUP,
+        kind: "Event",
+        plural: "events",
+        short_names: &["ev"],
+        nature: Nature::Event,
+        ..PLAIN
+    },
+    Builtin { group: "coordination.k8s.io", kind: "Lease", plural: "leases", ..PLAIN },
+    Builtin {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        short_names: &["crd", "crds"],
+        namespaced: false,
+        verbs: READ_VERBS,
+        nature: Nature::Definition,
+        ..PLAIN
+    },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "SelfSubjectAccessReview",
+        plural: "selfsubjectaccessreviews",
+        nature: Nature::Review(Review::Access),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "SelfSubjectRulesReview",
+        plural: "selfsubjectrulesreviews",
+        nature: Nature::Review(Review::Rules),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authentication.k8s.io",
+        kind: "SelfSubjectReview",
+        plural: "selfsubjectreviews",
+        nature: Nature::Review(Review::Subject),
+        ..REVIEW
+    },
+];
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// The built-in resources.
+pub(super) fn resources() -> Vec<Resource> {
+    BUILTINS.iter().map(resource).collect()
+}
+
+fn resource(builtin: &Builtin) -> Resource {
+    let Builtin { group, version, kind, plural, short_names, namespaced, status, verbs, nature } =
+        *builtin;
+    let schema_json = openapi::builtin_schema(group, kind).unwrap_or_else(|| {
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+    });
+    let storage_group = if nature == Nature::CoreEvent { EVENTS_GROUP } else { group };
+    Resource {
+        storage: format!("{storage_group}/{plural}").into(),
+        nature,
+        schema: StructuralSchema::open(),
+        columns: Columns::builtin(group, kind),
+        info: ResourceInfo {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            list_kind: format!("{kind}List"),
+            plural: plural.to_owned(),
+            singular: kind.to_lowercase(),
+            short_names: owned(short_names),
+            categories: Vec::new(),
+            namespaced,
+            status,
+            verbs,
+            schema_json: Arc::new(schema_json),
+        },
+    }
+}

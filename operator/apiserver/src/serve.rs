@@ -1,0 +1,166 @@
+//! HTTPS: accepts connections and hands their requests to the router.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ApiServer;
+use crate::http::Connection;
+
+/// A peer that needs longer for its handshake or its headers is not a client.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long answers may take after the shutdown began.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait when the system has no file descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Why certificates can't be used. Holds no key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The text is no PEM of what is expected.
+    #[error("the {0} can't be read: {1}")]
+    Pem(&'static str, String),
+    /// Certificate and key don't fit, or TLS can't be set up.
+    #[error("TLS can't be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// The server's certificate and key.
+#[derive(Clone)]
+pub struct ServerTls(Arc<rustls::ServerConfig>);
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+impl ServerTls {
+    /// Reads a certificate chain and its key.
+    ///
+    /// # Errors
+    /// When they can't be read or don't fit.
+    pub fn from_pem(chain: &str, key: &str) -> Result<Self, TlsError> {
+        let certificates = CertificateDer::pem_slice_iter(chain.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| TlsError::Pem("certificate", error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+            .map_err(|error| TlsError::Pem("key of the certificate", error.to_string()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(certificates, key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+impl ApiServer {
+    /// Serves the API over HTTPS until `shutdown`. Then open watches end, other
+    /// answers may finish for a few seconds, and the rest is cut off. Clients of
+    /// this process are not touched.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        tls: &ServerTls,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        let ends = shutdown.child_token();
+        let router = self.router().layer(axum::Extension(Connection { ends: ends.clone() }));
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) if is_passing(&error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(EXHAUSTED).await;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                },
+                () = shutdown.cancelled() => break,
+            };
+            let connection =
+                converse(stream, acceptor.clone(), router.clone(), ends.clone());
+            let cut = cut.clone();
+            connections.spawn(async move {
+                tokio::select! {
+                    () = connection => {}
+                    () = cut.cancelled() => {}
+                }
+            });
+        }
+        drop(listener);
+        connections.close();
+        if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
+            tracing::warn!("some answers took too long and were cut off");
+            cut.cancel();
+            connections.wait().await;
+        }
+        Ok(())
+    }
+}
+
+/// Errors of one connection attempt, or of a moment.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    // Out of descriptors: EMFILE and ENFILE have no kind of their own.
+    matches!(error.raw_os_error(), Some(23 | 24))
+        || matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+        )
+}
+
+async fn converse(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+    ends: CancellationToken,
+) {
+    // Watch events are small and wanted at once.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection without TCP_NODELAY");
+    }
+    let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    let service = TowerToHyperService::new(router);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = ends.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,312 @@
+//! The server: its configuration, its start and its end.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::client::Body;
+use prometheus_client::registry::Registry as MetricsRegistry;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt;
+
+use crate::authn::{Credential, Identity, Tokens};
+use crate::metrics::Metrics;
+use crate::private_file;
+use crate::registry::{DefinitionError, Nature, Registry, Resource, installed_definition};
+use crate::seal::{Keyring, SealError};
+use crate::state::{Clock, State, Validator};
+use crate::store::{Change, Expect, Key, Store, StoreError, Write, WriteError};
+use crate::wire::status::StatusError;
+use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
+use crate::{http, lifecycle, random};
+
+/// How many changes watchers may lag behind by default.
+pub const DEFAULT_WATCH_RING: usize = 8192;
+
+/// Field manager of what the server itself writes.
+pub(crate) const MANAGER: &str = "hades-apiserver";
+
+/// What a server is made of.
+pub struct ServerConfig {
+    /// Where the store and the keys lie; made where it is absent.
+    pub data_dir: PathBuf,
+    /// The custom resources to serve.
+    pub crds: Vec<CustomResourceDefinition>,
+    /// Further checks of objects.
+    pub validators: Vec<Arc<dyn Validator>>,
+    /// The bearer tokens to accept.
+    pub credentials: Vec<Credential>,
+    /// How many changes are kept for watchers that lag behind.
+    pub watch_ring: usize,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl ServerConfig {
+    /// A server of these resources with the system's clock and no tokens.
+    pub fn new(data_dir: impl Into<PathBuf>, crds: Vec<CustomResourceDefinition>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            crds,
+            validators: Vec::new(),
+            credentials: Vec::new(),
+            watch_ring: DEFAULT_WATCH_RING,
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerConfig").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// Why a server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory can't be made.
+    #[error("the data directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A custom resource definition can't be served.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// A key is missing or unreadable.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A first object could not be written.
+    #[error("{what} could not be written: {message}")]
+    FirstObject {
+        /// Which.
+        what: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// A running API server; clones share it. It ends when the last clone and the
+/// last client of it are dropped, or at [`ApiServer::shutdown`].
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+    routes: Router,
+    public: Router,
+}
+
+struct Inner {
+    state: Arc<State>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    _ends: DropGuard,
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiServer")
+    }
+}
+
+impl ApiServer {
+    /// Opens or creates the store, installs the custom resource definitions and
+    /// the namespaces that the server needs, and starts the background tasks.
+    ///
+    /// # Errors
+    /// When the data directory is in use or unreadable, or a definition can't be
+    /// served.
+    pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
+        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
+        private_file::make_directory(&data_dir)
+            .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
+        let registry = Registry::new(&crds)?;
+        let keyring = Arc::new(Keyring::load_or_create(&data_dir)?);
+        let metrics = Metrics::default();
+        let policy = registry.policy();
+        let store =
+            Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
+        let shutdown = CancellationToken::new();
+        let state = Arc::new(State {
+            store,
+            registry,
+            keyring,
+            validators,
+            clock,
+            metrics,
+            tokens: Tokens::new(credentials),
+            shutdown: shutdown.clone(),
+        });
+        install(&state, &crds).await?;
+        make_namespaces(&state).await?;
+        let tasks = lifecycle::start(&state);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                state,
+                tasks: Mutex::new(tasks),
+                _ends: shutdown.drop_guard(),
+            }),
+            routes: Router::new(),
+            public: Router::new(),
+        })
+    }
+
+    /// A client that calls this server without a socket, as `identity`.
+    pub fn client(&self, identity: Identity) -> kube::Client {
+        let server = self.clone();
+        let router = self.router();
+        let service = tower::service_fn(move |mut request: axum::http::Request<Body>| {
+            request.extensions_mut().insert(identity.clone());
+            let router = router.clone();
+            // As long as the client lives, so does the server.
+            let server = server.clone();
+            async move {
+                let response = router.oneshot(request).await;
+                drop(server);
+                response
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// The whole API. Requests need an [`Identity`] among their extensions or a
+    /// bearer token, except on the public routes.
+    pub fn router(&self) -> Router {
+        http::router(&self.inner.state, self.routes.clone(), self.public.clone())
+    }
+
+    /// Adds routes under `prefix`, behind the same authentication. Handlers find
+    /// the caller as `Extension<Identity>`.
+    #[must_use]
+    pub fn with_routes(mut self, prefix: &str, router: Router) -> Self {
+        self.routes = self.routes.nest(prefix, router);
+        self
+    }
+
+    /// Adds routes that need no authentication, such as `/readyz`.
+    #[must_use]
+    pub fn public_routes(mut self, router: Router) -> Self {
+        self.public = self.public.merge(router);
+        self
+    }
+
+    /// Registers the server's metrics under `hades_apiserver_`.
+    pub fn register_metrics(&self, registry: &mut MetricsRegistry) {
+        self.inner.state.metrics.register(registry);
+    }
+
+    /// Ends watches and background tasks, commits what is queued and closes the
+    /// store, so that another server can open it. Later requests answer 503.
+    pub async fn shutdown(&self) {
+        self.inner.state.shutdown.cancel();
+        let tasks = {
+            let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        for task in tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+        self.inner.state.store.close().await;
+    }
+}
+
+fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
+    OpenError::FirstObject { what: what.into(), message: error.to_string() }
+}
+
+/// Writes the custom resource definitions as objects, where they changed, and
+/// removes those that are served no longer.
+async fn install(state: &State, crds: &[CustomResourceDefinition]) -> Result<(), OpenError> {
+    let Some(resource) =
+        state.registry.stored().find(|resource| resource.nature == Nature::Definition)
+    else {
+        return Ok(());
+    };
+    let mut stale = Vec::new();
+    let mut scan = state.store.scan(&resource.storage, None)?;
+    loop {
+        let page = scan.next_page(1 << 20)?;
+        if page.is_empty() {
+            break;
+        }
+        stale.extend(page.into_iter().map(|row| (row.key, row.version)));
+    }
+    for definition in crds {
+        let object = installed_definition(definition, &state.now())?;
+        let name = write::text(&object, "name").to_owned();
+        stale.retain(|(key, _)| key.name() != name);
+        let written = install_one(state, resource, &name, object).await;
+        written.map_err(|error| first_object(format!("the definition {name}"), error))?;
+    }
+    for (key, version) in stale {
+        let change = Change::Delete { last: None };
+        let expect = Expect::Version(version);
+        let what = format!("the deletion of the definition {}", key.name());
+        let write = Write { key, expect, needs_namespace: false, change };
+        state.store.write(write).await.map_err(|error| first_object(what, error))?;
+    }
+    Ok(())
+}
+
+async fn install_one(
+    state: &State,
+    resource: &Resource,
+    name: &str,
+    mut object: Value,
+) -> Result<(), WriteError> {
+    let failed = |error: &dyn std::fmt::Display| WriteError::Store(error.to_string());
+    let key = Key::new(&resource.storage, "", name);
+    let row = state.store.get(&key).map_err(|error| failed(&error))?;
+    let (expect, uid, created, generation) = match row {
+        None => {
+            let uid = random::uuid().map_err(|error| failed(&error))?;
+            (Expect::Absent, Value::from(uid), Value::from(state.now()), 1)
+        }
+        Some(row) => {
+            let old: Value =
+                serde_json::from_slice(&row.object).map_err(|error| failed(&error))?;
+            if old["spec"] == object["spec"] {
+                return Ok(());
+            }
+            let metadata = &old["metadata"];
+            let generation = metadata["generation"].as_i64().unwrap_or(0) + 1;
+            let expect = Expect::Version(row.version);
+            (expect, metadata["uid"].clone(), metadata["creationTimestamp"].clone(), generation)
+        }
+    };
+    object["metadata"]["uid"] = uid;
+    object["metadata"]["creationTimestamp"] = created;
+    object["metadata"]["generation"] = Value::from(generation);
+    let change = Change::Put(Box::new(object));
+    let write = Write { key, expect, needs_namespace: false, change };
+    state.store.write(write).await.map(|_| ())
+}
+
+async fn make_namespaces(state: &State) -> Result<(), OpenError> {
+    let Some(resource) =
+        state.registry.stored().find(|resource| resource.nature == Nature::Namespace)
+    else {
+        return Ok(());
+    };
+    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
+    for name in SYSTEM_NAMESPACES {
+        let key = Key::new(&resource.storage, "", name);
+        if state.store.get(&key)?.is_some() {
+            continue;
+        }
+        let call = Call { state, resource, namespace: None, options: &options };
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let created = write::create(call, object, &[]).await;
+        created.map_err(|error: StatusError| first_object(format!("the namespace {name}"), error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What every request and background task shares.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Cause;
+use crate::authn::Tokens;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::seal::Keyring;
+use crate::store::{Store, StoreError, WriteError};
+use crate::wire::status::StatusError;
+
+/// Group, version and kind of an object.
+pub use kube::core::GroupVersionKind;
+
+/// Tells the time; injected so that tests can stop it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// A further check of objects, as a validating webhook is.
+pub trait Validator: Send + Sync {
+    /// What is wrong with `object`, each mistake with its field path. `old` is
+    /// the stored object of an update. Runs after the schema was checked, and
+    /// must not block.
+    fn validate(
+        &self,
+        kind: &GroupVersionKind,
+        object: &Value,
+        old: Option<&Value>,
+    ) -> Vec<Cause>;
+}
+
+/// The parts of a running server.
+pub(crate) struct State {
+    pub store: Store,
+    pub registry: Registry,
+    pub keyring: Arc<Keyring>,
+    pub validators: Vec<Arc<dyn Validator>>,
+    pub clock: Clock,
+    pub metrics: Metrics,
+    pub tokens: Tokens,
+    /// Ends watches and background tasks.
+    pub shutdown: CancellationToken,
+}
+
+impl State {
+    /// The time of day as objects carry it: RFC 3339 in UTC with seconds.
+    pub fn now(&self) -> String {
+        wire_time((self.clock)())
+    }
+}
+
+/// RFC 3339 in UTC with whole seconds, as `metav1.Time` is written.
+pub(crate) fn wire_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl From<StoreError> for StatusError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self::unavailable(error.to_string()),
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+/// A write's refusal in the words of the API.
+pub(crate) fn write_error(
+    error: &WriteError,
+    group: &str,
+    plural: &str,
+    namespace: &str,
+    name: &str,
+) -> StatusError {
+    match error {
+        WriteError::Exists => StatusError::already_exists(group, plural, name),
+        WriteError::Missing => StatusError::not_found(group, plural, name),
+        WriteError::Changed => StatusError::conflict(group, plural, name, MODIFIED),
+        WriteError::NamespaceMissing => StatusError::not_found("", "namespaces", namespace),
+        WriteError::NamespaceTerminating => StatusError::forbidden(
+            group,
+            plural,
+            name,
+            format!(
+                "unable to create new content in namespace {namespace} because it is being \
+                 terminated"
+            ),
+        ),
+        WriteError::Store(text) => StatusError::internal(text),
+    }
+}
+
+/// What Kubernetes says about a stale resourceVersion.
+pub(crate) const MODIFIED: &str = "the object has been modified; please apply your changes to the \
+                                   latest version and try again";

@@ -1,0 +1,76 @@
+//! The checks of an object before it is stored.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Call;
+use super::metadata::label_causes;
+use super::options::FieldValidation;
+use crate::registry::Nature;
+use crate::seal::secret;
+use crate::state::GroupVersionKind;
+use crate::wire::status::StatusError;
+
+/// Prunes, defaults and validates `new`; answers the warnings for the client.
+/// `duplicates` are the keys that the body held twice.
+pub(super) fn admit(
+    call: &Call<'_>,
+    new: &mut Value,
+    old: Option<&Value>,
+    duplicates: &[String],
+) -> Result<Vec<String>, StatusError> {
+    let name = super::text(new, "name").to_owned();
+    let warnings = unknown_fields(call, new, duplicates)?;
+    if let Err(error) = ObjectMeta::deserialize(&new["metadata"]) {
+        return Err(StatusError::bad_request(format!("metadata: {error}")));
+    }
+    let mut causes = Vec::new();
+    if call.resource.nature == Nature::Secret {
+        causes.extend(secret::fold(new));
+        causes.extend(secret::unmask(&call.state.keyring, new, old));
+        secret::mask_last_applied(&call.state.keyring, new);
+    }
+    if let Some(old) = old
+        && matches!(call.resource.info.kind.as_str(), "Secret" | "ConfigMap")
+    {
+        causes.extend(secret::immutable_causes(new, old));
+    }
+    call.resource.schema.apply_defaults(new);
+    causes.extend(label_causes(new));
+    causes.extend(call.resource.schema.validate(new, old));
+    // Validators may rely on what the schema promises.
+    if causes.is_empty() {
+        let info = &call.resource.info;
+        let kind = GroupVersionKind::gvk(&info.group, &info.version, &info.kind);
+        for validator in &call.state.validators {
+            causes.extend(validator.validate(&kind, new, old));
+        }
+    }
+    if causes.is_empty() { Ok(warnings) } else { Err(call.invalid(&name, causes)) }
+}
+
+fn unknown_fields(
+    call: &Call<'_>,
+    new: &mut Value,
+    duplicates: &[String],
+) -> Result<Vec<String>, StatusError> {
+    let unknown = call.resource.schema.prune(new);
+    let problems: Vec<String> = duplicates
+        .iter()
+        .map(|path| format!("duplicate field {path:?}"))
+        .chain(unknown.iter().map(|field| match &field.nearest {
+            Some(nearest) => {
+                format!("unknown field {:?} (did you mean {nearest:?}?)", field.path)
+            }
+            None => format!("unknown field {:?}", field.path),
+        }))
+        .collect();
+    match call.options.field_validation {
+        FieldValidation::Strict if !problems.is_empty() => {
+            Err(StatusError::strict_decoding(&problems))
+        }
+        FieldValidation::Ignore => Ok(Vec::new()),
+        _ => Ok(problems),
+    }
+}

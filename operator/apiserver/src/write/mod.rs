@@ -1,0 +1,94 @@
+//! What happens to an object on its way to the store.
+//!
+//! ```text
+//! body ─▶ create ┐                         ┌▶ store.write ─▶ bytes
+//!         update ├▶ settle metadata, admit ┤
+//!  patch, apply  ┘   (schema, validators)  └▶ nothing: dry run, or no change
+//! ```
+//! A change of a stored object is computed against a snapshot, outside of the
+//! writer; the writer only checks that the snapshot is still the truth, and the
+//! change is computed again where it is not.
+
+mod admit;
+mod create;
+mod delete;
+mod metadata;
+mod options;
+mod update;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::registry::{Nature, Resource};
+use crate::state::{State, write_error};
+use crate::store::{Key, WriteError};
+use crate::wire::event_view;
+use crate::wire::status::StatusError;
+
+pub(crate) use create::create;
+pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete, delete_collection, strip_owners};
+pub(crate) use metadata::{has_finalizers, is_terminating, text};
+pub(crate) use options::{DeleteOptions, WriteOptions, flag, parameter};
+pub(crate) use update::{Patch, patch, replace};
+
+/// Everything that a write needs besides the object.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub state: &'a State,
+    pub resource: &'a Resource,
+    pub namespace: Option<&'a str>,
+    pub options: &'a WriteOptions,
+}
+
+/// What a write left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub created: bool,
+    /// The object in the form that is stored.
+    pub object: Bytes,
+    /// Texts for `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+impl Call<'_> {
+    pub(crate) fn key(&self, name: &str) -> Key {
+        Key::new(&self.resource.storage, self.namespace.unwrap_or_default(), name)
+    }
+
+    fn not_found(&self, name: &str) -> StatusError {
+        StatusError::not_found(&self.resource.info.group, &self.resource.info.plural, name)
+    }
+
+    fn refused(&self, error: &WriteError, name: &str) -> StatusError {
+        let info = &self.resource.info;
+        write_error(error, &info.group, &info.plural, self.namespace.unwrap_or_default(), name)
+    }
+
+    fn invalid(&self, name: &str, causes: Vec<crate::admission::Cause>) -> StatusError {
+        StatusError::invalid(&self.resource.info.group, &self.resource.info.kind, name, causes)
+    }
+}
+
+/// An object as this resource shows it, from the form that is stored.
+pub(crate) fn outward(resource: &Resource, object: Value) -> Value {
+    match resource.nature {
+        Nature::CoreEvent => event_view::to_core(&object),
+        _ => object,
+    }
+}
+
+/// The form that is stored, from an object as this resource shows it.
+fn inward(resource: &Resource, object: Value) -> Value {
+    match resource.nature {
+        Nature::CoreEvent => event_view::to_events(&object),
+        _ => object,
+    }
+}
+
+fn to_bytes(object: &Value) -> Result<Bytes, StatusError> {
+    serde_json::to_vec(object).map(Bytes::from).map_err(StatusError::internal)
+}
+
+fn from_bytes(object: &[u8]) -> Result<Value, StatusError> {
+    serde_json::from_slice(object).map_err(StatusError::internal)
+}

@@ -1,0 +1,304 @@
+//! Changes of stored objects: replace, patch and apply.
+
+use serde_json::Value;
+
+use super::create::create_named;
+use super::metadata::{
+    check_type, finalizer_causes, has_finalizers, is_terminating, keep_server_fields,
+    settle_namespace, spec_changed,
+};
+use super::{Call, Outcome, admit, from_bytes, inward, outward, text, to_bytes};
+use crate::admission::{Cause, CauseReason};
+use crate::registry::Nature;
+use crate::seal::secret;
+use crate::state::MODIFIED;
+use crate::store::{Change, Expect, Write, WriteError};
+use crate::wire::apply::{ApplyRequest, Operation, apply, equal_ignoring_times, track_update};
+use crate::wire::patch;
+use crate::wire::status::StatusError;
+
+/// How often a change is computed anew because another writer was first. Each
+/// round lets at least one writer through, so this is how many may stand in
+/// line for one object.
+const ATTEMPTS: usize = 256;
+
+/// A PATCH body.
+#[derive(Debug)]
+pub(crate) enum Patch {
+    /// RFC 6902.
+    Json(bytes::Bytes),
+    /// RFC 7396.
+    Merge(Value),
+    /// Strategic merge.
+    Strategic(Value),
+    /// Server-side apply.
+    Apply(Value),
+}
+
+/// How managedFields follow a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracking {
+    /// The manager takes over what it changed.
+    Update,
+    /// Apply did it.
+    Settled,
+}
+
+/// What to do with a computed change.
+enum Decision {
+    Keep,
+    Put(Value),
+    Remove(Value),
+}
+
+struct Candidate {
+    object: Value,
+    tracking: Tracking,
+}
+
+/// PUT: stores the whole object anew.
+pub(crate) async fn replace(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    mut object: Value,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    check_type(call.resource, &object)?;
+    settle_namespace(&mut object, call.namespace)?;
+    let compute = |_: &Value| -> Result<Candidate, StatusError> {
+        Ok(Candidate { object: object.clone(), tracking: Tracking::Update })
+    };
+    modify(call, name, subresource, duplicates, compute).await
+}
+
+/// PATCH in all its forms.
+pub(crate) async fn patch(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    body: Patch,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    match body {
+        Patch::Apply(applied) => {
+            apply_object(call, name, subresource, applied, duplicates).await
+        }
+        body => {
+            let compute = |old: &Value| patched(call, old, &body);
+            modify(call, name, subresource, duplicates, compute).await
+        }
+    }
+}
+
+fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+    let mut object = old.clone();
+    match body {
+        Patch::Json(operations) => object = patch::json(old, operations)?,
+        Patch::Merge(body) => patch::merge(&mut object, body),
+        Patch::Strategic(body) => patch::strategic(&mut object, body)?,
+        Patch::Apply(_) => return Err(StatusError::internal("an apply is no plain patch")),
+    }
+    check_type(call.resource, &object)?;
+    Ok(Candidate { object, tracking: Tracking::Update })
+}
+
+/// Server-side apply, which also creates.
+async fn apply_object(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    mut applied: Value,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    if !call.options.manager_given {
+        let cause = Cause::new(
+            "fieldManager",
+            CauseReason::FieldValueRequired,
+            "Required value: is required for apply patch",
+        );
+        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
+    }
+    check_type(call.resource, &applied)?;
+    settle_namespace(&mut applied, call.namespace)?;
+    let given = text(&applied, "name");
+    if !given.is_empty() && given != name {
+        return Err(StatusError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    applied["metadata"]["name"] = Value::from(name);
+    // Between the look and the creation another client may create or delete it.
+    for _ in 0..ATTEMPTS {
+        let exists = call.state.store.get(&call.key(name))?.is_some();
+        let outcome = if exists || subresource.is_some() {
+            let compute = |old: &Value| applied_over(call, Some(old), &applied, subresource);
+            modify(call, name, subresource, duplicates, compute).await
+        } else {
+            let version = text(&applied, "resourceVersion");
+            if !version.is_empty() {
+                return Err(call.refused(&WriteError::Changed, name));
+            }
+            let object = applied_over(call, None, &applied, None)?.object;
+            create_named(call, inward(call.resource, object), duplicates, true).await
+        };
+        match outcome {
+            Err(error) if !exists && error.reason() == "AlreadyExists" => {}
+            Err(error) if exists && subresource.is_none() && error.code() == 404 => {}
+            outcome => return outcome,
+        }
+    }
+    Err(call.refused(&WriteError::Changed, name))
+}
+
+fn applied_over(
+    call: Call<'_>,
+    old: Option<&Value>,
+    applied: &Value,
+    subresource: Option<&str>,
+) -> Result<Candidate, StatusError> {
+    let mut applied = applied.clone();
+    if call.resource.nature == Nature::Secret {
+        // Compared as values, or a repeated fingerprint would look like a change.
+        let causes = secret::unmask(&call.state.keyring, &mut applied, old);
+        if !causes.is_empty() {
+            return Err(call.invalid(text(&applied, "name"), causes));
+        }
+    }
+    if let Some(old) = old {
+        let (given, stored) = (text(&applied, "resourceVersion"), text(old, "resourceVersion"));
+        if !given.is_empty() && given != stored {
+            let info = &call.resource.info;
+            return Err(StatusError::conflict(
+                &info.group,
+                &info.plural,
+                text(old, "name"),
+                MODIFIED,
+            ));
+        }
+    }
+    let object = apply(ApplyRequest {
+        current: old,
+        applied: &applied,
+        manager: &call.options.manager,
+        force: call.options.force,
+        subresource,
+        now: &call.state.now(),
+        schema: &call.resource.schema,
+    })?;
+    Ok(Candidate { object, tracking: Tracking::Settled })
+}
+
+/// Computes a change against the stored object and commits it, again and again
+/// while other writers come first.
+async fn modify(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    duplicates: &[String],
+    compute: impl Fn(&Value) -> Result<Candidate, StatusError> + Send + Sync,
+) -> Result<Outcome, StatusError> {
+    let key = call.key(name);
+    for _ in 0..ATTEMPTS {
+        let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
+        let old = from_bytes(&row.object)?;
+        let candidate = compute(&outward(call.resource, old.clone()))?;
+        let object = inward(call.resource, candidate.object);
+        let (decision, warnings) =
+            settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
+        let outcome =
+            |object| Ok(Outcome { created: false, object, warnings: warnings.clone() });
+        let change = match decision {
+            Decision::Keep => return outcome(row.object),
+            Decision::Put(object) | Decision::Remove(object) if call.options.dry_run => {
+                return outcome(to_bytes(&object)?);
+            }
+            Decision::Put(object) => Change::Put(Box::new(object)),
+            Decision::Remove(last) => Change::Delete { last: Some(Box::new(last)) },
+        };
+        let write = Write {
+            key: key.clone(),
+            expect: Expect::Version(row.version),
+            needs_namespace: false,
+            change,
+        };
+        match call.state.store.write(write).await {
+            Ok(written) => return outcome(written.object),
+            Err(WriteError::Changed) => {}
+            Err(error) => return Err(call.refused(&error, name)),
+        }
+    }
+    Err(call.refused(&WriteError::Changed, name))
+}
+
+/// Turns what the client wants into what is stored.
+fn settle(
+    call: Call<'_>,
+    old: &Value,
+    mut new: Value,
+    subresource: Option<&str>,
+    tracking: Tracking,
+    duplicates: &[String],
+) -> Result<(Decision, Vec<String>), StatusError> {
+    keep_server_fields(call.resource, old, &mut new)?;
+    if call.resource.info.status {
+        new = with_subresource(old, new, subresource);
+    }
+    if call.resource.nature == Nature::Namespace {
+        new["spec"] = old["spec"].clone();
+    }
+    let warnings = admit::admit(&call, &mut new, Some(old), duplicates)?;
+    let causes = finalizer_causes(old, &new);
+    if !causes.is_empty() {
+        return Err(call.invalid(text(old, "name"), causes));
+    }
+    if call.resource.nature == Nature::Custom && spec_changed(call.resource, old, &new) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        new["metadata"]["generation"] = Value::from(generation);
+    }
+    if tracking == Tracking::Update {
+        let manager = &call.options.manager;
+        let now = call.state.now();
+        let schema = &call.resource.schema;
+        track_update(Some(old), &mut new, manager, Operation::Update, subresource, &now, schema);
+    }
+    // A namespace goes when the last object in it went, not with its finalizers.
+    let released = call.resource.nature != Nature::Namespace
+        && is_terminating(old)
+        && !has_finalizers(&new);
+    let decision = if released {
+        Decision::Remove(new)
+    } else if equal_ignoring_times(old, &new) {
+        Decision::Keep
+    } else {
+        Decision::Put(new)
+    };
+    Ok((decision, warnings))
+}
+
+/// A write of `/status` touches only the status, and every other write leaves it
+/// alone.
+fn with_subresource(old: &Value, mut new: Value, subresource: Option<&str>) -> Value {
+    if subresource == Some("status") {
+        let status = new["status"].take();
+        let managed = new["metadata"]["managedFields"].take();
+        let mut object = old.clone();
+        set(&mut object, "status", status);
+        set(&mut object["metadata"], "managedFields", managed);
+        object
+    } else {
+        let status = old["status"].clone();
+        set(&mut new, "status", status);
+        new
+    }
+}
+
+fn set(object: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        if value.is_null() {
+            fields.remove(field);
+        } else {
+            fields.insert(field.to_owned(), value);
+        }
+    }
+}
