@@ -176,7 +176,11 @@ impl Session {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or("nothing");
-        if sent.split(';').next().is_some_and(|kind| kind.trim() == wanted) {
+        if sent
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim() == wanted)
+        {
             return Ok(());
         }
         Err(FetchError::NotFound {

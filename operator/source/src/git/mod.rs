@@ -1,8 +1,8 @@
 //! One branch of a git repository, fetched into a local cache and read from there.
 //!
 //! ```text
-//!   Repository::fetch ─ local  file://   libgit2, whole history of the branch
-//!        │            └ smart  https://  pkt-lines over http, one commit deep
+//!   Repository::fetch ─ local  file://   one commit, packed by libgit2
+//!        │            └ smart  https://  one commit, git's protocol over HTTP
 //!        ▼
 //!   cache folder:  lock   source   repo.git (bare)   damaged (marker)
 //!        ▼
@@ -24,5 +24,5 @@ mod smart;
 mod tree;
 
 pub use error::FetchError;
-pub use remote::{Credentials, RemoteOptions, check_url};
+pub use remote::{Credentials, RemoteOptions, check_url, is_local_url};
 pub use repository::{Commit, ReadOptions, Repository};

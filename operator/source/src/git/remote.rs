@@ -86,6 +86,13 @@ pub fn check_url(url: &str) -> Result<(), FetchError> {
     parse_url(url).map(|_| ())
 }
 
+/// Whether a URL names a repository on Hades's own machine, which whoever may name
+/// repositories of a single project must not reach.
+pub fn is_local_url(url: &str) -> bool {
+    matches!(parse_url(url), Ok(RemoteUrl::File(_)))
+        || matches!(parse_url(url), Ok(RemoteUrl::Http(url)) if is_loopback(&url))
+}
+
 pub(super) fn parse_url(text: &str) -> Result<RemoteUrl, FetchError> {
     let text = text.trim();
     let invalid = |reason: &str| Err(FetchError::Invalid(reason.to_owned()));
@@ -235,7 +242,19 @@ mod tests {
             ]
             .map(|url| format!("{url:?}: {}", refused(url)))
             .join("\n"),
-            @""
+            @r#"
+            "": the repository's url is empty
+            "/srv/shop": "/srv/shop" is a path: for a repository on Hades's own machine write "file:///srv/shop"
+            "shop": the repository's url can't be read: write https://HOST/PATH or file:///PATH
+            "git@github.com:halolab/shop.git": repositories over SSH are not supported yet: write "https://github.com/halolab/shop.git"
+            "ssh://git@github.com/halolab/shop.git": repositories over SSH are not supported yet: write the https:// address of the repository
+            "git://github.com/halolab/shop.git": git:// is neither encrypted nor signed: write the https:// address of the repository
+            "ftp://github.com/halolab/shop.git": repositories are fetched over https:// or file://, not ftp://
+            "http://github.com/halolab/shop.git": http:// is not encrypted, so anybody on the way could change the manifests: write https://
+            "http://127.0.0.1.example.com/shop": http:// is not encrypted, so anybody on the way could change the manifests: write https://
+            "https://github.com/halolab/shop?ref=main": a repository's url has no part after ? or #
+            "file://server/share/shop": a file:// url names an absolute path on Hades's own machine, with three slashes: file:///srv/repository
+            "#
         );
     }
 
@@ -250,12 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn local_urls() {
+        for (url, local) in [
+            ("https://github.com/halolab/shop", false),
+            ("file:///srv/shop", true),
+            ("http://127.0.0.1:8080/shop.git", true),
+            ("https://localhost/shop.git", true),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_local_url(url), local, "{url}");
+        }
+    }
+
+    #[test]
     fn branch_names() {
         assert!(check_branch("main").is_ok());
         assert!(check_branch("release/1.2").is_ok());
-        for branch in ["", "refs/heads/main", "a b", "a..b", "-", "a:b", "a*"] {
-            let valid = check_branch(branch).is_ok();
-            assert_eq!(valid, branch == "-", "{branch:?}");
+        for branch in ["", "refs/heads/main", "a b", "a..b", "a:b", "a*", "a\nb"] {
+            assert!(check_branch(branch).is_err(), "{branch:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use super::local::Local;
 use super::remote::{RemoteOptions, RemoteUrl, check_branch, parse_url};
 use super::smart::{Branches, Server};
 use super::{FetchError, tree};
+use crate::manifest::stack::with_stack;
 use crate::manifest::{Limits, ManifestSet, ReadError};
 use crate::nearest::nearest;
 
@@ -76,6 +77,11 @@ impl Repository {
         })
     }
 
+    /// The URL, without user name and password.
+    pub fn url(&self) -> String {
+        self.url.shown()
+    }
+
     /// Brings the cache to the tip of the branch, wherever that is now. `known` is
     /// the id of the last commit that the caller dealt with, if any, and only
     /// serves [`Commit::rewound`].
@@ -102,8 +108,11 @@ impl Repository {
             }
             other => (cache, other?),
         };
-        self.describe(&cache, tip, known)
-            .map_err(|error| self.corrupt(&error))
+        let mut commit = describe(&cache, tip).map_err(|error| self.corrupt(&error))?;
+        commit.rewound = known
+            .and_then(|known| Oid::from_str(known).ok())
+            .and_then(|known| self.is_rewound(&cache, tip, known, deadline));
+        Ok(commit)
     }
 
     /// Reads the manifests of a commit that [`Repository::fetch`] returned. The
@@ -114,16 +123,15 @@ impl Repository {
             .cache
             .lock_shared()
             .map_err(|error| unusable(error.to_string()))?;
-        let outcome = self
-            .cache
-            .open()
-            .map_err(|error| match error.code() {
+        let outcome = with_stack(&options.limits, || {
+            let cache = self.cache.open().map_err(|error| match error.code() {
                 git2::ErrorCode::NotFound => ReadError::CommitMissing {
                     commit: commit.to_owned(),
                 },
                 _ => unusable(error.message().to_owned()),
-            })
-            .and_then(|cache| tree::read(&cache, commit, &options.path, &options.limits));
+            })?;
+            tree::read(&cache, commit, &options.path, &options.limits)
+        });
         if let Err(ReadError::Corrupt { .. }) = outcome {
             self.cache.mark_damaged();
         }
@@ -140,16 +148,14 @@ impl Repository {
         let branch = &self.options.branch;
         let tip = match &self.url {
             RemoteUrl::File(path) => {
-                let local = Local {
-                    path,
-                    shown: &self.url.shown(),
-                    options: &self.options,
-                    deadline,
-                };
-                let branches = local.list(cache)?;
+                let local = Local::open(path, self.url.shown(), &self.options, deadline)?;
+                let branches = local.list()?;
                 match branches.get(branch) {
                     Some(tip) if Some(*tip) == last => return Ok(*tip),
-                    Some(_) => local.fetch(cache, branch)?,
+                    Some(tip) => {
+                        local.fetch(cache, *tip)?;
+                        *tip
+                    }
                     None => return Err(self.no_branch(&branches)),
                 }
             }
@@ -171,42 +177,24 @@ impl Repository {
         Ok(tip)
     }
 
-    fn describe(
-        &self,
-        cache: &git2::Repository,
-        tip: Oid,
-        known: Option<&str>,
-    ) -> Result<Commit, git2::Error> {
-        let commit = cache.find_commit(tip)?;
-        let author = commit.author();
-        Ok(Commit {
-            id: tip.to_string(),
-            summary: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default())
-                .into_owned(),
-            author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
-            author_time: author.when().seconds(),
-            rewound: known
-                .and_then(|known| Oid::from_str(known).ok())
-                .and_then(|known| self.is_rewound(cache, &commit, known)),
-        })
-    }
-
+    /// Only the tip and the names of its parents are in the cache, so for more the
+    /// repository itself is asked, where that is possible.
     fn is_rewound(
         &self,
         cache: &git2::Repository,
-        commit: &git2::Commit<'_>,
+        tip: Oid,
         known: Oid,
+        deadline: Instant,
     ) -> Option<bool> {
-        if commit.id() == known || commit.parent_ids().any(|parent| parent == known) {
+        let commit = cache.find_commit(tip).ok()?;
+        if tip == known || commit.parent_ids().any(|parent| parent == known) {
             return Some(false);
         }
-        match self.url {
-            // The whole history is here. What was known may be gone from it.
-            RemoteUrl::File(_) => {
-                cache.find_commit(known).ok()?;
-                let after = cache.graph_descendant_of(commit.id(), known).ok()?;
-                Some(!after)
-            }
+        match &self.url {
+            RemoteUrl::File(path) => Local::open(path, self.url.shown(), &self.options, deadline)
+                .ok()?
+                .descends(tip, known)
+                .map(|descends| !descends),
             RemoteUrl::Http(_) => None,
         }
     }
@@ -242,4 +230,16 @@ impl Repository {
             reason: error.message().to_owned(),
         }
     }
+}
+
+fn describe(cache: &git2::Repository, tip: Oid) -> Result<Commit, git2::Error> {
+    let commit = cache.find_commit(tip)?;
+    let author = commit.author();
+    Ok(Commit {
+        id: tip.to_string(),
+        summary: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned(),
+        author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
+        author_time: author.when().seconds(),
+        rewound: None,
+    })
 }

@@ -44,7 +44,10 @@ impl Server {
     pub(super) fn connect(mut session: Session) -> Result<Self, FetchError> {
         let mut body = session.advertisement()?;
         let mut first = next_line(&mut body)?;
-        if first.as_deref().is_some_and(|line| line.starts_with("# service=")) {
+        if first
+            .as_deref()
+            .is_some_and(|line| line.starts_with("# service="))
+        {
             // Ends with a flush of its own.
             while next_line(&mut body)?.is_some() {}
             first = next_line(&mut body)?;
@@ -278,8 +281,7 @@ fn skip_old_preamble(body: &mut Body<'_>, shallow: bool) -> Result<(), FetchErro
 /// Takes the pack out of its bands (1 data, 2 progress, 3 error) and has libgit2
 /// check and index it.
 fn store_pack(body: &mut Body<'_>, repository: &git2::Repository) -> Result<(), FetchError> {
-    let refused =
-        |body: &Body<'_>, error: &git2::Error| body.session().nonsense(error.message());
+    let refused = |body: &Body<'_>, error: &git2::Error| body.session().nonsense(error.message());
     let odb = repository.odb().map_err(|error| refused(body, &error))?;
     let mut writer = odb.packwriter().map_err(|error| refused(body, &error))?;
     let mut any = false;

@@ -88,7 +88,13 @@ fn find<'a>(
             Some(ObjectType::Commit) => return Err(not_followed("submodule")),
             _ if mode == MODE_LINK => return Err(not_followed("symbolic link")),
             _ if index + 1 == names.len() => return Ok(Place::File(id)),
-            _ => return Err(missing(None)),
+            // A file in place of a folder.
+            _ => {
+                return Err(ReadError::PathNotFound {
+                    path: names.join("/"),
+                    nearest: Some(so_far),
+                });
+            }
         }
     }
     Ok(Place::Folder(tree))
@@ -111,7 +117,9 @@ fn read_file(
     names: &[&str],
     limits: &Limits,
 ) -> Result<ManifestSet, ReadError> {
-    let (name, above) = names.split_last().map_or(("", [].as_slice()), |(name, above)| (*name, above));
+    let (name, above) = names
+        .split_last()
+        .map_or(("", [].as_slice()), |(name, above)| (*name, above));
     let mut builder = SetBuilder::new(limits.clone(), below(above));
     let odb = repository.odb().map_err(|error| corrupt(&error))?;
     add_blob(&mut builder, &odb, blob, name)?;
@@ -186,7 +194,8 @@ impl Walk<'_> {
                     self.folder(&below, &format!("{path}/"), depth + 1)?;
                 }
                 Some(ObjectType::Commit) => {
-                    self.builder.note(&path, "a submodule, which is not fetched");
+                    self.builder
+                        .note(&path, "a submodule, which is not fetched");
                 }
                 _ if entry.filemode_raw() == MODE_LINK => self.builder.meet_link(&path),
                 _ if self.builder.wants(&path) => {

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::set::SetBuilder;
+use super::stack::with_stack;
 use super::{IGNORE_FILE, Limits, ManifestSet, ReadError};
 
 /// What standard input is called in errors.
@@ -16,9 +17,11 @@ const MAX_ENTRIES: usize = 200_000;
 /// Reads one text, such as standard input ([`STDIN_NAME`]). It may be YAML or JSON;
 /// called `*.json` it must be JSON.
 pub fn read_bytes(name: &str, bytes: &[u8], limits: &Limits) -> Result<ManifestSet, ReadError> {
-    let mut builder = SetBuilder::new(limits.clone(), String::new());
-    builder.add(name, &content_id(bytes), bytes)?;
-    Ok(builder.finish())
+    with_stack(limits, || {
+        let mut builder = SetBuilder::new(limits.clone(), String::new());
+        builder.add(name, &content_id(bytes), bytes)?;
+        Ok(builder.finish())
+    })
 }
 
 /// Reads a file, whatever its name, or a folder as [`read_dir`].
@@ -28,12 +31,14 @@ pub fn read_path(path: &Path, limits: &Limits) -> Result<ManifestSet, ReadError>
         return read_dir(path, limits);
     }
     let name = path.display().to_string();
-    let mut builder = SetBuilder::new(limits.clone(), String::new());
-    // A pipe has no size yet, so reading is bounded by itself.
-    if let Some(bytes) = read_bounded(path, &mut builder, &name)? {
-        builder.add(&name, &content_id(&bytes), &bytes)?;
-    }
-    Ok(builder.finish())
+    with_stack(limits, || {
+        let mut builder = SetBuilder::new(limits.clone(), String::new());
+        // A pipe has no size yet, so reading is bounded by itself.
+        if let Some(bytes) = read_bounded(path, &mut builder, &name)? {
+            builder.add(&name, &content_id(&bytes), &bytes)?;
+        }
+        Ok(builder.finish())
+    })
 }
 
 /// Reads all `.yaml`, `.yml` and `.json` files below a folder, as they are read out
@@ -41,6 +46,10 @@ pub fn read_path(path: &Path, limits: &Limits) -> Result<ManifestSet, ReadError>
 /// names are left out, symbolic links are not followed. The paths in documents and
 /// errors begin with `dir` as given.
 pub fn read_dir(dir: &Path, limits: &Limits) -> Result<ManifestSet, ReadError> {
+    with_stack(limits, || read_folder(dir, limits))
+}
+
+fn read_folder(dir: &Path, limits: &Limits) -> Result<ManifestSet, ReadError> {
     let shown = dir.display().to_string();
     let shown = shown.strip_prefix("./").unwrap_or(&shown);
     let prefix = match shown.trim_end_matches('/') {

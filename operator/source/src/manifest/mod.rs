@@ -1,6 +1,6 @@
 //! YAML and JSON manifests: parsing, positions and errors.
 //!
-//! A [`ManifestSet`] is built file by file ([`set`]); every file is cut into its
+//! A [`ManifestSet`] is built file by file; every file is cut into its
 //! documents, every document becomes a [`Document`] or errors.
 
 mod document;
@@ -12,6 +12,7 @@ mod object;
 mod position;
 mod read_error;
 pub(crate) mod set;
+pub(crate) mod stack;
 mod syntax;
 mod text;
 

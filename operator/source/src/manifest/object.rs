@@ -35,11 +35,7 @@ const MAX_LIST_DEPTH: usize = 4;
 
 impl Origin<'_> {
     /// An error at a place in this document.
-    pub(super) fn error(
-        &self,
-        at: Option<Position>,
-        message: impl Into<String>,
-    ) -> ManifestError {
+    pub(super) fn error(&self, at: Option<Position>, message: impl Into<String>) -> ManifestError {
         let mut error = ManifestError {
             file: self.file.to_owned(),
             position: at,
@@ -167,7 +163,11 @@ impl Origin<'_> {
             }
         };
         let names = (text("apiVersion"), text("kind"));
-        if errors.is_empty() { Ok(names) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(names)
+        } else {
+            Err(errors)
+        }
     }
 
     /// `metadata.name` and `metadata.namespace`, or everything wrong with them.
@@ -180,7 +180,9 @@ impl Origin<'_> {
         let metadata = match object.get("metadata") {
             Some(Value::Object(metadata)) => metadata,
             Some(_) => {
-                return Err(vec![self.error(at("metadata"), "metadata must be a mapping")]);
+                return Err(vec![
+                    self.error(at("metadata"), "metadata must be a mapping"),
+                ]);
             }
             None => {
                 let message = format!("{kind} has no metadata.name");
@@ -221,7 +223,11 @@ impl Origin<'_> {
                 None
             }
         };
-        if errors.is_empty() { Ok((name, namespace)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok((name, namespace))
+        } else {
+            Err(errors)
+        }
     }
 }
 

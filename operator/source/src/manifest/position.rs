@@ -103,8 +103,10 @@ impl Positions {
                     1
                 };
                 (1..=dotted).rev().find_map(|used| {
-                    let names: Vec<&str> =
-                        steps[..used].iter().map(|step| step.text.as_str()).collect();
+                    let names: Vec<&str> = steps[..used]
+                        .iter()
+                        .map(|step| step.text.as_str())
+                        .collect();
                     let entry = entries.get(&names.join("."))?;
                     Some((entry.key, &entry.value, used))
                 })

@@ -27,7 +27,9 @@ pub enum ReadError {
         path: String,
     },
     /// The path is, or leads through, a symbolic link or a submodule.
-    #[error("{path:?} is a {what} in the repository, which is not followed: name the folder itself")]
+    #[error(
+        "{path:?} is a {what} in the repository, which is not followed: name the folder itself"
+    )]
     PathNotFollowed {
         /// The part of the path that is one.
         path: String,

@@ -73,9 +73,8 @@ impl ManifestSet {
     /// Reports objects that are there twice and puts everything in order.
     fn settle(&mut self) {
         // Stable: documents of one file keep their order.
-        self.documents.sort_by(|left, right| {
-            (&left.file, left.index).cmp(&(&right.file, right.index))
-        });
+        self.documents
+            .sort_by(|left, right| (&left.file, left.index).cmp(&(&right.file, right.index)));
         let mut first_of: BTreeMap<ObjectKey, usize> = BTreeMap::new();
         let mut again = Vec::new();
         for (index, document) in self.documents.iter().enumerate() {
@@ -148,7 +147,9 @@ impl SetBuilder {
     pub(crate) fn ignore(&mut self, bytes: &[u8]) {
         let file = format!("{}{IGNORE_FILE}", self.shown_below);
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return self.errors.push(ManifestError::of_file(file, "not UTF-8 text"));
+            return self
+                .errors
+                .push(ManifestError::of_file(file, "not UTF-8 text"));
         };
         let (ignore, bad) = Ignore::parse(text);
         self.ignore = ignore;
@@ -180,7 +181,8 @@ impl SetBuilder {
 
     /// Notes what was left out.
     pub(crate) fn note(&mut self, path: &str, text: &str) {
-        self.notes.push(format!("{}{path}: {text}", self.shown_below));
+        self.notes
+            .push(format!("{}{path}: {text}", self.shown_below));
     }
 
     /// Refuses a file as a whole.
@@ -246,22 +248,22 @@ impl SetBuilder {
 
     fn add_text(&mut self, file: &str, content: &str) -> Result<(), ReadError> {
         let whole: Arc<str> = Arc::from(content);
-        if file.to_ascii_lowercase().ends_with(".json") {
-            if let Err(problem) = text::check_json(content) {
-                let error = ManifestError {
-                    file: file.to_owned(),
-                    position: problem.at,
-                    document: Some(0),
-                    message: problem.message,
-                    excerpt: None,
-                };
-                self.errors.push(if object::may_hold_secret(content) {
-                    error
-                } else {
-                    error.with_excerpt(content)
-                });
-                return Ok(());
-            }
+        if file.to_ascii_lowercase().ends_with(".json")
+            && let Err(problem) = text::check_json(content)
+        {
+            let error = ManifestError {
+                file: file.to_owned(),
+                position: problem.at,
+                document: Some(0),
+                message: problem.message,
+                excerpt: None,
+            };
+            self.errors.push(if object::may_hold_secret(content) {
+                error
+            } else {
+                error.with_excerpt(content)
+            });
+            return Ok(());
         }
         for (index, part) in text::parts(content).iter().enumerate() {
             self.total_documents += 1;
@@ -320,9 +322,12 @@ fn is_kustomization(path: &str) -> bool {
 }
 
 fn hex(hasher: Sha256) -> String {
-    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hasher
+        .finalize()
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -71,7 +71,8 @@ fn fixed_message(error: &Error) -> &'static str {
         Error::Unexpected { .. }
         | Error::UnexpectedContainerEndWhileReadingKeyNode { .. }
         | Error::ExpectedStringKeyForExternallyTaggedEnum { .. } => {
-            "a key must be a plain name, not a list or a mapping"
+            "a key must be a plain name, not a list or a mapping; text that begins with { or [ \
+             needs quotes"
         }
         Error::FoldedBlockScalarMustIndentContent { .. } => {
             "the lines of a text block (> or |) must be indented deeper than its key"
@@ -142,6 +143,9 @@ fn parser_message(kind: &ErrorKind) -> String {
         | K::ExpectedFlowMappingSeparator
         | K::UnclosedFlowCollection { .. } => {
             "the mapping in { } is not closed, or a comma is missing"
+        }
+        K::InvalidColonPlacement => {
+            "a \":\" can't stand here; is a [ or { above not closed, or does a value need quotes?"
         }
         K::MisplacedFlowCollectionEnd | K::MismatchedFlowCollectionEnd { .. } => {
             "a closing bracket that fits no open one"

@@ -92,8 +92,7 @@ pub(super) fn parse(part: &Part<'_>, max_depth: usize) -> Result<Spanned<Node>, 
 
 /// A file called `.json` is held to JSON's rules, which are stricter than YAML's.
 pub(super) fn check_json(text: &str) -> Result<(), Problem> {
-    let mut stream =
-        serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
     let outcome = stream.find_map(Result::err);
     let Some(error) = outcome else { return Ok(()) };
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
