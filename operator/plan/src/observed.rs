@@ -61,9 +61,10 @@ pub struct ObservedContainer {
     pub exit_code: Option<i64>,
     /// Names of the networks that it is attached to.
     pub networks: Vec<String>,
-    /// Ids of those networks, where the engine tells: a name alone doesn't say
-    /// which of several networks of that name it is, or that the network it was
-    /// attached to has been removed and made anew. Empty when unknown.
+    /// Ids of those networks in the same order, empty text for those that the
+    /// engine doesn't tell; may be left out whole. A name alone doesn't say which
+    /// of several networks of that name it is, or that the network it was
+    /// attached to has been removed and made anew.
     #[serde(default)]
     pub network_ids: Vec<String>,
     /// Ports that it holds on the host, or will when it runs.
@@ -93,7 +94,24 @@ pub enum ContainerState {
     Dead,
 }
 
+impl ObservedContainer {
+    /// Whether it is attached to this very network.
+    pub fn is_attached_to(&self, network: &ObservedNetwork) -> bool {
+        self.networks.iter().enumerate().any(|(index, name)| {
+            match self.network_ids.get(index).map(String::as_str) {
+                None | Some("") => *name == network.name,
+                Some(id) => id == network.id,
+            }
+        })
+    }
+}
+
 impl ContainerState {
+    /// Whether it has its processes, and with them its ports and addresses.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+
     /// The word of the engine's API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,15 +1,27 @@
 //! From manifests to [`Desired`]: the one place where errors of a manifest are
 //! found, all at once, each with the path of its field.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod findings;
+mod host;
+mod image;
+mod port;
+mod restart;
+mod service;
+mod suggest;
+mod variables;
+mod volume;
 
-use hades_api::name::EnvironmentName;
-use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use hades_api::name::{EnvironmentName, check_label};
+use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
+use findings::Findings;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,8 +51,21 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretData>,
     /// What image references meant before.
     pub pins: &'a [PinnedImage],
-    /// Makes the keyed fingerprint of a value (for variables composed with a secret).
-    pub fingerprint: &'a dyn Fn(&str) -> String,
+    /// Makes the keyed fingerprint of a secret value.
+    pub fingerprint: &'a (dyn Fn(&str) -> String + Send + Sync),
+}
+
+impl fmt::Debug for Inputs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("environment", &self.environment)
+            .field("spec", self.spec)
+            .field("annotations", self.annotations)
+            .field("hosts", self.hosts)
+            .field("secrets", &self.secrets.keys())
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Values of a Secret by key.
@@ -71,30 +96,79 @@ pub enum SpecErrorKind {
     SecretNotFound,
 }
 
-/// What an environment refers to.
+/// What an environment refers to. `spec` is the merged one.
 pub fn needs(spec: &EnvironmentSpec) -> Needs {
-    let _ = spec;
-    Needs::default()
+    let mut needs = Needs::default();
+    needs.hosts.extend(spec.defaults.iter().filter_map(|defaults| defaults.host.clone()));
+    needs.hosts.extend(spec.services.values().filter_map(|service| service.host.clone()));
+    let values = spec
+        .env
+        .values()
+        .chain(spec.services.values().flat_map(|service| service.env.values()));
+    needs.secrets.extend(values.filter_map(|value| match value {
+        EnvValue::Scalar(_) => None,
+        EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
+    }));
+    let whole = spec.services.values().flat_map(|service| &service.env_from);
+    needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
+    needs
 }
 
 /// Checks a merged spec and completes it.
 ///
 /// # Errors
-/// All that is wrong with it, sorted.
+/// All that is wrong with it, sorted by field, none twice.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
+    let mut findings = Findings::default();
+    check_names(inputs, &mut findings);
+    let restarts = restart::requests(inputs, &mut findings);
+    let mut placed = Vec::new();
+    for (name, service) in &inputs.spec.services {
+        let host = host::place(inputs, name, service, &mut findings);
+        let spec = service::container_spec(inputs, name, service, &restarts, &mut findings);
+        placed.push(service::Placed {
+            name,
+            host,
+            replicas: service.replicas.unwrap_or(1),
+            service,
+            spec,
+        });
+    }
+    port::check(&placed, &mut findings);
+    host::lint_several(&placed, &mut findings);
+    let volumes = volume::resolve(inputs, &placed, &mut findings);
+    let hosts = host::settings(inputs, &placed, &mut findings);
+    let containers = placed.iter().flat_map(|placed| service::containers(inputs, placed)).collect();
+    let scaled_to_zero = placed
+        .iter()
+        .filter(|placed| placed.replicas == 0)
+        .map(|placed| placed.name.to_owned())
+        .collect();
+    let lints = findings.into_lints()?;
     Ok(Desired {
         environment: inputs.environment.clone(),
         uid: inputs.uid.to_owned(),
         installation: inputs.installation.to_owned(),
         deleting: false,
-        hosts: BTreeMap::new(),
-        volumes: Vec::new(),
-        containers: Vec::new(),
-        scaled_to_zero: BTreeSet::new(),
-        lints: Vec::new(),
+        hosts,
+        volumes,
+        containers,
+        scaled_to_zero,
+        lints,
     })
 }
 
+/// Names that Hades would make can't be made from some names that people write.
+fn check_names(inputs: &Inputs<'_>, findings: &mut Findings) {
+    let EnvironmentName { project, environment } = &inputs.environment;
+    for (field, name) in [("metadata.namespace", project), ("metadata.name", environment)] {
+        if let Err(error) = check_label(name) {
+            findings.invalid(field, error.to_string());
+        }
+    }
+}
+
+/// See [`Desired::for_deletion`].
 pub(crate) fn for_deletion(
     environment: EnvironmentName,
     uid: &str,

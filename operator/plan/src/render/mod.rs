@@ -1,30 +1,17 @@
-//! Plans for people and programs, secrets masked.
+//! Plans for people and programs. Secrets are fingerprints in every form: a
+//! plan holds nothing else that could be shown.
 
-use crate::action::Action;
-use crate::plan::{Plan, Waiting};
+mod line;
+mod text;
+mod words;
 
-/// The whole plan as text, in the manner of Terraform.
-pub fn text(plan: &Plan, colour: bool) -> String {
-    let _ = (plan, colour);
-    String::new()
-}
+pub use line::{line, lines, waiting_line};
+pub use text::text;
+pub use words::{advice, cause, change, reason};
 
-/// One action in one line, for status and events.
-pub fn line(action: &Action) -> String {
-    format!("{} {}", action.target.kind, action.target.name)
-}
+use crate::plan::Plan;
 
-/// A line an action.
-pub fn lines(plan: &Plan) -> Vec<String> {
-    plan.actions.iter().map(line).collect()
-}
-
-/// What is waited for, and what to do, in one line.
-pub fn waiting_line(waiting: &Waiting) -> String {
-    format!("{} {}", waiting.target.kind, waiting.target.name)
-}
-
-/// The whole plan as pretty-printed JSON.
+/// The whole plan as indented JSON.
 ///
 /// # Errors
 /// None that plain data can cause.

@@ -1,0 +1,92 @@
+//! A plan in the making.
+
+use std::collections::BTreeMap;
+
+use crate::action::{Action, ActionId, Operation, Reason, Target, TargetKind};
+use crate::lint::Lint;
+use crate::plan::{ResourceState, WaitCause, Waiting};
+
+/// A plan in the making: unordered.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) actions: BTreeMap<ActionId, Action>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) lints: Vec<Lint>,
+    pub(super) resources: Vec<ResourceState>,
+}
+
+impl Draft {
+    pub(super) fn new() -> Self {
+        Self {
+            actions: BTreeMap::new(),
+            waiting: Vec::new(),
+            lints: Vec::new(),
+            resources: Vec::new(),
+        }
+    }
+
+    /// Adds an action and says its id.
+    pub(super) fn act(
+        &mut self,
+        target: Target,
+        operation: Operation,
+        reason: Reason,
+        needs: Vec<ActionId>,
+    ) -> ActionId {
+        let id = id(&target, &operation);
+        let action = Action { id: id.clone(), target, operation, reason, needs };
+        self.actions.insert(id.clone(), action);
+        id
+    }
+
+    pub(super) fn wait(&mut self, target: Target, cause: WaitCause) {
+        self.waiting.push(Waiting { target, cause });
+    }
+
+    pub(super) fn lint(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.lints.push(Lint { field: field.into(), message: message.into() });
+    }
+}
+
+/// The id of an action: what it does to what.
+pub(super) fn id(target: &Target, operation: &Operation) -> ActionId {
+    match operation {
+        // Several networks may have one name.
+        Operation::RemoveNetwork { id } => remove_network_id(&target.host, &target.name, id),
+        operation => {
+            let Target { host, kind, name, .. } = target;
+            ActionId(format!("{} {kind} {host}/{name}", verb(operation)))
+        }
+    }
+}
+
+/// The id of the removal of a network.
+pub(super) fn remove_network_id(host: &str, name: &str, id: &str) -> ActionId {
+    ActionId(format!("remove network {host}/{name}@{id}"))
+}
+
+/// The id of the removal of a container.
+pub(super) fn remove_container_id(host: &str, name: &str) -> ActionId {
+    ActionId(format!("remove container {host}/{name}"))
+}
+
+/// What an operation is called.
+fn verb(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::PullImage => "pull",
+        Operation::CreateNetwork { .. }
+        | Operation::CreateVolume { .. }
+        | Operation::CreateContainer { .. } => "create",
+        Operation::RemoveNetwork { .. }
+        | Operation::RemoveVolume
+        | Operation::RemoveContainer { .. } => "remove",
+        Operation::StartContainer { .. } => "start",
+        Operation::UnpauseContainer { .. } => "unpause",
+        Operation::ConnectNetwork { .. } => "connect",
+    }
+}
+
+/// A thing other than a container as a target.
+pub(super) fn target(host: &str, kind: TargetKind, name: &str) -> Target {
+    Target { host: host.to_owned(), kind, name: name.to_owned(), service: None }
+}

@@ -1,0 +1,352 @@
+//! Environment variables of a service: `spec.env`, under `envFrom` in its
+//! order, under the service's own `env`; `$(NAME)` in text is replaced the way
+//! Kubernetes does.
+
+use std::collections::BTreeMap;
+
+use hades_api::{EnvValue, Scalar, ServiceSpec};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::findings::Findings;
+use super::{Inputs, SpecErrorKind, suggest};
+use crate::desired::EnvVar;
+
+/// Linux gives a process no longer string than this, `NAME=` included.
+const LONGEST: usize = 131_071;
+/// How deep variables may be composed of variables that are composed of …
+const DEEPEST: usize = 32;
+/// Parts of a name behind which people put what nobody else may know.
+const SECRETIVE: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "KEY", "APIKEY"];
+
+/// A variable as the manifest has it.
+struct Variable {
+    /// Path of the field that sets it.
+    field: String,
+    value: Value,
+}
+
+/// A value, and whether others may see it.
+#[derive(Clone)]
+enum Value {
+    /// Text of the manifest; the flag says that `$(NAME)` in it counts.
+    Plain(String, bool),
+    Secret(SecretString),
+}
+
+impl Value {
+    fn expose(&self) -> &str {
+        match self {
+            Self::Plain(text, _) => text,
+            Self::Secret(secret) => secret.expose_secret(),
+        }
+    }
+}
+
+/// All variables of the containers of a service.
+pub(super) fn resolve(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    findings: &mut Findings,
+) -> BTreeMap<String, EnvVar> {
+    let variables = layers(inputs, name, service, findings);
+    let mut expansion = Expansion { variables: &variables, done: BTreeMap::new() };
+    for key in variables.keys() {
+        expansion.expand(key, &mut Vec::new(), findings);
+    }
+    let mut resolved = BTreeMap::new();
+    for (key, value) in expansion.done {
+        let Some(variable) = variables.get(&key) else { continue };
+        check(&key, variable, &value, findings);
+        let value = match value {
+            Value::Plain(text, _) => EnvVar::Plain(text),
+            Value::Secret(secret) => EnvVar::Secret {
+                fingerprint: (inputs.fingerprint)(secret.expose_secret()),
+                value: Some(secret),
+            },
+        };
+        resolved.insert(key, value);
+    }
+    resolved
+}
+
+/// What an operating system can't take, and what a careful person would ask.
+fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings) {
+    let field = &variable.field;
+    if key.is_empty() || key.contains(['=', '\0']) {
+        findings.invalid(
+            field,
+            format!("{key:?} can't be the name of a variable: it must not be empty or hold '='"),
+        );
+    }
+    if value.expose().contains('\0') {
+        findings.invalid(field, "the value holds a NUL character, which no variable can");
+    }
+    if key.len() + 1 + value.expose().len() > LONGEST {
+        findings.invalid(field, format!("the value is longer than the {LONGEST} bytes that a process can be given"));
+    }
+    if matches!(value, Value::Plain(text, true) if !text.is_empty()) && looks_secret(key) {
+        findings.lint(
+            field,
+            format!("{key} looks like a secret and everybody who reads the manifest sees it: put it into a Secret and take it from there with secretKeyRef"),
+        );
+    }
+}
+
+fn looks_secret(key: &str) -> bool {
+    let upper = key.to_ascii_uppercase();
+    let mut parts = upper.split('_');
+    let last = upper.rsplit('_').next().unwrap_or_default();
+    parts.any(|part| SECRETIVE.contains(&part))
+        && !upper.contains("PUBLIC")
+        && !["FILE", "PATH", "URL", "NAME", "ID", "TTL"].contains(&last)
+}
+
+/// Every variable from the uppermost layer that has it.
+fn layers(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    findings: &mut Findings,
+) -> BTreeMap<String, Variable> {
+    let mut whole: BTreeMap<String, Variable> = BTreeMap::new();
+    for (index, source) in service.env_from.iter().enumerate() {
+        let field = format!("spec.services.{name}.envFrom[{index}].secretRef.name");
+        let secret = &source.secret_ref.name;
+        let Some(data) = inputs.secrets.get(secret) else {
+            missing_secret(inputs, secret, field, findings);
+            continue;
+        };
+        for (key, value) in &data.0 {
+            let value = Value::Secret(value.clone());
+            whole.insert(key.clone(), Variable { field: field.clone(), value });
+        }
+    }
+    let mut variables = BTreeMap::new();
+    let hidden = |key: &String| whole.contains_key(key) || service.env.contains_key(key);
+    for (key, value) in inputs.spec.env.iter().filter(|(key, _)| !hidden(key)) {
+        let field = format!("spec.env.{key}");
+        variables.insert(key.clone(), variable(inputs, field, value, findings));
+    }
+    variables.extend(whole);
+    for (key, value) in &service.env {
+        let field = format!("spec.services.{name}.env.{key}");
+        variables.insert(key.clone(), variable(inputs, field, value, findings));
+    }
+    variables
+}
+
+fn variable(
+    inputs: &Inputs<'_>,
+    field: String,
+    value: &EnvValue,
+    findings: &mut Findings,
+) -> Variable {
+    let value = match value {
+        EnvValue::Scalar(Scalar::String(text)) => Value::Plain(text.clone(), true),
+        EnvValue::Scalar(scalar) => Value::Plain(scalar.to_string(), false),
+        EnvValue::From(source) => {
+            let reference = &source.secret_key_ref;
+            let secret = inputs.secrets.get(&reference.name);
+            match secret.map(|data| (data, data.0.get(&reference.key))) {
+                Some((_, Some(value))) => Value::Secret(value.clone()),
+                Some((data, None)) => {
+                    let hint = suggest::hint(&reference.key, "keys", data.0.keys());
+                    let message = format!(
+                        "Secret {:?} has no text under the key {:?}; {hint}",
+                        reference.name, reference.key
+                    );
+                    let field = format!("{field}.secretKeyRef.key");
+                    findings.error(SpecErrorKind::SecretNotFound, field, message);
+                    Value::Secret(SecretString::default())
+                }
+                None => {
+                    let field = format!("{field}.secretKeyRef.name");
+                    missing_secret(inputs, &reference.name, field, findings);
+                    Value::Secret(SecretString::default())
+                }
+            }
+        }
+    };
+    Variable { field, value }
+}
+
+fn missing_secret(inputs: &Inputs<'_>, name: &str, field: String, findings: &mut Findings) {
+    let project = &inputs.environment.project;
+    let nearest = match inputs.secrets.is_empty() {
+        true => String::new(),
+        false => format!("; {}", suggest::hint(name, "Secrets that are there", inputs.secrets.keys())),
+    };
+    findings.error(
+        SpecErrorKind::SecretNotFound,
+        field,
+        format!("there is no Secret {name:?} in project {project}: create it, or correct the name{nearest}"),
+    );
+}
+
+/// Replaces `$(NAME)` in every variable, each variable once.
+struct Expansion<'a> {
+    variables: &'a BTreeMap<String, Variable>,
+    done: BTreeMap<String, Value>,
+}
+
+impl<'a> Expansion<'a> {
+    /// The value of `key` with all replaced; `above` are the variables that
+    /// need it, outermost first.
+    fn expand(&mut self, key: &'a str, above: &mut Vec<&'a str>, findings: &mut Findings) -> Value {
+        let nothing = || Value::Plain(String::new(), false);
+        if let Some(value) = self.done.get(key) {
+            return value.clone();
+        }
+        let Some(variable) = self.variables.get(key) else { return nothing() };
+        let Value::Plain(text, true) = &variable.value else {
+            self.done.insert(key.to_owned(), variable.value.clone());
+            return variable.value.clone();
+        };
+        if let Some(start) = above.iter().position(|name| *name == key) {
+            self.report_cycle(&above[start..], findings);
+            return nothing();
+        }
+        if above.len() >= DEEPEST {
+            findings.invalid(
+                &variable.field,
+                format!("variables are composed of one another more than {DEEPEST} deep"),
+            );
+            return nothing();
+        }
+        above.push(key);
+        let value = self.compose(variable, text, above, findings);
+        above.pop();
+        self.done.insert(key.to_owned(), value.clone());
+        value
+    }
+
+    fn compose(
+        &mut self,
+        variable: &'a Variable,
+        text: &'a str,
+        above: &mut Vec<&'a str>,
+        findings: &mut Findings,
+    ) -> Value {
+        let (mut composed, mut secret) = (String::new(), false);
+        for part in parts(text) {
+            match part {
+                Part::Text(text) => composed.push_str(text),
+                Part::Reference(name) if self.variables.contains_key(name) => {
+                    let value = self.expand(name, above, findings);
+                    secret |= matches!(value, Value::Secret(_));
+                    composed.push_str(value.expose());
+                }
+                Part::Reference(name) => {
+                    findings.lint(
+                        &variable.field,
+                        format!("there is no variable {name:?}, so that $({name}) stays as it is; write $$({name}) when that is meant"),
+                    );
+                    composed.push_str("$(");
+                    composed.push_str(name);
+                    composed.push(')');
+                }
+            }
+            // Doubling a few times over would take all memory there is.
+            if composed.len() > LONGEST {
+                break;
+            }
+        }
+        match secret {
+            true => Value::Secret(SecretString::from(composed)),
+            false => Value::Plain(composed, true),
+        }
+    }
+
+    /// A cycle is reported at the first of its names, so that it is found once
+    /// wherever the search began.
+    fn report_cycle(&self, cycle: &[&str], findings: &mut Findings) {
+        let first = cycle.iter().enumerate().min_by_key(|(_, name)| **name);
+        let Some((index, first)) = first else { return };
+        let Some(variable) = self.variables.get(*first) else { return };
+        let names: Vec<String> = cycle[index..]
+            .iter()
+            .chain(&cycle[..index])
+            .chain([first])
+            .map(|name| format!("$({name})"))
+            .collect();
+        findings.invalid(
+            &variable.field,
+            format!("variables are composed of themselves: {}", names.join(" → ")),
+        );
+    }
+}
+
+/// A piece of a value.
+#[derive(Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Text(&'a str),
+    Reference(&'a str),
+}
+
+/// Cuts a value up by the rules of Kubernetes: `$(NAME)` is a reference, `$$`
+/// stands for `$`, every other `$` for itself.
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        let (before, from) = rest.split_at(dollar);
+        let behind = &from[1..];
+        let name = behind.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+        if let Some((name, after)) = name {
+            parts.push(Part::Text(before));
+            parts.push(Part::Reference(name));
+            rest = after;
+        } else {
+            parts.push(Part::Text(&rest[..=dollar]));
+            rest = behind.strip_prefix('$').unwrap_or(behind);
+        }
+    }
+    parts.push(Part::Text(rest));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        parts(text)
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => (*text).to_owned(),
+                Part::Reference(name) => format!("<{name}>"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn references_as_kubernetes_reads_them() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("$(A)", "<A>"),
+            ("x$(A)y$(B)", "x<A>y<B>"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$<A>"),
+            ("$$$$(A)", "$$(A)"),
+            ("$(A", "$(A"),
+            ("$", "$"),
+            ("a$b", "a$b"),
+            ("$()", "<>"),
+            ("$(A)$", "<A>$"),
+            ("ä$(Ö)", "ä<Ö>"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_secret() {
+        for name in ["DB_PASSWORD", "token", "AWS_SECRET_ACCESS_KEY", "API_KEY"] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in ["KEYCLOAK_URL", "PUBLIC_KEY", "PASSWORD_FILE", "TOKEN_TTL", "MONKEY"] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+}

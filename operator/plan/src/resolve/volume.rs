@@ -1,0 +1,104 @@
+//! Volumes and where they are mounted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hades_api::ServiceSpec;
+use hades_api::name::{MAX_LENGTH, check_label};
+
+use super::findings::Findings;
+use super::service::Placed;
+use super::{Inputs, suggest};
+use crate::desired::{DesiredVolume, Mount};
+use crate::naming;
+
+/// The mounts of a service, in the order of the manifest.
+pub(super) fn mounts(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    findings: &mut Findings,
+) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for (index, mount) in service.volumes.iter().enumerate() {
+        let field = format!("spec.services.{name}.volumes[{index}]");
+        if !inputs.spec.volumes.contains_key(&mount.volume) {
+            let hint = suggest::hint(&mount.volume, "volumes", inputs.spec.volumes.keys());
+            let message =
+                format!("spec.volumes has no {:?}: declare it there; {hint}", mount.volume);
+            findings.invalid(&field, message);
+        }
+        let path = match mount.path.trim_end_matches('/') {
+            "" => {
+                findings.invalid(&field, "a volume can't be mounted over the root folder");
+                continue;
+            }
+            path => path.to_owned(),
+        };
+        if mounts.iter().any(|earlier| earlier.path == path) {
+            findings.invalid(&field, format!("something is mounted at {path} already"));
+            continue;
+        }
+        if !mount.read_only && service.replicas.unwrap_or(1) > 1 {
+            findings.lint(
+                &field,
+                format!(
+                    "all replicas write to volume {} at the same time: mount it with :ro, or set replicas to 1, unless the program is made for that",
+                    mount.volume
+                ),
+            );
+        }
+        let source = naming::volume(&inputs.environment, &mount.volume);
+        mounts.push(Mount { source, path, read_only: mount.read_only });
+    }
+    mounts
+}
+
+/// Every volume on the host of the services that mount it.
+pub(super) fn resolve(
+    inputs: &Inputs<'_>,
+    placed: &[Placed<'_>],
+    findings: &mut Findings,
+) -> Vec<DesiredVolume> {
+    let mut hosts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut mounted = BTreeSet::new();
+    for placed in placed {
+        for mount in &placed.service.volumes {
+            mounted.insert(mount.volume.as_str());
+            if let Some(place) = placed.host {
+                hosts.entry(mount.volume.as_str()).or_default().insert(place.name);
+            }
+        }
+    }
+    let mut volumes = Vec::new();
+    for (key, spec) in &inputs.spec.volumes {
+        let field = format!("spec.volumes.{key}");
+        if check_label(key).is_err() || key.len() > MAX_LENGTH {
+            findings.invalid(
+                &field,
+                format!("the name of a volume is lower-case letters, digits and '-', at most {MAX_LENGTH}"),
+            );
+        }
+        if !mounted.contains(key.as_str()) {
+            findings.lint(&field, "no service mounts this volume, so that it isn't made");
+        }
+        let on = hosts.remove(key.as_str()).unwrap_or_default();
+        if on.len() > 1 {
+            let on: Vec<&str> = on.iter().copied().collect();
+            findings.invalid(
+                &field,
+                format!(
+                    "services on {} mount it, and a volume is on one host: put them on the same host, or declare a volume for each",
+                    on.join(" and ")
+                ),
+            );
+        }
+        volumes.extend(on.into_iter().map(|host| DesiredVolume {
+            host: host.to_owned(),
+            key: key.clone(),
+            name: naming::volume(&inputs.environment, key),
+            deletion_policy: spec.deletion_policy.unwrap_or_default(),
+        }));
+    }
+    volumes.sort_by(|a, b| (&a.host, &a.key).cmp(&(&b.host, &b.key)));
+    volumes
+}
