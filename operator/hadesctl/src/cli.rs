@@ -1,0 +1,124 @@
+//! Flags and arguments that all commands share, and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::command;
+
+/// Where a person looks first: what it is, and the exit status.
+const AFTER_HELP: &str = "\
+Addresses are PROJECT/ENVIRONMENT[/SERVICE], such as shop/production/api.
+The server is found by --kubeconfig, KUBECONFIG or ~/.hades/kubeconfig.
+
+Exit status: 0 done; 1 failed (diff: there are changes); 2 called wrongly (diff: failed).";
+
+/// Steers Hades: see, change and follow environments.
+#[derive(Debug, Parser)]
+#[command(name = "hadesctl", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// File that says where the server is and who you are
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Project (which is a namespace) [aliases: -n, --namespace]
+    #[arg(short, long, global = true, alias = "namespace", short_alias = 'n')]
+    #[arg(value_name = "PROJECT")]
+    pub project: Option<String>,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On terminals, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show objects of a kind as a table, YAML or JSON
+    Get(command::get::Arguments),
+    /// Show one object with its conditions, resources and events
+    Describe(command::describe::Arguments),
+    /// Create or change objects from manifests
+    Apply(command::apply::Arguments),
+    /// Show what would change: the plan against what really runs
+    Diff(command::diff::Arguments),
+    /// Show an environment merged over its template
+    Render(command::render::Arguments),
+    /// Delete objects
+    Delete(command::delete::Arguments),
+    /// Show what happened, newest last
+    Events(command::events::Arguments),
+    /// Wait until an object is ready, gone or has a condition
+    Wait(command::wait::Arguments),
+    /// Have Hades look now: fetch a repository, check an environment
+    Sync(command::sync::Arguments),
+    /// Hold changes back; what runs keeps running
+    Suspend(command::suspend::Arguments),
+    /// Let changes through again
+    Resume(command::suspend::Arguments),
+    /// Replace containers by new ones of the same description
+    Restart(command::restart::Arguments),
+    /// Show what containers write
+    Logs(command::logs::Arguments),
+    /// Make a starter repository of manifests
+    Init(command::init::Arguments),
+    /// Print a completion script for a shell
+    Completion(command::completion::Arguments),
+    /// Show the versions of client and server
+    Version(command::version::Arguments),
+}
+
+impl Command {
+    /// Exit status when the command fails.
+    pub fn exit_code_of_errors(&self) -> u8 {
+        // 1 says that there are changes.
+        if matches!(self, Self::Diff(_)) { 2 } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn project_has_the_names_that_kubectl_users_type() {
+        for flag in ["-p", "-n", "--project", "--namespace"] {
+            let cli = Cli::try_parse_from(["hadesctl", "get", "env", flag, "shop"]).unwrap();
+            assert_eq!(cli.global.project.as_deref(), Some("shop"), "{flag}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! `hadesctl apply`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use hades_api::label;
+use hades_client::object::{self, Applied, ApplyMode};
+use hades_client::wait::{Goal, until};
+use hades_client::{Catalog, Kind, Session, catalog};
+use hades_source::manifest::{Document, ManifestError};
+use kube::api::DynamicObject;
+use kube::core::Status;
+
+use crate::command::wait::progress;
+use crate::context::Context;
+use crate::error::Error;
+use crate::manifest::{self, Project};
+use crate::target::Target;
+
+/// How long the namespace of a new project may take to be made.
+const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Create or change objects from manifests
+///
+/// All manifests are checked first, here and by the server: if one of them is
+/// wrong, none is applied.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Files, folders, or - for standard input
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Only check: `client` without a server, `server` with all of its checks
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1)]
+    #[arg(default_missing_value = "server", require_equals = true)]
+    dry_run: Option<DryRun>,
+
+    /// Change what a repository owns, and take over fields that others set
+    #[arg(long)]
+    r#override: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    Client,
+    Server,
+}
+
+/// A manifest on its way to the server.
+struct Item {
+    document: Document,
+    kind: Kind,
+    before: Option<DynamicObject>,
+    /// Its namespace comes into being with a project of the same set.
+    postponed: bool,
+}
+
+impl Item {
+    fn namespace(&self) -> Option<&str> {
+        self.document.namespace.as_deref().filter(|_| self.kind.namespaced)
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            kind: self.kind.clone(),
+            namespace: self.namespace().map(str::to_owned),
+            name: self.document.name.clone(),
+        }
+    }
+
+    /// The repository that owns the object.
+    fn owner(&self) -> Option<&String> {
+        self.before.as_ref()?.metadata.labels.as_ref()?.get(label::CONFIG_REPOSITORY)
+    }
+}
+
+/// Applies manifests.
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
+    // Without a server nothing but the command line names a project.
+    let fallback = match arguments.dry_run {
+        Some(DryRun::Client) => None,
+        _ => context.project().await?,
+    };
+    let project = Project { flag: context.project_flag(), fallback: fallback.as_deref() };
+    let mut documents = manifest::load(&arguments.files, project)?;
+    sort(&mut documents);
+    if arguments.dry_run == Some(DryRun::Client) {
+        for document in &documents {
+            context.terminal.line(&format!("{document} is valid (client dry run)"))?;
+        }
+        return Ok(());
+    }
+    let session = context.session().await?;
+    let mut items = gather(context, session, documents).await?;
+    check_all(session, &mut items, arguments.r#override, context).await?;
+    if arguments.dry_run == Some(DryRun::Server) {
+        return dry_run_result(context, session, &items, arguments.r#override).await;
+    }
+    for item in &items {
+        if item.postponed {
+            if let Some(namespace) = item.namespace() {
+                await_namespace(context, session, namespace).await?;
+            }
+        }
+        let mode = ApplyMode { dry_run: false, force: arguments.r#override };
+        let (applied, _) = match apply(session, item, mode).await {
+            Ok(result) => result,
+            Err(error) => return Err(explain(item, error)),
+        };
+        context.terminal.line(&result_line(item, applied))?;
+    }
+    Ok(())
+}
+
+fn result_line(item: &Item, applied: Applied) -> String {
+    format!("{}/{} {applied}", item.kind.qualified(), item.document.name)
+}
+
+/// What others need comes first: projects, hosts, templates.
+pub fn sort(documents: &mut [Document]) {
+    let rank = |document: &Document| match document.kind.as_str() {
+        "HadesProject" | "Namespace" => 0,
+        "DockerHost" | "Secret" | "ConfigMap" => 1,
+        "EnvironmentTemplate" => 2,
+        "Environment" => 4,
+        "ConfigRepository" => 5,
+        _ => 3,
+    };
+    documents.sort_by_key(rank);
+}
+
+/// The kinds of all documents.
+///
+/// # Errors
+/// [`Error::Manifests`] for those that the server doesn't serve.
+pub async fn kinds(context: &Context, documents: &[Document]) -> Result<Vec<Kind>, Error> {
+    let mut catalog = Catalog::built_in();
+    let all_known = |catalog: &Catalog| {
+        documents.iter().all(|doc| catalog.of_manifest(&doc.api_version, &doc.kind).is_some())
+    };
+    if !all_known(&catalog) {
+        catalog.kinds.extend(Catalog::discover(context.session().await?).await?.kinds);
+    }
+    let mut kinds = vec![];
+    let mut errors = vec![];
+    for document in documents {
+        match catalog.of_manifest(&document.api_version, &document.kind) {
+            Some(kind) => kinds.push(kind.clone()),
+            None => errors.push(unknown_kind(&catalog, document)),
+        }
+    }
+    if errors.is_empty() { Ok(kinds) } else { Err(Error::Manifests(errors)) }
+}
+
+fn unknown_kind(catalog: &Catalog, document: &Document) -> ManifestError {
+    let other = catalog.kinds.iter().find(|kind| kind.resource.kind == document.kind);
+    if let Some(other) = other {
+        let message = format!(
+            "the server has no {} of {}: did you mean {}?",
+            document.kind, document.api_version, other.resource.api_version
+        );
+        return document.error_at("apiVersion", message);
+    }
+    let names: Vec<&str> = catalog.kinds.iter().map(|kind| kind.resource.kind.as_str()).collect();
+    let hint = hades_client::nearest::nearest(&document.kind, names.iter().copied())
+        .map_or_else(String::new, |name| format!(": did you mean {name}?"));
+    document.error_at("kind", format!("the server has no kind {:?}{hint}", document.kind))
+}
+
+async fn gather(
+    context: &Context,
+    session: &Session,
+    documents: Vec<Document>,
+) -> Result<Vec<Item>, Error> {
+    let kinds = kinds(context, &documents).await?;
+    let mut items = vec![];
+    for (mut document, kind) in documents.into_iter().zip(kinds) {
+        // Kinds that aren't built in may be in a project, too.
+        if kind.namespaced && document.namespace.is_none() {
+            let Some(project) = context.project().await? else {
+                let message = "nothing says which project it is in: add `namespace: PROJECT`, or pass -p";
+                return Err(Error::Manifests(vec![document.error_at("metadata", message)]));
+            };
+            document.value["metadata"]["namespace"] = project.clone().into();
+            document.namespace = Some(project);
+        }
+        let namespace = document.namespace.clone().filter(|_| kind.namespaced);
+        let before = object::get(session, &kind, namespace.as_deref(), &document.name).await?;
+        items.push(Item { document, kind, before, postponed: false });
+    }
+    Ok(items)
+}
+
+/// Has the server check all of them; tells everything that is wrong at once.
+async fn check_all(
+    session: &Session,
+    items: &mut [Item],
+    overriding: bool,
+    context: &Context,
+) -> Result<(), Error> {
+    let projects: Vec<String> = items
+        .iter()
+        .filter(|item| matches!(item.document.kind.as_str(), "HadesProject" | "Namespace"))
+        .map(|item| item.document.name.clone())
+        .collect();
+    let mut errors = vec![];
+    for item in items {
+        // Ownership is judged by itself, with a better message than a conflict's.
+        let owned = item.owner().is_some();
+        let mode = ApplyMode { dry_run: true, force: overriding || owned };
+        match apply(session, item, mode).await {
+            Ok((Applied::Configured, _)) if owned && !overriding => errors.push(owned_error(item)),
+            Ok((Applied::Configured, _)) => {
+                if let Some(owner) = item.owner() {
+                    context.terminal.warn(&format!(
+                        "{} belongs to the repository {owner}: its next sync puts back what is \
+                         written there",
+                        item.target()
+                    ));
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.is_not_found() && is_coming(item, &projects) => {
+                item.postponed = true;
+            }
+            Err(hades_client::Error::Api(status)) => errors.extend(refusal(item, &status)),
+            Err(other) => return Err(other.into()),
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::Manifests(errors)) }
+}
+
+fn is_coming(item: &Item, projects: &[String]) -> bool {
+    item.namespace().is_some_and(|namespace| projects.iter().any(|name| name == namespace))
+}
+
+fn owned_error(item: &Item) -> ManifestError {
+    let owner = item.owner().map(String::as_str).unwrap_or_default();
+    item.document.error_at(
+        "metadata.name",
+        format!(
+            "{} belongs to the repository {owner}: commit the change there, or pass --override, \
+             which lasts until its next sync",
+            item.target()
+        ),
+    )
+}
+
+async fn apply(
+    session: &Session,
+    item: &Item,
+    mode: ApplyMode,
+) -> Result<(Applied, DynamicObject), hades_client::Error> {
+    let value = &item.document.value;
+    object::apply(session, &item.kind, item.namespace(), value, item.before.as_ref(), mode).await
+}
+
+/// A refusal of the server, at the lines that it is about.
+fn refusal(item: &Item, status: &Status) -> Vec<ManifestError> {
+    let document = &item.document;
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or(&[]);
+    if status.is_conflict() {
+        let whole = format!(
+            "{}: others set the same fields; pass --override to take them over: {}",
+            item.target(),
+            status.message
+        );
+        return vec![document.error_at("metadata.name", whole)];
+    }
+    if causes.is_empty() {
+        return vec![document.error_at(&quoted_field(&status.message), status.message.clone())];
+    }
+    causes
+        .iter()
+        .map(|cause| match cause.field.as_str() {
+            "" => document.error_at("", cause.message.clone()),
+            field => document.error_at(field, format!("{field}: {}", cause.message)),
+        })
+        .collect()
+}
+
+/// The field that a message is about: `unknown field "spec.x"`.
+fn quoted_field(message: &str) -> String {
+    let after = message.split_once("field \"").map(|(_, after)| after);
+    let field = after.and_then(|after| after.split_once('"')).map(|(field, _)| field);
+    field.unwrap_or_default().to_owned()
+}
+
+fn explain(item: &Item, error: hades_client::Error) -> Error {
+    match error {
+        hades_client::Error::Api(status) => Error::Manifests(refusal(item, &status)),
+        other => other.into(),
+    }
+}
+
+async fn dry_run_result(
+    context: &Context,
+    session: &Session,
+    items: &[Item],
+    overriding: bool,
+) -> Result<(), Error> {
+    for item in items {
+        let applied = if item.postponed {
+            Applied::Created
+        } else {
+            let mode = ApplyMode { dry_run: true, force: overriding || item.owner().is_some() };
+            apply(session, item, mode).await?.0
+        };
+        context.terminal.line(&format!("{} (server dry run)", result_line(item, applied)))?;
+    }
+    Ok(())
+}
+
+async fn await_namespace(
+    context: &Context,
+    session: &Session,
+    namespace: &str,
+) -> Result<(), Error> {
+    let target =
+        Target { kind: catalog::namespace(), namespace: None, name: namespace.to_owned() };
+    let tell = progress(context, &target);
+    until(session, target.subject(), &Goal::Ready, NAMESPACE_PATIENCE, tell).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hades_source::manifest::{Limits, read_bytes};
+
+    fn documents(text: &str) -> Vec<Document> {
+        read_bytes("a.yaml", text.as_bytes(), &Limits::default()).unwrap().documents
+    }
+
+    #[test]
+    fn what_others_need_comes_first() {
+        let mut documents = documents(
+            "{apiVersion: v1, kind: Environment, metadata: {name: e}}\n---\n\
+             {apiVersion: v1, kind: EnvironmentTemplate, metadata: {name: t}}\n---\n\
+             {apiVersion: v1, kind: Role, metadata: {name: r}}\n---\n\
+             {apiVersion: v1, kind: HadesProject, metadata: {name: p}}\n",
+        );
+        sort(&mut documents);
+        let names: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
+        assert_eq!(names, ["p", "t", "r", "e"]);
+    }
+
+    #[test]
+    fn refusals_point_at_lines() {
+        let document = documents(
+            "apiVersion: hades.dev/v1alpha1\nkind: Environment\nmetadata: {name: a, namespace: shop}\n\
+             spec:\n  services:\n    web:\n      replicas: 500\n",
+        )
+        .remove(0);
+        let item = Item { document, kind: catalog::environment(), before: None, postponed: false };
+        let status: Status = serde_json::from_value(serde_json::json!({
+            "message": "Environment is invalid", "reason": "Invalid", "code": 422,
+            "details": {"causes": [{"field": "spec.services.web.replicas", "message": "must be at most 100"}]},
+        }))
+        .unwrap();
+        let text: Vec<String> = refusal(&item, &status).iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["a.yaml:7:7: spec.services.web.replicas: must be at most 100"]);
+        assert_eq!(quoted_field("strict decoding error: unknown field \"spec.x\""), "spec.x");
+    }
+}

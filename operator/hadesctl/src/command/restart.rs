@@ -1,0 +1,55 @@
+//! `hadesctl restart`.
+
+use std::time::Duration;
+
+use clap::Args;
+use hades_client::{object, request, wait};
+
+use crate::age::parse_duration;
+use crate::command::wait::progress;
+use crate::context::Context;
+use crate::error::Error;
+use crate::target::{self, Target};
+
+/// Replace containers by new ones of the same description
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// PROJECT/ENVIRONMENT for all services, PROJECT/ENVIRONMENT/SERVICE for one
+    address: String,
+
+    /// Wait until the new containers run
+    #[arg(long)]
+    wait: bool,
+
+    /// How long to wait at most
+    #[arg(long, value_parser = parse_duration, default_value = "5m", requires = "wait")]
+    timeout: Duration,
+}
+
+/// Asks for the restart.
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
+    let address = context.address(&arguments.address).await?;
+    let session = context.session().await?;
+    let target = Target::environment(&address);
+    let project = Some(address.project.as_str());
+    let found = object::get(session, &target.kind, project, &address.environment).await?;
+    let Some(environment) = found else { return Err(target::not_found(session, &target).await) };
+    if let Some(service) = &address.service {
+        let known = target::services(session, &environment).await;
+        if let Some(error) = target::service_not_found(&address, service, &known) {
+            return Err(error);
+        }
+    }
+    let request = request::restart(session, &address, context.now()).await?;
+    let what = match &address.service {
+        Some(service) => format!("service {service} of {target}"),
+        None => target.to_string(),
+    };
+    if !arguments.wait {
+        return context.terminal.line(&format!("{what}: restart requested"));
+    }
+    let goal = wait::Goal::HandledAndReady(request);
+    wait::until(session, target.subject(), &goal, arguments.timeout, progress(context, &target))
+        .await?;
+    context.terminal.line(&format!("{what} restarted"))
+}

@@ -1,0 +1,151 @@
+//! `hadesctl sync`.
+
+use std::time::Duration;
+
+use clap::Args;
+use hades_client::nearest::suggestion;
+use hades_client::{Session, catalog, object, request, wait};
+use serde_json::Value;
+
+use crate::age::parse_duration;
+use crate::command::wait::progress;
+use crate::context::Context;
+use crate::error::Error;
+use crate::target::{self, Search, Target};
+
+/// Have Hades look now: fetch a repository, check an environment
+///
+/// What failed before is tried again.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A config repository ([PROJECT/]NAME) or PROJECT/ENVIRONMENT; all config repositories
+    /// when left out
+    target: Option<String>,
+
+    /// Wait until it is done and ready
+    #[arg(long)]
+    wait: bool,
+
+    /// How long to wait at most, for each
+    #[arg(long, value_parser = parse_duration, default_value = "5m", requires = "wait")]
+    timeout: Duration,
+
+    /// Agree to the prune that the repository waits with
+    #[arg(long, requires = "target")]
+    confirm_prune: bool,
+}
+
+/// Asks for passes.
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
+    let session = context.session().await?;
+    let targets = match &arguments.target {
+        Some(word) => vec![find(context, session, word).await?],
+        None => all(context, session).await?,
+    };
+    let mut requests = vec![];
+    for target in targets {
+        let Target { kind, namespace, name } = &target;
+        let namespace = namespace.as_deref();
+        let commit = match arguments.confirm_prune {
+            true => Some(commit_to_confirm(session, &target).await?),
+            false => None,
+        };
+        let asked =
+            request::sync(session, kind, namespace, name, commit.as_deref(), context.now()).await;
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(error) => return Err(target::explain(session, &target, error).await),
+        };
+        if !arguments.wait {
+            let agreed = commit.map_or_else(String::new, |commit| {
+                format!(", the prune of commit {} is agreed to", short(&commit))
+            });
+            context.terminal.line(&format!("{target}: sync requested{agreed}"))?;
+        }
+        requests.push((target, asked));
+    }
+    if !arguments.wait {
+        return Ok(());
+    }
+    for (target, asked) in requests {
+        let goal = wait::Goal::HandledAndReady(asked);
+        let tell = progress(context, &target);
+        wait::until(session, target.subject(), &goal, arguments.timeout, tell).await?;
+        context.terminal.line(&format!("{target} is in sync"))?;
+    }
+    Ok(())
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
+}
+
+/// The commit whose prune waits for a person.
+async fn commit_to_confirm(session: &Session, target: &Target) -> Result<String, Error> {
+    if target.kind != catalog::config_repository() {
+        return Err(Error::usage(
+            format!("--confirm-prune is for config repositories, and this is {target}"),
+            "name the repository: see `hadesctl get cr -A`",
+        ));
+    }
+    let Target { kind, namespace, name } = target;
+    let found = object::get(session, kind, namespace.as_deref(), name).await?;
+    let Some(found) = found else { return Err(target::not_found(session, target).await) };
+    let commit = found.data.pointer("/status/observedCommit").and_then(Value::as_str);
+    commit.map(str::to_owned).ok_or_else(|| Error::Incomplete {
+        message: format!("{target} has seen no commit yet, so there is no prune to agree to"),
+        hint: Some(format!("look at it by `hadesctl describe cr {name}`")),
+    })
+}
+
+async fn all(context: &Context, session: &Session) -> Result<Vec<Target>, Error> {
+    let kind = catalog::config_repository();
+    let project = context.project().await?;
+    let names = object::names(session, &kind, project.as_deref()).await?;
+    if names.is_empty() {
+        context.terminal.note("there are no config repositories");
+    }
+    let target = |(namespace, name)| Target { kind: kind.clone(), namespace, name };
+    Ok(names.into_iter().map(target).collect())
+}
+
+/// A config repository or an environment, whichever has the name.
+async fn find(context: &Context, session: &Session, word: &str) -> Result<Target, Error> {
+    let repository = catalog::config_repository();
+    let Some((head, tail)) = word.split_once('/') else {
+        return target::named(context, &repository, word, Search::AllProjects).await;
+    };
+    if hades_client::Catalog::built_in().kind(head).is_some() {
+        let target = target::slashed(context, word, Search::AllProjects).await?;
+        let kinds = [repository, catalog::environment()];
+        return if kinds.contains(&target.kind) {
+            Ok(target)
+        } else {
+            Err(Error::usage(
+                format!("{target} is nothing to sync"),
+                "write a config repository or PROJECT/ENVIRONMENT",
+            ))
+        };
+    }
+    let environment = target::slashed(context, word, Search::AllProjects).await?;
+    for target in [
+        environment.clone(),
+        Target { kind: repository.clone(), namespace: Some(head.to_owned()), name: tail.to_owned() },
+    ] {
+        let Target { kind, namespace, name } = &target;
+        if object::get(session, kind, namespace.as_deref(), name).await?.is_some() {
+            return Ok(target);
+        }
+    }
+    if let Some(error) = target::project_not_found(session, head).await {
+        return Err(error);
+    }
+    let mut known = vec![];
+    for kind in [&environment.kind, &repository] {
+        known.extend(object::names(session, kind, Some(head)).await?.into_iter().map(|(_, n)| n));
+    }
+    Err(Error::NotFound {
+        what: format!("project {head} has neither an environment nor a config repository {tail:?}"),
+        hint: suggestion(tail, &format!("of both there are in project {head}"), &known),
+    })
+}
