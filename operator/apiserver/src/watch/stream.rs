@@ -146,6 +146,9 @@ impl Watch {
     /// The next lines, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.ends.is_cancelled() {
+                return None;
+            }
             let lines = match &mut self.phase {
                 Phase::Done => return None,
                 Phase::Initial(scan) => {

@@ -14,7 +14,7 @@ pub const GROUP: &str = "farm.example";
 /// A kind that the server knows only through its definition.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(group = "farm.example", version = "v1", kind = "Barn", namespaced, status = "BarnStatus")]
-#[kube(schema = "disabled")]
+#[kube(schema = "disabled", derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct BarnSpec {
     #[serde(default)]
