@@ -177,6 +177,12 @@ impl ApiServer {
         kube::Client::new(service, "default")
     }
 
+    /// A keyed fingerprint of a secret value: the same for the same place and
+    /// value within this installation, and of no use to anybody without its key.
+    pub fn fingerprint(&self, place: &[&str], value: &[u8]) -> String {
+        self.inner.state.keyring.fingerprint(place, value)
+    }
+
     /// The whole API. Requests need an [`Identity`] among their extensions or a
     /// bearer token, except on the public routes.
     pub fn router(&self) -> Router {

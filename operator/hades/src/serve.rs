@@ -64,14 +64,14 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let installation = prepare(&flags, address)?;
-    let server = open(&flags).await?;
-    let client = server.client(Identity::controller("system:hades:controllers"));
+    let server = open(&flags, &installation).await?;
+    let client = server.client(Identity::controller("controllers"));
     let connect = connector();
     let context = Context::new(Settings {
         client: client.clone(),
         connect: connect.clone(),
         installation: installation.id.clone(),
-        fingerprint: fingerprint(&installation),
+        fingerprint: fingerprint(&server),
         cache_dir: flags.data_dir.join("repositories"),
         clock: Arc::new(Timestamp::now),
     });
@@ -88,23 +88,22 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
     probes.set_ready(true);
     greet(&flags, &installation, address, made);
-    let result = server.serve(listener, &installation.tls, shutdown.clone()).await;
+    let result = server.clone().serve(listener, &installation.tls, shutdown.clone()).await;
     probes.set_ready(false);
     shutdown.cancel();
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
+    server.shutdown().await;
     result.map_err(|source| ServeError::Stopped { source })
 }
 
 fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, ServeError> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let mut names = Vec::new();
     if !address.ip().is_unspecified() {
         names.push(address.ip().to_string());
     }
     names.extend(flags.tls_san.iter().cloned());
-    names.sort();
-    names.dedup();
     let url = format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()));
     bootstrap::prepare(&flags.data_dir, &names, &url)
         .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
@@ -115,18 +114,20 @@ fn reachable(ip: IpAddr) -> IpAddr {
     if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }
 }
 
-async fn open(flags: &ServeFlags) -> Result<ApiServer, ServeError> {
-    let mut config = ServerConfig::new(flags.data_dir.clone());
-    config.crds = hades_api::schema::crds();
+async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
+    let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed)];
+    config.credentials = installation.credentials.clone();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })
 }
 
-fn fingerprint(installation: &Installation) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
-    let key = installation.fingerprint_key.clone();
-    Arc::new(move |value| key.fingerprint(value.as_bytes()))
+/// Fingerprints of values that containers get, in a place of their own so that
+/// they can't be matched with those of Secrets.
+fn fingerprint(server: &ApiServer) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+    let server = server.clone();
+    Arc::new(move |value| server.fingerprint(&["container"], value.as_bytes()))
 }
 
 #[cfg(feature = "docker")]

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hades_api::{ConfigRepository, ConfigRepositoryStatus, annotation, reason};
+use hades_api::{
+    ConfigRepository, ConfigRepositoryStatus, SYSTEM_NAMESPACE, annotation, reason,
+};
 use hades_source::git::Commit;
 use hades_source::manifest::ManifestSet;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -107,7 +109,11 @@ impl ConfigRepositories {
             draft.save().await?;
             return Ok(Progress::Settled);
         }
-        let step = match fetch(context, repository).await? {
+        let fetched = match forbidden(repository) {
+            Some(problem) => Err(problem),
+            None => fetch(context, repository).await?,
+        };
+        let step = match fetched {
             Ok((commit, set)) => {
                 draft.after.observed_commit = Some(commit.id.clone());
                 self.sync_commit(&mut draft, &commit, set).await?
@@ -209,6 +215,19 @@ enum Step {
     Synced(Commit),
     WaitForNamespaces,
     Failed(Problem),
+}
+
+/// A path of the server's own disk is read with the server's own rights, so only
+/// those who look after the whole fleet may name one.
+fn forbidden(repository: &ConfigRepository) -> Option<Problem> {
+    let fleet = repository.namespace().as_deref() == Some(SYSTEM_NAMESPACE);
+    (!fleet && hades_source::git::is_local_url(&repository.spec.url)).then(|| {
+        let message = format!(
+            "spec.url: {} is on Hades's own machine; only a ConfigRepository in {SYSTEM_NAMESPACE} may read there",
+            repository.spec.url
+        );
+        Problem::new(reason::OUT_OF_SCOPE, message)
+    })
 }
 
 /// What a person or a spec asks for: a change of it means to sync now.
