@@ -134,4 +134,4 @@ pub(crate) fn index_path(parent: &str, index: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,6 +19,8 @@ mod flatten;
 mod managers;
 mod merge;
 
+use std::ops::Bound;
+
 use serde_json::{Map, Value};
 
 use self::field_set::{FieldSet, Path};
@@ -319,12 +321,29 @@ fn changed<'a>(before: &'a Flat, after: &'a Flat) -> impl Iterator<Item = &'a Pa
         .map(|(path, _)| path)
 }
 
+/// What is no longer there belongs to nobody, nor does what held it.
 fn forget_removed(managers: &mut [Manager], before: &Flat, after: &Flat) {
     for path in before.keys().filter(|path| !after.contains_key(*path)) {
+        for length in (1..=path.len()).rev() {
+            let place = &path[..length];
+            if exists(after, place) {
+                break;
+            }
+            for manager in managers.iter_mut() {
+                manager.fields.remove(place);
+            }
+        }
         for manager in managers.iter_mut() {
             manager.fields.remove(path);
         }
     }
+}
+
+/// Whether anything stands at or below the path.
+fn exists(flat: &Flat, path: &[String]) -> bool {
+    flat.range::<[String], _>((Bound::Included(path), Bound::Unbounded))
+        .next()
+        .is_some_and(|(next, _)| next.starts_with(path))
 }
 
 /// The fields of others whose value the apply changes, as index of the manager and
@@ -339,11 +358,14 @@ fn conflicts(
     for (index, manager) in managers.iter().enumerate() {
         let mut add = |path: &Path| conflicts.push((index, path.clone()));
         for path in changed(before, after).filter(|path| applied.contains(path)) {
+            let leaf = after.get(path).and_then(Option::as_ref);
+            if leaf.is_some_and(is_nothing) && !before.contains_key(path) {
+                // An object that lost its last member: nothing was set here.
+                continue;
+            }
             if manager.fields.contains(path) {
                 add(path);
-            } else if after.get(path).is_some_and(Option::is_some)
-                && manager.fields.part(path).is_some()
-            {
+            } else if leaf.is_some() && manager.fields.part(path).is_some() {
                 for below in before.keys().filter(|below| below.starts_with(path)) {
                     if manager.fields.contains(below) {
                         add(below);
