@@ -25,12 +25,7 @@ pub trait Validator: Send + Sync {
     /// What is wrong with `object`, each mistake with its field path. `old` is
     /// the stored object of an update. Runs after the schema was checked, and
     /// must not block.
-    fn validate(
-        &self,
-        kind: &GroupVersionKind,
-        object: &Value,
-        old: Option<&Value>,
-    ) -> Vec<Cause>;
+    fn validate(&self, kind: &GroupVersionKind, object: &Value, old: Option<&Value>) -> Vec<Cause>;
 }
 
 /// The parts of a running server.

@@ -31,8 +31,10 @@ pub const ADMINISTRATOR: &str = "admin";
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// Another process holds the data directory.
-    #[error("{directory} is in use by another hades{holder}; stop that one first, or choose \
-             another data directory")]
+    #[error(
+        "{directory} is in use by another hades{holder}; stop that one first, or choose \
+             another data directory"
+    )]
     InUse {
         /// The data directory.
         directory: PathBuf,
@@ -94,12 +96,13 @@ pub fn prepare(
     let lock = lock(data_dir)?;
     let id = installation_id(&data_dir.join(ID_FILE))?;
     Keyring::load_or_create(data_dir)?;
-    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
     all.extend(names.iter().cloned());
     all.sort();
     all.dedup();
-    let certificates =
-        certificates::load_or_make(data_dir, &id, &all, Timestamp::now())?;
+    let certificates = certificates::load_or_make(data_dir, &id, &all, Timestamp::now())?;
     let credential = admin(data_dir, url, &certificates.ca)?;
     Ok(Installation {
         id,
@@ -113,7 +116,10 @@ pub fn prepare(
 }
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> BootstrapError + '_ {
-    move |source| BootstrapError::File { path: path.to_owned(), source }
+    move |source| BootstrapError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Takes the lock that two servers of one directory would fight for.
@@ -135,7 +141,10 @@ fn lock(data_dir: &Path) -> Result<File, BootstrapError> {
                 "" => String::new(),
                 process => format!(" (process {process})"),
             };
-            return Err(BootstrapError::InUse { directory: data_dir.to_owned(), holder });
+            return Err(BootstrapError::InUse {
+                directory: data_dir.to_owned(),
+                holder,
+            });
         }
         Err(TryLockError::Error(source)) => return Err(BootstrapError::File { path, source }),
     }
@@ -163,7 +172,9 @@ fn admin(data_dir: &Path, url: &str, ca: &str) -> Result<Credential, BootstrapEr
     let text = private_file::read(&config_path).map_err(file_error(&config_path))?;
     let digest = private_file::read(&digest_path).map_err(file_error(&digest_path))?;
     let known = text.as_deref().and_then(kubeconfig::token).filter(|token| {
-        digest.as_deref().is_some_and(|digest| digest.trim() == digest_hex(token))
+        digest
+            .as_deref()
+            .is_some_and(|digest| digest.trim() == digest_hex(token))
     });
     let token = match known {
         Some(token) => token,
@@ -178,7 +189,10 @@ fn admin(data_dir: &Path, url: &str, ca: &str) -> Result<Credential, BootstrapEr
     if text.as_deref() != Some(&wanted) {
         private_file::write(&config_path, wanted.as_bytes()).map_err(file_error(&config_path))?;
     }
-    Ok(Credential::of_token(&token, Identity::administrator(ADMINISTRATOR)))
+    Ok(Credential::of_token(
+        &token,
+        Identity::administrator(ADMINISTRATOR),
+    ))
 }
 
 #[cfg(test)]
@@ -211,7 +225,9 @@ mod tests {
             let entry = entry.unwrap();
             let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{:?}", entry.path());
-            let holds = std::fs::read_to_string(entry.path()).unwrap().contains(&token);
+            let holds = std::fs::read_to_string(entry.path())
+                .unwrap()
+                .contains(&token);
             assert_eq!(holds, entry.path() == installation.kubeconfig);
         }
     }
@@ -221,7 +237,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let _first = prepare(directory.path(), &[], URL).unwrap();
         let error = prepare(directory.path(), &[], URL).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
     }
 
     #[test]

@@ -38,7 +38,10 @@ pub(super) fn document(
     accept: Option<&str>,
 ) -> Option<Response> {
     let ok = |value: &Value| respond::json(StatusCode::OK, value);
-    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     let value = match segments.as_slice() {
         ["version"] => version(),
         ["api"] => match aggregated_discovery(accept) {
@@ -87,7 +90,10 @@ fn schema(resources: &[ResourceInfo], group: &str, version: &str) -> Option<Resp
     let hash = openapi::hash(&document);
     let mut response = respond::json(StatusCode::OK, &document);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, immutable"),
+    );
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         headers.insert(header::ETAG, tag);

@@ -30,8 +30,11 @@ pub(super) async fn run(state: Arc<State>) {
 }
 
 pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
-    let Some(resource) =
-        state.registry.stored().find(|resource| resource.nature == Nature::Event).cloned()
+    let Some(resource) = state
+        .registry
+        .stored()
+        .find(|resource| resource.nature == Nature::Event)
+        .cloned()
     else {
         return Ok(());
     };
@@ -40,7 +43,11 @@ pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
         let seen = last_seen(&row.object);
         seen.is_some_and(|seen| seen < oldest).then_some(row.key)
     };
-    for key in rows(state, &resource.storage, None, pick).await?.into_iter().flatten() {
+    for key in rows(state, &resource.storage, None, pick)
+        .await?
+        .into_iter()
+        .flatten()
+    {
         delete_key(state, &resource, &key).await?;
     }
     Ok(())
@@ -69,7 +76,10 @@ mod tests {
         let event = br#"{"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
             "eventTime": "2026-01-01T00:00:00.000001Z",
             "series": {"count": 3, "lastObservedTime": "2026-01-01T00:59:00.000000Z"}}"#;
-        assert_eq!(last_seen(event), Some("2026-01-01T00:59:00Z".parse().unwrap()));
+        assert_eq!(
+            last_seen(event),
+            Some("2026-01-01T00:59:00Z".parse().unwrap())
+        );
         assert_eq!(last_seen(b"{}"), None);
     }
 }

@@ -43,7 +43,9 @@ pub(super) async fn run(state: Arc<State>) {
 
 /// The objects that may have become garbage by a change.
 fn concerned(state: &State, event: &Event) -> Vec<Key> {
-    let Ok(meta) = Meta::read(&event.object) else { return Vec::new() };
+    let Ok(meta) = Meta::read(&event.object) else {
+        return Vec::new();
+    };
     match event.kind {
         EventKind::Deleted => state.store.dependents(&meta.uid),
         // Its owner may have gone before it came.
@@ -53,7 +55,9 @@ fn concerned(state: &State, event: &Event) -> Vec<Key> {
 }
 
 async fn collect(state: &Arc<State>, key: &Key) -> Result<(), StatusError> {
-    let Some(row) = state.store.get(key)? else { return Ok(()) };
+    let Some(row) = state.store.get(key)? else {
+        return Ok(());
+    };
     let meta = Meta::read(&row.object).map_err(StatusError::internal)?;
     let mut dead = Vec::new();
     let mut alive = false;
@@ -69,27 +73,33 @@ async fn collect(state: &Arc<State>, key: &Key) -> Result<(), StatusError> {
     }
     if alive {
         let gone = |owner: &serde_json::Value| {
-            owner["uid"].as_str().is_some_and(|uid| dead.iter().any(|dead| dead == uid))
+            owner["uid"]
+                .as_str()
+                .is_some_and(|uid| dead.iter().any(|dead| dead == uid))
         };
         return strip_owners(state, key, gone).await;
     }
-    let Some(resource) = state.registry.find_storage(key.resource()) else { return Ok(()) };
+    let Some(resource) = state.registry.find_storage(key.resource()) else {
+        return Ok(());
+    };
     delete_key(state, resource, key).await.map(|_| ())
 }
 
 /// Whether an owner exists. One of a kind that this server doesn't serve is
 /// somebody else's to judge.
-fn is_alive(
-    state: &State,
-    owner: &OwnerReference,
-    namespace: &str,
-) -> Result<bool, StatusError> {
+fn is_alive(state: &State, owner: &OwnerReference, namespace: &str) -> Result<bool, StatusError> {
     let Some(resource) = state.registry.find_kind(&owner.api_version, &owner.kind) else {
         return Ok(true);
     };
-    let namespace = if resource.info.namespaced { namespace } else { "" };
+    let namespace = if resource.info.namespaced {
+        namespace
+    } else {
+        ""
+    };
     let key = Key::new(&resource.storage, namespace, &owner.name);
-    let Some(row) = state.store.get(&key)? else { return Ok(false) };
+    let Some(row) = state.store.get(&key)? else {
+        return Ok(false);
+    };
     let meta = Meta::read(&row.object).map_err(StatusError::internal)?;
     Ok(meta.uid == owner.uid)
 }

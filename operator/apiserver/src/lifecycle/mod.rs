@@ -11,9 +11,9 @@ mod namespaces;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::server::MANAGER;
 use crate::http::list::blocking;
 use crate::registry::Resource;
+use crate::server::MANAGER;
 use crate::state::State;
 use crate::store::{Key, Row};
 use crate::wire::status::StatusError;
@@ -38,7 +38,10 @@ async fn delete_key(
     resource: &Resource,
     key: &Key,
 ) -> Result<Option<Deleted>, StatusError> {
-    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
+    let options = WriteOptions {
+        manager: MANAGER.to_owned(),
+        ..WriteOptions::default()
+    };
     let call = Call {
         state,
         resource,

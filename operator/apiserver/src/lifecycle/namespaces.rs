@@ -38,8 +38,7 @@ async fn wait_for_change(
     mut seen: u64,
     waiting: &BTreeSet<String>,
 ) -> bool {
-    let concerns =
-        |key: &Key| key.resource() == NAMESPACES || waiting.contains(key.namespace());
+    let concerns = |key: &Key| key.resource() == NAMESPACES || waiting.contains(key.namespace());
     loop {
         match state.store.ring().since(seen, concerns) {
             Ok((events, version)) if events.is_empty() => seen = version,
@@ -70,8 +69,12 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 /// can't come: the writer refuses them since the namespace is marked.
 async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError> {
     let mut empty = true;
-    let resources: Vec<_> =
-        state.registry.stored().filter(|resource| resource.info.namespaced).cloned().collect();
+    let resources: Vec<_> = state
+        .registry
+        .stored()
+        .filter(|resource| resource.info.namespaced)
+        .cloned()
+        .collect();
     for resource in resources {
         let pick = |row: crate::store::Row| (row.key, row.terminating);
         for (key, terminating) in rows(state, &resource.storage, Some(namespace), pick).await? {
@@ -88,7 +91,9 @@ async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError>
 /// Removes an emptied namespace unless it has finalizers of its own.
 async fn remove(state: &State, name: &str) -> Result<bool, StatusError> {
     let key = Key::new(&NAMESPACES.into(), "", name);
-    let Some(row) = state.store.get(&key)? else { return Ok(true) };
+    let Some(row) = state.store.get(&key)? else {
+        return Ok(true);
+    };
     let object = serde_json::from_slice(&row.object).map_err(StatusError::internal)?;
     if has_finalizers(&object) {
         return Ok(false);

@@ -52,9 +52,24 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Namespace,
         ..PLAIN
     },
-    Builtin { kind: "Secret", plural: "secrets", nature: Nature::Secret, ..PLAIN },
-    Builtin { kind: "ConfigMap", plural: "configmaps", short_names: &["cm"], ..PLAIN },
-    Builtin { kind: "ServiceAccount", plural: "serviceaccounts", short_names: &["sa"], ..PLAIN },
+    Builtin {
+        kind: "Secret",
+        plural: "secrets",
+        nature: Nature::Secret,
+        ..PLAIN
+    },
+    Builtin {
+        kind: "ConfigMap",
+        plural: "configmaps",
+        short_names: &["cm"],
+        ..PLAIN
+    },
+    Builtin {
+        kind: "ServiceAccount",
+        plural: "serviceaccounts",
+        short_names: &["sa"],
+        ..PLAIN
+    },
     Builtin {
         kind: "Event",
         plural: "events",
@@ -70,7 +85,12 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Event,
         ..PLAIN
     },
-    Builtin { group: "coordination.k8s.io", kind: "Lease", plural: "leases", ..PLAIN },
+    Builtin {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        ..PLAIN
+    },
     Builtin {
         group: "apiextensions.k8s.io",
         kind: "CustomResourceDefinition",
@@ -114,12 +134,24 @@ pub(super) fn resources() -> Vec<Resource> {
 }
 
 fn resource(builtin: &Builtin) -> Resource {
-    let Builtin { group, version, kind, plural, short_names, namespaced, status, verbs, nature } =
-        *builtin;
-    let schema_json = openapi::builtin_schema(group, kind).unwrap_or_else(|| {
-        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-    });
-    let storage_group = if nature == Nature::CoreEvent { EVENTS_GROUP } else { group };
+    let Builtin {
+        group,
+        version,
+        kind,
+        plural,
+        short_names,
+        namespaced,
+        status,
+        verbs,
+        nature,
+    } = *builtin;
+    let schema_json = openapi::builtin_schema(group, kind)
+        .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    let storage_group = if nature == Nature::CoreEvent {
+        EVENTS_GROUP
+    } else {
+        group
+    };
     Resource {
         storage: format!("{storage_group}/{plural}").into(),
         nature,

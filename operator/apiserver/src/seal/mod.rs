@@ -22,8 +22,10 @@ pub const FINGERPRINT_FILE: &str = "fingerprint.key";
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// The store exists, but not the key that opens it.
-    #[error("{0} is missing, and without it the Secrets in the store can't be read; restore the \
-             file from a backup (a new key would not open them)")]
+    #[error(
+        "{0} is missing, and without it the Secrets in the store can't be read; restore the \
+             file from a backup (a new key would not open them)"
+    )]
     KeyMissing(PathBuf),
     /// A key file does not hold a key.
     #[error("{0} does not hold a valid key; restore the file from a backup")]
@@ -40,8 +42,10 @@ pub enum SealError {
     #[error("a row could not be sealed: {0}")]
     Encrypt(String),
     /// Decryption failed.
-    #[error("a sealed row could not be opened; the identity file does not belong to this store, \
-             or the row is damaged: {0}")]
+    #[error(
+        "a sealed row could not be opened; the identity file does not belong to this store, \
+             or the row is damaged: {0}"
+    )]
     Decrypt(String),
 }
 
@@ -88,7 +92,11 @@ impl Keyring {
             .ok_or_else(|| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
         let fingerprints = Hmac::<Sha256>::new_from_slice(&fingerprint_key)
             .map_err(|_| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
-        Ok(Self { recipient: identity.to_public(), identity, fingerprints })
+        Ok(Self {
+            recipient: identity.to_public(),
+            identity,
+            fingerprints,
+        })
     }
 
     /// Encrypts the bytes of a row.
@@ -129,7 +137,10 @@ fn key_text(
     store_exists: bool,
     make: impl FnOnce() -> Result<String, std::io::Error>,
 ) -> Result<String, SealError> {
-    let failed = |source| SealError::File { path: path.to_owned(), source };
+    let failed = |source| SealError::File {
+        path: path.to_owned(),
+        source,
+    };
     if let Some(text) = private_file::read(path).map_err(failed)? {
         return Ok(text);
     }
@@ -159,7 +170,10 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_again_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let sealed = Keyring::load_or_create(directory.path()).unwrap().seal(b"hunter2").unwrap();
+        let sealed = Keyring::load_or_create(directory.path())
+            .unwrap()
+            .seal(b"hunter2")
+            .unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
         let again = Keyring::load_or_create(directory.path()).unwrap();
         assert_eq!(again.open(&sealed).unwrap(), b"hunter2");

@@ -30,7 +30,9 @@ fn fingerprint(keyring: &Keyring, object: &Value, key: &str, value: &[u8]) -> St
 /// The bytes that an entry of `data` stands for.
 fn decode(value: &Value) -> Vec<u8> {
     let encoded = value.as_str().unwrap_or_default();
-    BASE64.decode(encoded).unwrap_or_else(|_| encoded.as_bytes().to_vec())
+    BASE64
+        .decode(encoded)
+        .unwrap_or_else(|_| encoded.as_bytes().to_vec())
 }
 
 fn is_fingerprint(value: &[u8]) -> bool {
@@ -40,9 +42,13 @@ fn is_fingerprint(value: &[u8]) -> bool {
 /// Moves `stringData` into `data` and checks both.
 pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let Some(object) = secret.as_object_mut() else { return causes };
+    let Some(object) = secret.as_object_mut() else {
+        return causes;
+    };
     if let Some(Value::Object(texts)) = object.remove("stringData") {
-        let data = object.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        let data = object
+            .entry("data")
+            .or_insert_with(|| Value::Object(Map::new()));
         if data.is_null() {
             *data = Value::Object(Map::new());
         }
@@ -72,12 +78,16 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
     if object.get("type").is_none_or(Value::is_null) {
         object.insert("type".to_owned(), Value::from("Opaque"));
     }
-    let Some(data) = object.get("data").and_then(Value::as_object) else { return causes };
+    let Some(data) = object.get("data").and_then(Value::as_object) else {
+        return causes;
+    };
     for (key, value) in data {
         let field = format!("data[{key}]");
         let valid_key = !key.is_empty()
             && key.len() <= 253
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if !valid_key {
             causes.push(Cause::new(
                 &field,
@@ -85,7 +95,10 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
                 "Invalid value: a key must consist of letters, digits, '-', '_' or '.'",
             ));
         }
-        if value.as_str().is_none_or(|text| BASE64.decode(text).is_err()) {
+        if value
+            .as_str()
+            .is_none_or(|text| BASE64.decode(text).is_err())
+        {
             causes.push(Cause::new(
                 field,
                 CauseReason::FieldValueInvalid,
@@ -98,7 +111,9 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
 
 /// Replaces every value by its fingerprint.
 pub(crate) fn mask(keyring: &Keyring, secret: &mut Value) {
-    let Some(data) = secret["data"].as_object() else { return };
+    let Some(data) = secret["data"].as_object() else {
+        return;
+    };
     let masked: Vec<(String, String)> = data
         .iter()
         .map(|(key, value)| {
@@ -117,7 +132,9 @@ pub(crate) fn mask(keyring: &Keyring, secret: &mut Value) {
 pub(crate) fn unmask(keyring: &Keyring, new: &mut Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut kept = Vec::new();
-    let Some(data) = new["data"].as_object() else { return causes };
+    let Some(data) = new["data"].as_object() else {
+        return causes;
+    };
     for (key, value) in data {
         let bytes = decode(value);
         if !is_fingerprint(&bytes) {
@@ -125,7 +142,9 @@ pub(crate) fn unmask(keyring: &Keyring, new: &mut Value, old: Option<&Value>) ->
         }
         let stored = old.and_then(|old| old["data"].get(key).map(|value| (old, value)));
         match stored {
-            Some((old, stored)) if fingerprint(keyring, old, key, &decode(stored)).as_bytes() == bytes => {
+            Some((old, stored))
+                if fingerprint(keyring, old, key, &decode(stored)).as_bytes() == bytes =>
+            {
                 kept.push((key.clone(), stored.clone()));
             }
             _ => causes.push(Cause::new(
@@ -144,7 +163,9 @@ pub(crate) fn unmask(keyring: &Keyring, new: &mut Value, old: Option<&Value>) ->
 
 /// Masks the values in kubectl's copy of the applied object.
 pub(crate) fn mask_last_applied(keyring: &Keyring, secret: &mut Value) {
-    let Some(copy) = secret["metadata"]["annotations"].get(LAST_APPLIED) else { return };
+    let Some(copy) = secret["metadata"]["annotations"].get(LAST_APPLIED) else {
+        return;
+    };
     let masked = match copy.as_str().map(serde_json::from_str::<Value>) {
         Some(Ok(mut applied)) if applied.is_object() => {
             mask_copy(keyring, secret, &mut applied);
@@ -159,7 +180,9 @@ pub(crate) fn mask_last_applied(keyring: &Keyring, secret: &mut Value) {
 fn mask_copy(keyring: &Keyring, secret: &Value, applied: &mut Value) {
     for field in ["data", "stringData"] {
         let plain = field == "stringData";
-        let Some(Value::Object(entries)) = applied.get_mut(field) else { continue };
+        let Some(Value::Object(entries)) = applied.get_mut(field) else {
+            continue;
+        };
         for (key, value) in entries.iter_mut().filter(|(_, value)| !value.is_null()) {
             let bytes = match (plain, value.as_str()) {
                 (true, Some(text)) => text.as_bytes().to_vec(),
@@ -175,7 +198,9 @@ fn mask_copy(keyring: &Keyring, secret: &Value, applied: &mut Value) {
         }
     }
     // A copy may hold a copy.
-    let annotations = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    let annotations = applied
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut);
     if let Some(annotations) = annotations {
         annotations.remove(LAST_APPLIED);
     }
@@ -238,10 +263,17 @@ mod tests {
     fn texts_are_folded_and_data_must_be_base64() {
         let mut good = json!({"stringData": {"a": "x"}, "data": {"b": "eQ=="}});
         assert!(fold(&mut good).is_empty());
-        assert_eq!(good, json!({"data": {"a": "eA==", "b": "eQ=="}, "type": "Opaque"}));
+        assert_eq!(
+            good,
+            json!({"data": {"a": "eA==", "b": "eQ=="}, "type": "Opaque"})
+        );
         let causes = fold(&mut json!({"data": {"a": "not base64!", "b c": "eQ=="}}));
         assert_eq!(causes.len(), 2);
-        assert!(causes.iter().all(|cause| !cause.message.contains("not base64!")));
+        assert!(
+            causes
+                .iter()
+                .all(|cause| !cause.message.contains("not base64!"))
+        );
     }
 
     #[test]
@@ -251,10 +283,16 @@ mod tests {
         let copy = json!({"data": {"password": BASE64.encode("hunter2")}, "stringData": {"token": "s3cret"}});
         object["metadata"]["annotations"] = json!({LAST_APPLIED: copy.to_string()});
         mask_last_applied(&keyring, &mut object);
-        let once = object["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap().to_owned();
+        let once = object["metadata"]["annotations"][LAST_APPLIED]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert!(!once.contains("s3cret") && !once.contains(&BASE64.encode("hunter2")));
         mask_last_applied(&keyring, &mut object);
-        assert_eq!(object["metadata"]["annotations"][LAST_APPLIED], Value::from(once));
+        assert_eq!(
+            object["metadata"]["annotations"][LAST_APPLIED],
+            Value::from(once)
+        );
         object["metadata"]["annotations"][LAST_APPLIED] = Value::from("password=hunter2");
         mask_last_applied(&keyring, &mut object);
         assert!(!object.to_string().contains("password=hunter2"));

@@ -238,7 +238,10 @@ impl Store {
             metrics,
         });
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let store = Self { shared: Arc::clone(&shared), jobs };
+        let store = Self {
+            shared: Arc::clone(&shared),
+            jobs,
+        };
         store.index()?;
         let writer = Writer::new(shared, database, version, queue);
         std::thread::Builder::new()
@@ -259,7 +262,11 @@ impl Store {
             for row in page {
                 self.shared.metrics.object_added(row.key.resource());
                 let meta = Meta::read(&row.object).map_err(|_| StoreError::CorruptRow)?;
-                let uids = meta.owner_references.into_iter().map(|owner| owner.uid).collect();
+                let uids = meta
+                    .owner_references
+                    .into_iter()
+                    .map(|owner| owner.uid)
+                    .collect();
                 self.shared.owners().set(&row.key, uids);
             }
         }
@@ -270,9 +277,16 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let read = self
+            .shared
+            .database()?
+            .begin_read()
+            .map_err(StoreError::database)?;
         let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        let Some(value) = table.get(key.encode().as_slice()).map_err(StoreError::database)? else {
+        let Some(value) = table
+            .get(key.encode().as_slice())
+            .map_err(StoreError::database)?
+        else {
             return Ok(None);
         };
         let (header, payload) = row::decode(value.value())?;
@@ -289,7 +303,11 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn version(&self) -> Result<u64, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let read = self
+            .shared
+            .database()?
+            .begin_read()
+            .map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         Ok(version.map_or(0, |version| version.value()))
@@ -318,7 +336,11 @@ impl Store {
     }
 
     fn scan_range(&self, wanted: Option<(Vec<u8>, Vec<u8>)>) -> Result<Scan, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let read = self
+            .shared
+            .database()?
+            .begin_read()
+            .map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         let version = version.map_or(0, |version| version.value());
@@ -328,7 +350,11 @@ impl Store {
             None => table.range::<&[u8]>(..),
         }
         .map_err(StoreError::database)?;
-        Ok(Scan { range, shared: Arc::clone(&self.shared), version })
+        Ok(Scan {
+            range,
+            shared: Arc::clone(&self.shared),
+            version,
+        })
     }
 
     /// Queues a write and waits until it is committed.
@@ -339,7 +365,10 @@ impl Store {
     pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
         let (reply, answer) = oneshot::channel();
         let closed = || WriteError::Store(StoreError::Closed.to_string());
-        self.jobs.send(Job::Write(write, reply)).await.map_err(|_| closed())?;
+        self.jobs
+            .send(Job::Write(write, reply))
+            .await
+            .map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -369,7 +398,11 @@ impl Store {
             // An error only says that the writer ended before it could answer.
             let _ = answer.await;
         }
-        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }
 

@@ -30,7 +30,10 @@ impl Owners {
             return;
         }
         for uid in &uids {
-            self.dependents.entry(uid.clone()).or_default().insert(key.clone());
+            self.dependents
+                .entry(uid.clone())
+                .or_default()
+                .insert(key.clone());
         }
         self.owners.insert(key.clone(), uids);
     }

@@ -44,7 +44,9 @@ impl Scan {
         let mut page = Vec::new();
         let mut size = 0;
         while size < budget {
-            let Some(entry) = self.range.next() else { break };
+            let Some(entry) = self.range.next() else {
+                break;
+            };
             let (key, value) = entry.map_err(StoreError::database)?;
             let key = Key::decode(key.value()).ok_or(StoreError::CorruptRow)?;
             let (header, payload) = row::decode(value.value())?;
@@ -63,6 +65,8 @@ impl Scan {
 
 impl std::fmt::Debug for Scan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scan").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Scan")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }

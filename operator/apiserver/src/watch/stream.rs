@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::{Event, EventKind};
 use crate::http::list::scan;
@@ -74,7 +74,7 @@ impl Options {
 
 enum Phase {
     /// Reading what exists; the scan is away while a page is read.
-    Initial(Option<Scan>),
+    Initial(Option<Box<Scan>>),
     Live,
     Done,
 }
@@ -110,7 +110,7 @@ pub(crate) fn stream(
     let (phase, last) = if options.starts_with_objects() {
         let scan = scan(&view, &filter)?;
         let version = scan.version();
-        (Phase::Initial(Some(scan)), version)
+        (Phase::Initial(Some(Box::new(scan))), version)
     } else {
         let current = store.version()?;
         match options.version {
@@ -174,13 +174,14 @@ impl Watch {
     }
 
     /// Reads a page of what exists.
-    async fn initial(&mut self, mut scan: Scan) -> Result<Vec<u8>, StatusError> {
+    async fn initial(&mut self, mut scan: Box<Scan>) -> Result<Vec<u8>, StatusError> {
         let page = tokio::task::spawn_blocking(move || {
             let page = scan.next_page(PAGE);
             (page, scan)
         });
-        let (page, scan) =
-            page.await.map_err(|_| StatusError::internal("a task of the watch ended early"))?;
+        let (page, scan) = page
+            .await
+            .map_err(|_| StatusError::internal("a task of the watch ended early"))?;
         let page = page?;
         let mut lines = Vec::new();
         if page.is_empty() {
@@ -206,8 +207,7 @@ impl Watch {
             return Ok(Vec::new());
         }
         let storage = &*self.view.resource.storage;
-        let wanted =
-            |key: &crate::store::Key| key.resource() == storage && self.filter.admits(key);
+        let wanted = |key: &crate::store::Key| key.resource() == storage && self.filter.admits(key);
         let ring = self.view.state.store.ring();
         let (events, latest) = ring.since(self.last, wanted).map_err(|_| {
             StatusError::expired(format!("too old resource version: {}", self.last))
@@ -228,9 +228,10 @@ impl Watch {
         let shown = self.view.shown(event.object.clone())?;
         let fields = self.filter.fields_match(&shown)?;
         let now = fields && self.filter.labels_match(&event.labels);
-        let before =
-            self.filter.labels_match(event.labels_before.as_ref().unwrap_or(&event.labels))
-                && (fields || !self.has_fixed_fields());
+        let before = self
+            .filter
+            .labels_match(event.labels_before.as_ref().unwrap_or(&event.labels))
+            && (fields || !self.has_fixed_fields());
         let kind = match (event.kind, before, now) {
             (EventKind::Added, _, true) | (EventKind::Modified, false, true) => "ADDED",
             (EventKind::Modified, true, true) => "MODIFIED",
@@ -289,7 +290,9 @@ impl Watch {
         if self.view.form != ResponseForm::Table {
             return line(kind, element);
         }
-        let mut table = self.view.list_head(&self.last.to_string(), !self.definitions_sent);
+        let mut table = self
+            .view
+            .list_head(&self.last.to_string(), !self.definitions_sent);
         self.definitions_sent = true;
         table.extend_from_slice(element);
         table.extend_from_slice(LIST_TAIL);

@@ -47,7 +47,11 @@ pub(super) fn admit(
             causes.extend(validator.validate(&kind, new, old));
         }
     }
-    if causes.is_empty() { Ok(warnings) } else { Err(call.invalid(&name, causes)) }
+    if causes.is_empty() {
+        Ok(warnings)
+    } else {
+        Err(call.invalid(&name, causes))
+    }
 }
 
 fn unknown_fields(

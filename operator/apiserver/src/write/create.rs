@@ -7,7 +7,7 @@ use super::{Call, Outcome, admit, inward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
 use crate::random;
 use crate::registry::Nature;
-use crate::store::{Change, Expect, NAMESPACES, Key, Write, WriteError};
+use crate::store::{Change, Expect, Key, NAMESPACES, Write, WriteError};
 use crate::wire::apply::{Operation, track_update};
 use crate::wire::status::StatusError;
 
@@ -79,11 +79,23 @@ pub(super) async fn create_named(
     if !applied {
         let manager = &call.options.manager;
         let schema = &call.resource.schema;
-        track_update(None, &mut object, manager, Operation::Update, None, &now, schema);
+        track_update(
+            None,
+            &mut object,
+            manager,
+            Operation::Update,
+            None,
+            &now,
+            schema,
+        );
     }
     if call.options.dry_run {
         check_dry(call, &name)?;
-        return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });
+        return Ok(Outcome {
+            created: true,
+            object: to_bytes(&object)?,
+            warnings,
+        });
     }
     let write = Write {
         key: call.key(&name),
@@ -92,7 +104,11 @@ pub(super) async fn create_named(
         change: Change::Put(Box::new(object)),
     };
     match call.state.store.write(write).await {
-        Ok(written) => Ok(Outcome { created: true, object: written.object, warnings }),
+        Ok(written) => Ok(Outcome {
+            created: true,
+            object: written.object,
+            warnings,
+        }),
         Err(error) => Err(call.refused(&error, &name)),
     }
 }

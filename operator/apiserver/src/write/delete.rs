@@ -42,7 +42,11 @@ pub(crate) async fn delete(
     }
     let key = call.key(name);
     for _ in 0..ATTEMPTS {
-        let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
+        let row = call
+            .state
+            .store
+            .get(&key)?
+            .ok_or_else(|| call.not_found(name))?;
         let old = from_bytes(&row.object)?;
         check_preconditions(call, name, &old, options)?;
         if !options.dry_run && options.propagation == Propagation::Orphan {
@@ -64,7 +68,12 @@ pub(crate) async fn delete(
             });
         }
         let expect = Expect::Version(row.version);
-        let write = Write { key: key.clone(), expect, needs_namespace: false, change };
+        let write = Write {
+            key: key.clone(),
+            expect,
+            needs_namespace: false,
+            change,
+        };
         match call.state.store.write(write).await {
             Ok(written) if held => return Ok(Deleted::Waiting(written.object)),
             Ok(written) => return Ok(Deleted::Gone(written.object)),
@@ -127,7 +136,10 @@ pub(crate) async fn delete_collection(
 ) -> Result<Vec<Bytes>, StatusError> {
     let mut deleted = Vec::with_capacity(keys.len());
     for key in keys {
-        let call = Call { namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()), ..call };
+        let call = Call {
+            namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()),
+            ..call
+        };
         match delete(call, key.name(), options).await {
             Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => deleted.push(object),
             Err(error) if error.code() == 404 => {}
@@ -153,7 +165,12 @@ pub(crate) async fn strip_owners(
     gone: impl Fn(&Value) -> bool,
 ) -> Result<(), StatusError> {
     for _ in 0..ATTEMPTS {
-        let Some(Row { version, object, .. }) = state.store.get(key)? else { return Ok(()) };
+        let Some(Row {
+            version, object, ..
+        }) = state.store.get(key)?
+        else {
+            return Ok(());
+        };
         let mut object = from_bytes(&object)?;
         let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() else {
             return Ok(());
@@ -175,5 +192,7 @@ pub(crate) async fn strip_owners(
             Err(error) => return Err(StatusError::internal(error)),
         }
     }
-    Err(StatusError::timeout("the dependents of the object change too often"))
+    Err(StatusError::timeout(
+        "the dependents of the object change too often",
+    ))
 }

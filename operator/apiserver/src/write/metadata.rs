@@ -25,7 +25,9 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 
 /// Whether any finalizer holds the object.
 pub(crate) fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
 }
 
 /// Whether the object is being deleted.
@@ -73,7 +75,10 @@ pub(super) fn settle_namespace(
     namespace: Option<&str>,
 ) -> Result<(), StatusError> {
     let metadata = metadata_mut(object)?;
-    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    let given = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     match namespace {
         Some(namespace) if given.is_empty() || given == namespace => {
             metadata.insert("namespace".to_owned(), Value::from(namespace));
@@ -107,7 +112,9 @@ pub(super) fn stamp_new(
         metadata.insert("generation".to_owned(), Value::from(1));
     }
     if resource.nature == Nature::Namespace {
-        let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
+        let labels = metadata
+            .entry("labels")
+            .or_insert_with(|| Value::Object(Map::new()));
         if let Some(labels) = labels.as_object_mut() {
             labels.insert("kubernetes.io/metadata.name".to_owned(), Value::from(name));
         }
@@ -145,12 +152,20 @@ pub(super) fn keep_server_fields(
     }
     let (given, stored) = (text(new, "resourceVersion"), text(old, "resourceVersion"));
     if !given.is_empty() && given != stored {
-        return Err(StatusError::conflict(group, plural, name, crate::state::MODIFIED));
+        return Err(StatusError::conflict(
+            group,
+            plural,
+            name,
+            crate::state::MODIFIED,
+        ));
     }
     let old = &old["metadata"];
     let metadata = metadata_mut(new)?;
     metadata.retain(|_, value| !value.is_null());
-    for field in SERVER_FIELDS.iter().chain(&["name", "namespace", "generateName"]) {
+    for field in SERVER_FIELDS
+        .iter()
+        .chain(&["name", "namespace", "generateName"])
+    {
         match old.get(*field) {
             Some(value) => metadata.insert((*field).to_owned(), value.clone()),
             None => metadata.remove(*field),
@@ -183,7 +198,10 @@ pub(super) fn finalizer_causes(old: &Value, new: &Value) -> Vec<Cause> {
         return Vec::new();
     }
     let list = |object: &Value| -> Vec<Value> {
-        object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default()
+        object["metadata"]["finalizers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     };
     let before = list(old);
     let added: Vec<String> = list(new)
@@ -213,10 +231,7 @@ const SUBDOMAIN_RULE: &str = "a lowercase RFC 1123 subdomain must consist of low
 
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty()
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// What is wrong with a name.
@@ -246,14 +261,18 @@ pub(super) fn name_causes(resource: &Resource, name: &str) -> Vec<Cause> {
 
 /// What is wrong with the labels.
 pub(super) fn label_causes(object: &Value) -> Vec<Cause> {
-    let Some(labels) = object["metadata"]["labels"].as_object() else { return Vec::new() };
+    let Some(labels) = object["metadata"]["labels"].as_object() else {
+        return Vec::new();
+    };
     let part = |text: &str| {
         let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
         bytes.len() <= 63
             && edge(bytes.first())
             && edge(bytes.last())
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let mut causes = Vec::new();
     for (key, value) in labels {
