@@ -103,7 +103,9 @@ impl<'a> Range<'a> {
         let Some(kind) = self.parameter("as") else {
             return Some(plain);
         };
-        let meta = self.parameter("g").is_none_or(|group| group == "meta.k8s.io");
+        let meta = self
+            .parameter("g")
+            .is_none_or(|group| group == "meta.k8s.io");
         let first = self.parameter("v").is_none_or(|version| version == "v1");
         match kind {
             "Table" if meta && first => Some(ResponseForm::Table),

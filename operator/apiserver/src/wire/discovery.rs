@@ -76,7 +76,10 @@ fn priority(version: &str) -> (u8, std::cmp::Reverse<(u32, u32)>, &str) {
 fn groups(resources: &[ResourceInfo]) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for resource in resources {
-        let versions = match groups.iter_mut().find(|(group, _)| *group == resource.group) {
+        let versions = match groups
+            .iter_mut()
+            .find(|(group, _)| *group == resource.group)
+        {
             Some((_, versions)) => versions,
             None => {
                 groups.push((&resource.group, Vec::new()));
@@ -135,7 +138,9 @@ pub fn api_group_list(resources: &[ResourceInfo]) -> Value {
 /// `GET /apis/{group}`; `None` where no resource has that group.
 #[must_use]
 pub fn api_group(resources: &[ResourceInfo], group: &str) -> Option<Value> {
-    let (_, versions) = groups(resources).into_iter().find(|(one, _)| *one == group)?;
+    let (_, versions) = groups(resources)
+        .into_iter()
+        .find(|(one, _)| *one == group)?;
     let mut value = group_value(group, &versions);
     value["kind"] = Value::from("APIGroup");
     value["apiVersion"] = Value::from("v1");
@@ -259,4 +264,4 @@ fn discovered_version(resources: &[ResourceInfo], group: &str, version: &str) ->
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

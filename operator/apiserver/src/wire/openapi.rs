@@ -131,7 +131,10 @@ fn kind_schema(resource: &ResourceInfo) -> Value {
         .cloned()
         .unwrap_or_default();
     for (name, text) in [("apiVersion", API_VERSION_TEXT), ("kind", KIND_TEXT)] {
-        properties.insert(name.to_owned(), json!({"type": "string", "description": text}));
+        properties.insert(
+            name.to_owned(),
+            json!({"type": "string", "description": text}),
+        );
     }
     properties.insert(
         "metadata".to_owned(),

@@ -77,7 +77,9 @@ impl LabelSelector {
     /// Whether `metadata.labels` of the object match.
     #[must_use]
     pub fn matches_object(&self, object: &Value) -> bool {
-        let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let labels = object
+            .get("metadata")
+            .and_then(|metadata| metadata.get("labels"));
         self.requirements.iter().all(|one| {
             let label = labels
                 .and_then(|labels| labels.get(&one.key))
@@ -328,7 +330,11 @@ impl Term {
             Some(path) => (path, false),
             None => (left, true),
         };
-        let right = if equal { right.strip_prefix('=').unwrap_or(right) } else { right };
+        let right = if equal {
+            right.strip_prefix('=').unwrap_or(right)
+        } else {
+            right
+        };
         let path = path.trim();
         if path.is_empty() {
             return Err(error());

@@ -18,7 +18,8 @@ fn object_meta() -> Value {
     let text = json!({"type": "string"});
     let number = json!({"type": "integer", "format": "int64"});
     let time = json!({"type": "string", "format": "date-time", "nullable": true});
-    let texts = json!({"type": "object", "additionalProperties": {"type": "string"}, "nullable": true});
+    let texts =
+        json!({"type": "object", "additionalProperties": {"type": "string"}, "nullable": true});
     json!({
         "type": "object",
         "properties": {
@@ -108,19 +109,26 @@ fn node(schema: &Value, path: &str, depth: usize, place: Place) -> Result<Node, 
         return Err(error(path, "must be an object"));
     };
     if depth > MAX_DEPTH {
-        return Err(error(path, format!("nested deeper than {MAX_DEPTH} levels")));
+        return Err(error(
+            path,
+            format!("nested deeper than {MAX_DEPTH} levels"),
+        ));
     }
     if map.contains_key("$ref") {
-        return Err(error(path, "$ref is not supported in a structural schema: inline it"));
+        return Err(error(
+            path,
+            "$ref is not supported in a structural schema: inline it",
+        ));
     }
     let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
     let int_or_string = flag("x-kubernetes-int-or-string");
     let preserve_unknown = flag("x-kubernetes-preserve-unknown-fields");
     let json_type = match map.get("type") {
         None => None,
-        Some(Value::String(word)) => Some(JsonType::parse(word).ok_or_else(|| {
-            error(&format!("{path}.type"), format!("unknown type {word:?}"))
-        })?),
+        Some(Value::String(word)) => Some(
+            JsonType::parse(word)
+                .ok_or_else(|| error(&format!("{path}.type"), format!("unknown type {word:?}")))?,
+        ),
         Some(other) => {
             return Err(error(
                 &format!("{path}.type"),
@@ -163,7 +171,10 @@ fn child(schema: &Value, path: &str, depth: usize, place: Place) -> Result<Node,
         .unwrap_or(false);
     if embedded && place == Place::Structural {
         if depth > MAX_DEPTH {
-            return Err(error(path, format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(error(
+                path,
+                format!("nested deeper than {MAX_DEPTH} levels"),
+            ));
         }
         resource(schema, path, depth)
     } else {
@@ -270,7 +281,12 @@ fn junctors(map: &Map<String, Value>, path: &str, depth: usize) -> Result<Juncto
         .map(|schema| node(schema, &format!("{path}.not"), depth + 1, Place::Validation))
         .transpose()?
         .map(Box::new);
-    Ok((branches("allOf")?, branches("anyOf")?, branches("oneOf")?, not))
+    Ok((
+        branches("allOf")?,
+        branches("anyOf")?,
+        branches("oneOf")?,
+        not,
+    ))
 }
 
 fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
@@ -302,7 +318,10 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         .and_then(Value::as_str)
         .map(|text| {
             Regex::new(text).map_err(|problem| {
-                error(&format!("{path}.pattern"), format!("must be a valid regular expression: {problem}"))
+                error(
+                    &format!("{path}.pattern"),
+                    format!("must be a valid regular expression: {problem}"),
+                )
             })
         })
         .transpose()?;
@@ -335,7 +354,10 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         max_length: size("maxLength")?,
         min_items: size("minItems")?,
         max_items: size("maxItems")?,
-        unique_items: map.get("uniqueItems").and_then(Value::as_bool).unwrap_or(false),
+        unique_items: map
+            .get("uniqueItems")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
         min_properties: size("minProperties")?,
         max_properties: size("maxProperties")?,
         pattern,

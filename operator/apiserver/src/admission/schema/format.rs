@@ -21,7 +21,9 @@ pub(super) fn string_matches(format: &str, text: &str) -> bool {
         "cidr" => is_cidr(text),
         "mac" => is_mac(text),
         "uuid" => is_uuid(text),
-        "byte" => base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
+        "byte" => base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .is_ok(),
         _ => true,
     }
 }
@@ -94,15 +96,15 @@ fn is_uri(text: &str) -> bool {
                 && scheme
                     .chars()
                     .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
-                && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control())
+                && !text
+                    .chars()
+                    .any(|letter| letter.is_whitespace() || letter.is_control())
         })
 }
 
 fn is_email(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty()
-            && !local.chars().any(char::is_whitespace)
-            && is_hostname(domain)
+        !local.is_empty() && !local.chars().any(char::is_whitespace) && is_hostname(domain)
     })
 }
 

@@ -122,11 +122,9 @@ pub(crate) struct Node {
 impl Node {
     /// The schema of the value under `key`, if this node describes it.
     pub(crate) fn child(&self, key: &str) -> Option<&Node> {
-        self.properties
-            .get(key)
-            .or_else(|| match &self.additional {
-                Additional::Schema(node) => Some(&**node),
-                Additional::Denied | Additional::Any => None,
-            })
+        self.properties.get(key).or(match &self.additional {
+            Additional::Schema(node) => Some(&**node),
+            Additional::Denied | Additional::Any => None,
+        })
     }
 }

@@ -171,15 +171,42 @@ fn right_values_pass() {
         (json!({"type": "integer", "enum": [1, 2]}), json!(2.0)),
         (json!({"x-kubernetes-int-or-string": true}), json!("25%")),
         (json!({"x-kubernetes-int-or-string": true}), json!(3)),
-        (json!({"x-kubernetes-preserve-unknown-fields": true}), json!([1, {"a": null}])),
-        (json!({"type": "string", "format": "date-time"}), json!("2026-01-02T03:04:05+01:00")),
-        (json!({"type": "string", "format": "duration"}), json!("1h30m0.5s")),
-        (json!({"type": "string", "format": "uuid"}), json!("0b5a7a3e-0e9c-4b6b-9b1a-3a8a6a0f3c1d")),
-        (json!({"type": "string", "format": "ipv6"}), json!("fe80::1")),
-        (json!({"type": "string", "format": "cidr"}), json!("10.0.0.0/8")),
-        (json!({"type": "string", "format": "byte"}), json!("aGVsbG8=")),
-        (json!({"type": "string", "format": "uri"}), json!("ssh://git@example.org/a.git")),
-        (json!({"type": "string", "format": "nobody-knows"}), json!("x")),
+        (
+            json!({"x-kubernetes-preserve-unknown-fields": true}),
+            json!([1, {"a": null}]),
+        ),
+        (
+            json!({"type": "string", "format": "date-time"}),
+            json!("2026-01-02T03:04:05+01:00"),
+        ),
+        (
+            json!({"type": "string", "format": "duration"}),
+            json!("1h30m0.5s"),
+        ),
+        (
+            json!({"type": "string", "format": "uuid"}),
+            json!("0b5a7a3e-0e9c-4b6b-9b1a-3a8a6a0f3c1d"),
+        ),
+        (
+            json!({"type": "string", "format": "ipv6"}),
+            json!("fe80::1"),
+        ),
+        (
+            json!({"type": "string", "format": "cidr"}),
+            json!("10.0.0.0/8"),
+        ),
+        (
+            json!({"type": "string", "format": "byte"}),
+            json!("aGVsbG8="),
+        ),
+        (
+            json!({"type": "string", "format": "uri"}),
+            json!("ssh://git@example.org/a.git"),
+        ),
+        (
+            json!({"type": "string", "format": "nobody-knows"}),
+            json!("x"),
+        ),
         (json!({"type": "string", "maxLength": 2}), json!("éé")),
     ];
     for (rule, value) in cases {
@@ -219,7 +246,10 @@ fn every_mistake_is_reported_at_once() {
             "d": {"type": "string"},
         }}},
     }));
-    let causes = schema.validate(&object(json!({"a": "1", "b": "y", "c": [{}, {"d": 1}]})), None);
+    let causes = schema.validate(
+        &object(json!({"a": "1", "b": "y", "c": [{}, {"d": 1}]})),
+        None,
+    );
     let fields: Vec<&str> = causes.iter().map(|cause| cause.field.as_str()).collect();
     assert_eq!(fields, ["spec.a", "spec.b", "spec.c[0].d", "spec.c[1].d"]);
 }
@@ -230,7 +260,11 @@ fn junctors_tell_which_alternative_fits_best() {
         "image": {"type": "string"},
         "build": {"type": "object", "properties": {"context": {"type": "string"}}},
     }));
-    assert!(schema.validate(&object(json!({"image": "a"})), None).is_empty());
+    assert!(
+        schema
+            .validate(&object(json!({"image": "a"})), None)
+            .is_empty()
+    );
     let exclusive = StructuralSchema::compile(&json!({
         "type": "object",
         "properties": {"spec": {
@@ -243,8 +277,10 @@ fn junctors_tell_which_alternative_fits_best() {
     let both = exclusive.validate(&object(json!({"image": "a", "build": "b"})), None);
     assert_eq!(
         texts(&both),
-        ["spec: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). \
-          Found 2 valid alternatives"]
+        [
+            "spec: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). \
+          Found 2 valid alternatives"
+        ]
     );
     let none = exclusive.validate(&object(json!({})), None);
     assert_eq!(none.len(), 2, "{none:?}");
@@ -352,7 +388,10 @@ fn unknown_fields_have_a_path_and_the_nearest_name() {
     );
     assert_eq!(thing["spec"]["raw"]["anything"], 1);
     assert_eq!(thing["spec"]["resource"]["spec"]["free"], 1);
-    assert_eq!(thing["spec"]["services"]["api"], json!({"ports": [{"port": 1}, {}]}));
+    assert_eq!(
+        thing["spec"]["services"]["api"],
+        json!({"ports": [{"port": 1}, {}]})
+    );
 }
 
 #[test]
@@ -474,15 +513,21 @@ fn what_is_wrong_but_unchanged_may_stay() {
     }));
     let old = object(json!({"a": "long"}));
     let new = object(json!({"a": "long", "b": "long too"}));
-    let fields: Vec<String> =
-        strict.validate(&new, Some(&old)).into_iter().map(|cause| cause.field).collect();
+    let fields: Vec<String> = strict
+        .validate(&new, Some(&old))
+        .into_iter()
+        .map(|cause| cause.field)
+        .collect();
     assert_eq!(fields, ["spec.b"]);
 }
 
 #[test]
 fn broken_schemas_are_refused_with_a_path() {
     let cases = [
-        (json!({"type": "object", "properties": {"a": {}}}), "openAPIV3Schema.properties[a].type"),
+        (
+            json!({"type": "object", "properties": {"a": {}}}),
+            "openAPIV3Schema.properties[a].type",
+        ),
         (json!({"type": "thing"}), "openAPIV3Schema.type"),
         (json!({"type": ["string", "null"]}), "openAPIV3Schema.type"),
         (
@@ -519,7 +564,8 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (-3i64..12).prop_map(Value::from),
-        (-2.0f64..2.0).prop_map(Value::from),
+        // Quarters: serde_json does not read every float back as it wrote it.
+        (-8..8i8).prop_map(|quarters| Value::from(f64::from(quarters) / 4.0)),
         "[a-c]{0,3}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {

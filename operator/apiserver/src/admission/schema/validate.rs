@@ -106,7 +106,9 @@ fn has_type(node: &Node, value: &Value) -> bool {
 fn is_integer(value: &Value) -> bool {
     value.is_i64()
         || value.is_u64()
-        || value.as_f64().is_some_and(|number| number.fract() == 0.0 && number.is_finite())
+        || value
+            .as_f64()
+            .is_some_and(|number| number.fract() == 0.0 && number.is_finite())
 }
 
 /// JSON equality in which `1` and `1.0` are the same number.
@@ -143,7 +145,7 @@ fn wrong_type(node: &Node, new: &Value, path: &str) -> Cause {
 }
 
 fn not_supported(allowed: &[Value], new: &Value, path: &str) -> Cause {
-    let names: Vec<String> = allowed.iter().map(|one| quoted(one)).collect();
+    let names: Vec<String> = allowed.iter().map(quoted).collect();
     let message = format!(
         "Unsupported value: {}: supported values: {}",
         printed(new),
@@ -238,13 +240,7 @@ fn number(node: &Node, number: &Number, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn array(
-    node: &Node,
-    list: &[Value],
-    old: Option<&Value>,
-    path: &str,
-    causes: &mut Vec<Cause>,
-) {
+fn array(node: &Node, list: &[Value], old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
     let checks = &node.checks;
     if let Some(limit) = checks.max_items
         && list.len() > limit
@@ -259,7 +255,11 @@ fn array(
         let rest = format!("should have at least {limit} items");
         causes.push(invalid(path, &whole(), &rest));
     }
-    if checks.unique_items && repeats(list.iter().map(ToString::to_string)).next().is_some() {
+    if checks.unique_items
+        && repeats(list.iter().map(ToString::to_string))
+            .next()
+            .is_some()
+    {
         causes.push(invalid(path, &whole(), "shouldn't contain duplicates"));
     }
     duplicates(&node.list_type, list, path, causes);
@@ -385,8 +385,5 @@ fn composite(path: &str, rest: &str) -> Cause {
 
 /// The errors of the branch that fits best, for a person who has to choose one.
 fn closest(results: Vec<Vec<Cause>>) -> Vec<Cause> {
-    results
-        .into_iter()
-        .min_by_key(Vec::len)
-        .unwrap_or_default()
+    results.into_iter().min_by_key(Vec::len).unwrap_or_default()
 }

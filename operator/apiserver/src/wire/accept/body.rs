@@ -54,9 +54,9 @@ pub fn decode_body_strict(form: BodyForm, body: &[u8]) -> Result<DecodedBody, St
             }
             let text = std::str::from_utf8(body)
                 .map_err(|_| StatusError::bad_request("the YAML body is not UTF-8"))?;
-            serde_saphyr::from_str(text)
-                .map(plain)
-                .map_err(|problem| StatusError::bad_request(format!("error parsing YAML: {problem}")))
+            serde_saphyr::from_str(text).map(plain).map_err(|problem| {
+                StatusError::bad_request(format!("error parsing YAML: {problem}"))
+            })
         }
     }
 }

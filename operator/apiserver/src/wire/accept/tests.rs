@@ -1,1 +1,174 @@
+use proptest::prelude::*;
+use serde_json::json;
 
+use super::*;
+
+#[test]
+fn the_first_form_that_can_be_answered_wins() {
+    let cases = [
+        (None, ResponseForm::Json),
+        (Some(""), ResponseForm::Json),
+        (Some("*/*"), ResponseForm::Json),
+        (Some("application/json"), ResponseForm::Json),
+        (
+            Some("application/vnd.kubernetes.protobuf,application/json"),
+            ResponseForm::Json,
+        ),
+        (Some("application/yaml"), ResponseForm::Yaml),
+        (
+            Some(
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            ),
+            ResponseForm::Table,
+        ),
+        (
+            Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/json"),
+            ResponseForm::Json,
+        ),
+        (
+            Some(
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+            ),
+            ResponseForm::PartialObjectMetadata,
+        ),
+        (
+            Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            ResponseForm::PartialObjectMetadataList,
+        ),
+        (
+            Some("text/html, application/json;q=0, */*;q=0.8"),
+            ResponseForm::Json,
+        ),
+    ];
+    for (accept, expected) in cases {
+        assert_eq!(negotiate(accept), Ok(expected), "{accept:?}");
+    }
+    for accept in [
+        "text/html",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;q=0",
+    ] {
+        assert_eq!(negotiate(Some(accept)).unwrap_err().code(), 406, "{accept}");
+    }
+}
+
+#[test]
+fn aggregated_discovery_is_answered_where_preferred() {
+    let kubectl = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+                   application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,\
+                   application/json";
+    assert_eq!(
+        aggregated_discovery(Some(kubectl)),
+        Some(AggregatedVersion::V2)
+    );
+    let older = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+    assert_eq!(
+        aggregated_discovery(Some(older)),
+        Some(AggregatedVersion::V2Beta1)
+    );
+    for plain in [None, Some("application/json"), Some("*/*")] {
+        assert_eq!(aggregated_discovery(plain), None);
+    }
+}
+
+#[test]
+fn bodies_and_patches_have_a_form() {
+    assert_eq!(body_form(None), Ok(BodyForm::Json));
+    assert_eq!(
+        body_form(Some("application/json; charset=utf-8")),
+        Ok(BodyForm::Json)
+    );
+    assert_eq!(body_form(Some("application/yaml")), Ok(BodyForm::Yaml));
+    assert_eq!(
+        body_form(Some("application/vnd.kubernetes.protobuf")),
+        Ok(BodyForm::Protobuf)
+    );
+    assert_eq!(body_form(Some("text/plain")).unwrap_err().code(), 415);
+    assert_eq!(
+        patch_form(Some("application/merge-patch+json")),
+        Ok(PatchForm::Merge)
+    );
+    assert_eq!(
+        patch_form(Some("application/json-patch+json")),
+        Ok(PatchForm::Json)
+    );
+    assert_eq!(
+        patch_form(Some("application/strategic-merge-patch+json")),
+        Ok(PatchForm::Strategic)
+    );
+    assert_eq!(
+        patch_form(Some("application/apply-patch+yaml")),
+        Ok(PatchForm::Apply)
+    );
+    assert_eq!(
+        patch_form(Some("application/json")).unwrap_err().code(),
+        415
+    );
+    assert_eq!(patch_form(None).unwrap_err().code(), 415);
+}
+
+#[test]
+fn json_and_yaml_bodies_are_read() {
+    let yaml =
+        b"apiVersion: v1\nkind: Thing\nspec:\n  on: true\n  ports: [80, \"90\"]\n  none: ~\n";
+    assert_eq!(
+        decode_body(BodyForm::Yaml, yaml).unwrap(),
+        json!({
+            "apiVersion": "v1",
+            "kind": "Thing",
+            "spec": {"on": true, "ports": [80, "90"], "none": null},
+        })
+    );
+    assert_eq!(
+        decode_body(BodyForm::Yaml, br#" {"a": 1}"#).unwrap(),
+        json!({"a": 1})
+    );
+    assert_eq!(decode_body(BodyForm::Json, b"").unwrap(), json!(null));
+    assert_eq!(decode_body(BodyForm::Yaml, b"  \n").unwrap(), json!(null));
+    for (form, body) in [
+        (BodyForm::Json, "{\"a\": 1} x"),
+        (BodyForm::Json, "{"),
+        (BodyForm::Yaml, "a: [1"),
+        (BodyForm::Yaml, "a: 1\na: 2\n"),
+        (BodyForm::Protobuf, "{}"),
+    ] {
+        assert_eq!(
+            decode_body(form, body.as_bytes()).unwrap_err().code(),
+            400,
+            "{body}"
+        );
+    }
+    let error = decode_body(BodyForm::Json, b"{\n  \"a\": }").unwrap_err();
+    assert!(error.message().contains("line 2 column 8"), "{error}");
+}
+
+#[test]
+fn duplicate_keys_are_reported_with_their_path() {
+    let body = br#"{"spec": {"image": "a", "list": [{"x": 1, "x": 2}], "image": "b"}, "n": 1.5}"#;
+    let decoded = decode_body_strict(BodyForm::Json, body).unwrap();
+    assert_eq!(decoded.duplicates, ["spec.list[0].x", "spec.image"]);
+    assert_eq!(
+        decoded.value,
+        json!({"spec": {"image": "b", "list": [{"x": 2}]}, "n": 1.5})
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_json_value_is_read_as_it_is(value in crate::admission::schema::tests::any_json()) {
+        let body = value.to_string();
+        prop_assert_eq!(decode_body(BodyForm::Json, body.as_bytes()).unwrap(), value);
+    }
+
+    #[test]
+    fn random_headers_and_bodies_never_panic(text in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = negotiate(Some(&text));
+        let _ = aggregated_discovery(Some(&text));
+        let _ = body_form(Some(&text));
+        let _ = patch_form(Some(&text));
+        for form in [BodyForm::Json, BodyForm::Yaml, BodyForm::Protobuf] {
+            let _ = decode_body(form, &bytes);
+            let _ = decode_body(form, text.as_bytes());
+        }
+    }
+}

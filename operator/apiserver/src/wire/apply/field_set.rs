@@ -77,7 +77,8 @@ impl FieldSet {
 
     /// The part of the set at and below `path`.
     pub(super) fn part(&self, path: &[Element]) -> Option<&FieldSet> {
-        path.iter().try_fold(self, |part, element| part.child(element))
+        path.iter()
+            .try_fold(self, |part, element| part.child(element))
     }
 
     /// Whether exactly `path` is in the set.
@@ -119,7 +120,10 @@ impl FieldSet {
     pub(super) fn extend(&mut self, other: &FieldSet) {
         self.member |= other.member;
         for (element, child) in &other.children {
-            self.children.entry(element.clone()).or_default().extend(child);
+            self.children
+                .entry(element.clone())
+                .or_default()
+                .extend(child);
         }
     }
 
@@ -175,7 +179,9 @@ fn normalise(text: &str) -> Option<Element> {
 
 /// The path as Kubernetes prints it: `.spec.ports[name="http"].port`.
 pub(super) fn display(path: &[Element]) -> String {
-    path.iter().map(|element| display_element(element)).collect()
+    path.iter()
+        .map(|element| display_element(element))
+        .collect()
 }
 
 fn display_element(element: &str) -> String {

@@ -100,7 +100,8 @@ pub(super) fn object(root: &Node, object: &Value, only: Option<&str>) -> Flat {
         return flat;
     };
     for (name, value) in map {
-        let skipped = name == "apiVersion" || name == "kind" || only.is_some_and(|only| only != name);
+        let skipped =
+            name == "apiVersion" || name == "kind" || only.is_some_and(|only| only != name);
         if skipped {
             continue;
         }
@@ -123,13 +124,7 @@ pub(super) fn object(root: &Node, object: &Value, only: Option<&str>) -> Flat {
     flat
 }
 
-fn one_member(
-    node: Option<&Node>,
-    name: &str,
-    value: &Value,
-    path: &mut Path,
-    flat: &mut Flat,
-) {
+fn one_member(node: Option<&Node>, name: &str, value: &Value, path: &mut Path, flat: &mut Flat) {
     path.push(field_set::field(name));
     // A declared field is only a place; the entry of a map is something owned.
     let declared = node.is_some_and(|node| node.properties.contains_key(name));

@@ -113,9 +113,9 @@ pub(super) fn asks_for_reset(object: &Value) -> bool {
     object
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array)
-        .is_some_and(|entries| {
-            matches!(entries.as_slice(), [Value::Object(entry)] if entry.is_empty())
-        })
+        .is_some_and(
+            |entries| matches!(entries.as_slice(), [Value::Object(entry)] if entry.is_empty()),
+        )
 }
 
 /// Writes managedFields: entries without fields vanish, the rest is in the order

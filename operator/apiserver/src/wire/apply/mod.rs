@@ -90,7 +90,9 @@ impl Operation {
 pub fn apply(request: ApplyRequest<'_>) -> Result<Value, StatusError> {
     let managed = request.applied.pointer("/metadata/managedFields");
     if managed.is_some_and(|managed| !managed.is_null()) {
-        return Err(StatusError::bad_request("metadata.managedFields must be nil"));
+        return Err(StatusError::bad_request(
+            "metadata.managedFields must be nil",
+        ));
     }
     let root = request.schema.root();
     let subresource = request.subresource.unwrap_or_default();
@@ -101,7 +103,10 @@ pub fn apply(request: ApplyRequest<'_>) -> Result<Value, StatusError> {
         .iter()
         .position(|one| one.is(request.manager, Operation::Apply, subresource));
     let own = index.map(|index| managers.remove(index));
-    let last = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
+    let last = own
+        .as_ref()
+        .map(|own| own.fields.clone())
+        .unwrap_or_default();
 
     let mut object = merged_object(&request);
     let mut others = FieldSet::default();
@@ -397,7 +402,12 @@ fn is_nothing(leaf: &Value) -> bool {
 }
 
 fn conflict_error(managers: &[Manager], conflicts: &[(usize, Path)]) -> StatusError {
-    let name = |index: usize| managers.get(index).map(Manager::display).unwrap_or_default();
+    let name = |index: usize| {
+        managers
+            .get(index)
+            .map(Manager::display)
+            .unwrap_or_default()
+    };
     let causes = conflicts
         .iter()
         .map(|(index, path)| {

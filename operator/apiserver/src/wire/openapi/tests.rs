@@ -1,1 +1,140 @@
+use insta::assert_json_snapshot;
 
+use super::*;
+use crate::admission::schema::StructuralSchema;
+use crate::wire::discovery::tests::resources;
+
+#[test]
+fn the_index_names_each_document_with_its_hash() {
+    let resources = resources();
+    let index = index(&resources);
+    let paths: Vec<&String> = index["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "api/v1",
+            "apis/authorization.k8s.io/v1",
+            "apis/example.org/v1",
+            "apis/example.org/v1beta1"
+        ]
+    );
+    let url = index["paths"]["apis/example.org/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap();
+    let hash = hash(&document(&resources, "example.org", "v1").unwrap());
+    assert_eq!(url, format!("/openapi/v3/apis/example.org/v1?hash={hash}"));
+    assert_eq!(hash.len(), 64);
+    assert_eq!(document(&resources, "example.org", "v3"), None);
+}
+
+#[test]
+fn kubectl_finds_kinds_and_the_parameters_of_patch() {
+    let document = document(&resources(), "example.org", "v1beta1").unwrap();
+    let schemas = &document["components"]["schemas"];
+    let thing = &schemas["org.example.v1beta1.Thing"];
+    assert_json_snapshot!("kind_schema", thing);
+    for name in [OBJECT_META, LIST_META, DELETE_OPTIONS, PATCH, STATUS] {
+        assert!(schemas.get(name).is_some(), "{name}");
+    }
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(
+        paths.keys().collect::<Vec<_>>(),
+        [
+            "/apis/example.org/v1beta1/namespaces/{namespace}/things",
+            "/apis/example.org/v1beta1/namespaces/{namespace}/things/{name}",
+            "/apis/example.org/v1beta1/namespaces/{namespace}/things/{name}/status",
+            "/apis/example.org/v1beta1/things",
+        ]
+    );
+    let object = &paths["/apis/example.org/v1beta1/namespaces/{namespace}/things/{name}"];
+    assert_json_snapshot!("patch_operation", object["patch"]);
+    for method in ["get", "put", "delete"] {
+        assert!(object.get(method).is_some(), "{method}");
+    }
+    let collection = &paths["/apis/example.org/v1beta1/namespaces/{namespace}/things"];
+    for method in ["get", "post", "delete"] {
+        assert!(collection.get(method).is_some(), "{method}");
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    for (group, version) in [
+        ("", "v1"),
+        ("example.org", "v1beta1"),
+        ("authorization.k8s.io", "v1"),
+    ] {
+        let document = document(&resources(), group, version).unwrap();
+        let mut references = Vec::new();
+        collect(&document, &mut references);
+        assert!(!references.is_empty());
+        for reference in references {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get("$ref") {
+                references.push(reference.clone());
+            }
+            map.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}
+
+#[test]
+fn operations_have_ids_of_their_own() {
+    let resources = resources();
+    let document = document(&resources, "example.org", "v1beta1").unwrap();
+    let mut ids: Vec<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .filter_map(|operation| operation.get("operationId")?.as_str())
+        .collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count);
+}
+
+#[test]
+fn built_in_schemas_are_structural_and_inlined() {
+    let kinds = [
+        ("", "Namespace"),
+        ("", "Secret"),
+        ("", "ConfigMap"),
+        ("", "ServiceAccount"),
+        ("", "Event"),
+        ("events.k8s.io", "Event"),
+        ("coordination.k8s.io", "Lease"),
+        ("authorization.k8s.io", "SelfSubjectAccessReview"),
+        ("authorization.k8s.io", "SelfSubjectRulesReview"),
+        ("authentication.k8s.io", "SelfSubjectReview"),
+        ("rbac.authorization.k8s.io", "Role"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ];
+    for (group, kind) in kinds {
+        let schema = builtin_schema(group, kind).unwrap();
+        let mut references = Vec::new();
+        collect(&schema, &mut references);
+        assert_eq!(references, Vec::<String>::new(), "{kind}");
+        StructuralSchema::compile(&schema)
+            .unwrap_or_else(|error| panic!("{group} {kind}: {error}"));
+    }
+    assert_eq!(builtin_schema("apps", "Deployment"), None);
+    let secret = StructuralSchema::compile(&builtin_schema("", "Secret").unwrap()).unwrap();
+    let causes = secret.validate(&json!({"data": {"a": "%"}, "type": 1}), None);
+    assert_eq!(
+        causes.len(),
+        2 + usize::from(causes.iter().any(|cause| cause.field == "metadata"))
+    );
+}

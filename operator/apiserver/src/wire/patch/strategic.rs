@@ -53,7 +53,9 @@ fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change
         .unwrap_or_default();
     if let Some(retained) = patch.get(RETAIN_KEYS) {
         let Some(retained) = retained.as_array() else {
-            return Err(StatusError::bad_request("$retainKeys must be a list of field names"));
+            return Err(StatusError::bad_request(
+                "$retainKeys must be a list of field names",
+            ));
         };
         members.retain(|name, _| retained.iter().any(|kept| kept.as_str() == Some(name)));
     }

@@ -111,7 +111,11 @@ const OBJECT_REFERENCE: &Message = &[
 
 const NAMESPACE: &Message = &[
     METADATA,
-    one(2, "spec", Kind::Message(&[many(1, "finalizers", Kind::Text)])),
+    one(
+        2,
+        "spec",
+        Kind::Message(&[many(1, "finalizers", Kind::Text)]),
+    ),
     one(3, "status", Kind::Message(&[one(1, "phase", Kind::Text)])),
 ];
 
@@ -133,7 +137,11 @@ const CONFIG_MAP: &Message = &[
 const SERVICE_ACCOUNT: &Message = &[
     METADATA,
     many(2, "secrets", Kind::Message(OBJECT_REFERENCE)),
-    many(3, "imagePullSecrets", Kind::Message(&[one(1, "name", Kind::Text)])),
+    many(
+        3,
+        "imagePullSecrets",
+        Kind::Message(&[one(1, "name", Kind::Text)]),
+    ),
     one(4, "automountServiceAccountToken", Kind::Bool),
 ];
 
@@ -216,7 +224,11 @@ const SELF_SUBJECT_ACCESS_REVIEW: &Message = &[
         "spec",
         Kind::Message(&[
             one(1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
-            one(2, "nonResourceAttributes", Kind::Message(NON_RESOURCE_ATTRIBUTES)),
+            one(
+                2,
+                "nonResourceAttributes",
+                Kind::Message(NON_RESOURCE_ATTRIBUTES),
+            ),
         ]),
     ),
 ];
@@ -228,7 +240,11 @@ const SUBJECT_ACCESS_REVIEW: &Message = &[
         "spec",
         Kind::Message(&[
             one(1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
-            one(2, "nonResourceAttributes", Kind::Message(NON_RESOURCE_ATTRIBUTES)),
+            one(
+                2,
+                "nonResourceAttributes",
+                Kind::Message(NON_RESOURCE_ATTRIBUTES),
+            ),
             one(3, "user", Kind::Text),
             many(4, "groups", Kind::Text),
             one(6, "uid", Kind::Text),
@@ -248,7 +264,10 @@ const DELETE_OPTIONS: &Message = &[
     one(
         2,
         "preconditions",
-        Kind::Message(&[one(1, "uid", Kind::Text), one(2, "resourceVersion", Kind::Text)]),
+        Kind::Message(&[
+            one(1, "uid", Kind::Text),
+            one(2, "resourceVersion", Kind::Text),
+        ]),
     ),
     one(3, "orphanDependents", Kind::Bool),
     one(4, "propagationPolicy", Kind::Text),

@@ -75,7 +75,8 @@ impl Columns {
         }
         let mut compiled = vec![builtin::name()];
         for (index, column) in columns.iter().enumerate() {
-            compiled.push(compile_column(column).map_err(|message| ColumnError { index, message })?);
+            compiled
+                .push(compile_column(column).map_err(|message| ColumnError { index, message })?);
         }
         Ok(Self { columns: compiled })
     }
@@ -126,7 +127,10 @@ fn compile_column(column: &Value) -> Result<Column, String> {
     }
     if !TYPES.contains(&text("type")) {
         let found = text("type");
-        return Err(format!("type must be one of {}, not {found:?}", TYPES.join(", ")));
+        return Err(format!(
+            "type must be one of {}, not {found:?}",
+            TYPES.join(", ")
+        ));
     }
     let path = path::compile(text("jsonPath"))?;
     let owned = |key: &str| Cow::Owned(text(key).to_owned());
