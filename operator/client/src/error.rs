@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::config::KubeconfigError;
 use kube::core::Status;
 
 /// An error of this crate. [`Error::hint`] says what to do about it.
@@ -22,7 +21,7 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
         /// Why.
-        source: Box<KubeconfigError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A context that the kubeconfig doesn't have.
     #[error("the kubeconfig {} has no context {name:?}", path.display())]

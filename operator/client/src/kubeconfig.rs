@@ -67,7 +67,7 @@ impl KubeconfigSource {
     pub async fn config(&self, context: Option<&str>) -> Result<Config, Error> {
         let refuse = |path: PathBuf, source: KubeconfigError| Error::Kubeconfig {
             path,
-            source: Box::new(source),
+            source: plain(source),
         };
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
@@ -104,6 +104,18 @@ impl KubeconfigSource {
             config.proxy_url = None;
         }
         Ok(config)
+    }
+}
+
+/// Why a kubeconfig can't be used, without what the error around it says too.
+fn plain(error: KubeconfigError) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        KubeconfigError::ReadConfig(source, _) => Box::new(source),
+        // Without its drawing of the line.
+        KubeconfigError::Parse(source) => {
+            source.to_string().lines().next().unwrap_or("it is no YAML").into()
+        }
+        other => Box::new(other),
     }
 }
 

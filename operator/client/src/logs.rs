@@ -22,37 +22,26 @@ pub struct LogQuery {
     pub timestamps: bool,
 }
 
-/// A line of the stream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum LogEntry {
-    /// A line that a container wrote.
-    Line(LogLine),
-    /// Why a container can't be read.
-    Problem {
-        /// In one sentence.
-        error: String,
-    },
-}
-
-/// A line that a container wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A line that a container wrote, or why it can't be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogLine {
-    /// Service.
+    /// Service; empty when a whole host can't be read.
     pub service: String,
     /// Replica of the service, from 1.
     pub replica: u32,
     /// Name of the container.
-    #[serde(default)]
     pub container: String,
     /// `stdout` or `stderr`.
-    #[serde(default)]
     pub stream: String,
     /// RFC 3339 time, when asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The line without its end.
     pub line: String,
+    /// Why the container can't be read: then there is no line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Output of all containers of the address, merged as it comes.
@@ -63,7 +52,7 @@ pub async fn stream(
     session: &Session,
     address: &Address,
     query: &LogQuery,
-) -> Result<impl Stream<Item = Result<LogEntry, Error>> + use<>, Error> {
+) -> Result<impl Stream<Item = Result<LogLine, Error>> + use<>, Error> {
     let request = Request::get(path(address, query))
         .body(vec![])
         .map_err(|error| session.protocol(error))?;
@@ -135,11 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn entries() {
+    fn lines_and_problems() {
         let line = r#"{"service":"api","replica":1,"container":"c","stream":"stderr","line":"hello"}"#;
-        let LogEntry::Line(line) = serde_json::from_str(line).unwrap() else { panic!("a line") };
-        assert_eq!((line.service.as_str(), line.line.as_str(), line.time), ("api", "hello", None));
-        let entry: LogEntry = serde_json::from_str(r#"{"error":"gone"}"#).unwrap();
-        assert_eq!(entry, LogEntry::Problem { error: "gone".to_owned() });
+        let line: LogLine = serde_json::from_str(line).unwrap();
+        assert_eq!((line.service.as_str(), line.line.as_str(), line.error), ("api", "hello", None));
+        let problem: LogLine = serde_json::from_str(r#"{"error":"gone"}"#).unwrap();
+        assert_eq!(problem.error.as_deref(), Some("gone"));
     }
 }

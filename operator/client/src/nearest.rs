@@ -2,6 +2,8 @@
 
 /// A name further away than this share of its length is a guess, not a help.
 const MAX_DISTANCE_SHARE: f64 = 0.45;
+/// Rank of names of which one begins with the other: behind a mere slip.
+const BEGINS_RANK: f64 = 0.2;
 /// More names than this are not listed one by one.
 const MAX_LISTED: usize = 12;
 
@@ -15,12 +17,17 @@ pub fn nearest<'a>(
         .into_iter()
         .filter_map(|candidate| {
             let other = candidate.to_lowercase();
+            // A name alone is compared with names, whatever project they are in.
+            let other = match other.rsplit_once('/') {
+                Some((_, name)) if !lower.contains('/') => name.to_owned(),
+                _ => other,
+            };
             let longest = lower.chars().count().max(other.chars().count()).max(1);
             let distance = strsim::osa_distance(&lower, &other);
             let share = distance as f64 / longest as f64;
             // `prod` for `production` is far away by letters and meant all the same.
             let begins = lower.len() >= 2 && (other.starts_with(&lower) || lower.starts_with(&other));
-            let rank = if begins { share / 10.0 } else { share };
+            let rank = if begins { BEGINS_RANK + share / 10.0 } else { share };
             (rank <= MAX_DISTANCE_SHARE).then_some((rank, candidate))
         })
         .min_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1)))
@@ -59,6 +66,8 @@ mod tests {
         assert_eq!(nearest("prodcution", names), Some("production"));
         assert_eq!(nearest("Staging", names), Some("staging"));
         assert_eq!(nearest("zebra", names), None);
+        assert_eq!(nearest("prod", ["blog/preview", "shop/production"]), Some("shop/production"));
+        assert_eq!(nearest("enviroment", ["env", "environment"]), Some("environment"));
         assert_eq!(nearest("x", []), None);
     }
 

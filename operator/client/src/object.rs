@@ -1,5 +1,6 @@
 //! Objects of any kind: get, list, apply, delete.
 
+use hades_api::label;
 use http::Request;
 use kube::api::{
     DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions, TypeMeta,
@@ -121,12 +122,42 @@ impl std::fmt::Display for Applied {
 }
 
 /// How to apply.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ApplyMode {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplyMode<'a> {
     /// Let the server check everything and store nothing.
     pub dry_run: bool,
     /// Take fields over that others own.
     pub force: bool,
+    /// Who owns the fields afterwards.
+    pub manager: &'a str,
+}
+
+/// The ConfigRepository that an object comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Value of the label that says so: `NAMESPACE.NAME`.
+    pub label: String,
+}
+
+impl Owner {
+    /// The owner of an object, if it has one.
+    pub fn of(object: &DynamicObject) -> Option<Self> {
+        let labels = object.metadata.labels.as_ref()?;
+        labels.get(label::CONFIG_REPOSITORY).map(|label| Self { label: label.clone() })
+    }
+
+    /// The field manager under which the repository applies its objects.
+    pub fn manager(&self) -> String {
+        format!("hades-config/{}", self.label)
+    }
+}
+
+/// `NAMESPACE/NAME`.
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // No namespace has a dot in its name.
+        f.write_str(&self.label.replacen('.', "/", 1))
+    }
 }
 
 /// Applies a manifest (server-side apply, unknown fields refused). `before` is
@@ -140,13 +171,13 @@ pub async fn apply(
     namespace: Option<&str>,
     manifest: &Value,
     before: Option<&DynamicObject>,
-    mode: ApplyMode,
+    mode: ApplyMode<'_>,
 ) -> Result<(Applied, DynamicObject), Error> {
     let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let parameters = PatchParams {
         dry_run: mode.dry_run,
         force: mode.force,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
+        field_manager: Some(mode.manager.to_owned()),
         field_validation: Some(ValidationDirective::Strict),
     };
     let after = session

@@ -168,6 +168,12 @@ pub struct Subject<'a> {
     pub name: &'a str,
 }
 
+impl Subject<'_> {
+    fn selector(&self) -> String {
+        format!("metadata.name={}", self.name)
+    }
+}
+
 impl std::fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.namespace.filter(|_| self.kind.namespaced) {
@@ -199,8 +205,14 @@ pub async fn until(
             last = Some(standing.clone());
         }
     };
-    let work = follow(session, subject, goal, &mut tell);
-    match tokio::time::timeout(timeout, work).await {
+    // One look is taken however short the time is: without it there is nothing to tell.
+    let outcome = match look(session, subject, goal, &mut tell).await? {
+        Look::Reached => return Ok(()),
+        Look::NotYet { .. } => {
+            tokio::time::timeout(timeout, follow(session, subject, goal, &mut tell)).await
+        }
+    };
+    match outcome {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::TimedOut {
             what: format!("{subject} {}", goal.missed()),
@@ -229,34 +241,60 @@ async fn follow(
     goal: &Goal,
     tell: &mut impl FnMut(&Standing),
 ) -> Result<(), Error> {
-    let mut answered = false;
     loop {
-        match watch_once(session, subject, goal, tell, &mut answered).await {
+        match watch_once(session, subject, goal, tell).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(error) if answered && is_passing(&error) => tokio::time::sleep(RETRY).await,
+            Err(error) if is_passing(&error) => tokio::time::sleep(RETRY).await,
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Lists, then watches until the goal is reached or the watch ends.
+/// What one look showed.
+enum Look {
+    Reached,
+    NotYet {
+        /// Version of the list, to watch from.
+        version: String,
+    },
+}
+
+/// Looks once.
+async fn look(
+    session: &Session,
+    subject: Subject<'_>,
+    goal: &Goal,
+    tell: &mut impl FnMut(&Standing),
+) -> Result<Look, Error> {
+    // A list rather than a get: it tells from which version to watch even when
+    // the object isn't there.
+    let list = session
+        .api(subject.kind, subject.namespace)
+        .list(&ListParams::default().fields(&subject.selector()))
+        .await
+        .map_err(|error| session.error(error))?;
+    match reached(goal, list.items.first(), subject.kind.has_status) {
+        Ok(()) => Ok(Look::Reached),
+        Err(standing) => {
+            tell(&standing);
+            let version = list.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
+            Ok(Look::NotYet { version })
+        }
+    }
+}
+
+/// Looks, then watches until the goal is reached or the watch ends.
 async fn watch_once(
     session: &Session,
     subject: Subject<'_>,
     goal: &Goal,
     tell: &mut impl FnMut(&Standing),
-    answered: &mut bool,
 ) -> Result<bool, Error> {
-    let api = session.api(subject.kind, subject.namespace);
-    let field = format!("metadata.name={}", subject.name);
-    // A list rather than a get: it tells from which version to watch even when
-    // the object isn't there.
-    let list = api
-        .list(&ListParams::default().fields(&field))
-        .await
-        .map_err(|error| session.error(error))?;
-    *answered = true;
+    let version = match look(session, subject, goal, tell).await? {
+        Look::Reached => return Ok(true),
+        Look::NotYet { version } => version,
+    };
     let has_status = subject.kind.has_status;
     let mut check = |object: Option<&DynamicObject>| match reached(goal, object, has_status) {
         Ok(()) => true,
@@ -265,11 +303,9 @@ async fn watch_once(
             false
         }
     };
-    if check(list.items.first()) {
-        return Ok(true);
-    }
-    let version = list.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
-    let parameters = WatchParams::default().fields(&field).timeout(WATCH_SECONDS);
+    let api = session.api(subject.kind, subject.namespace);
+    let parameters =
+        WatchParams::default().fields(&subject.selector()).timeout(WATCH_SECONDS);
     let events =
         api.watch(&parameters, &version).await.map_err(|error| session.error(error))?;
     let mut events = std::pin::pin!(events);

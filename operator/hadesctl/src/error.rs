@@ -68,8 +68,8 @@ pub enum Error {
 
 fn manifests_summary(count: usize) -> String {
     match count {
-        1 => "1 error in the manifests, nothing was changed".to_owned(),
-        _ => format!("{count} errors in the manifests, nothing was changed"),
+        1 => "1 error in the manifests, nothing was done".to_owned(),
+        _ => format!("{count} errors in the manifests, nothing was done"),
     }
 }
 

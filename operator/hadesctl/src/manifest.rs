@@ -1,6 +1,7 @@
 //! Manifests on disk or standard input: reading, and all checks that need no
 //! server.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -216,14 +217,16 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Vec<Problem> {
     if let Some(fields) = value.as_object_mut() {
         fields.remove("status");
     }
+    let mut removed = BTreeSet::new();
     while problems.len() < MAX_PROBLEMS {
         let Err(error) = serde_path_to_error::deserialize::<_, T>(value.clone()) else { break };
         let path = error.path().clone();
-        let problem = Problem {
-            field: field_path(&path),
-            message: in_our_words(&error.into_inner().to_string()),
-        };
-        problems.push(problem);
+        let field = field_path(&path, &removed);
+        let message = in_our_words(&error.into_inner().to_string());
+        if field.ends_with(']') {
+            removed.insert(field.clone());
+        }
+        problems.push(Problem { field, message });
         if !remove(&mut value, &path) {
             break;
         }
@@ -231,11 +234,26 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Vec<Problem> {
     problems
 }
 
-fn field_path(path: &FieldPath) -> String {
+/// The path as the person sees it: items that were taken out of lists before
+/// (`removed`) count.
+fn field_path(path: &FieldPath, removed: &BTreeSet<String>) -> String {
     let mut text = String::new();
     for segment in path.iter() {
         match segment {
-            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Seq { index } => {
+                let mut seen = *index;
+                let mut original = 0;
+                loop {
+                    if !removed.contains(&format!("{text}[{original}]")) {
+                        if seen == 0 {
+                            break;
+                        }
+                        seen -= 1;
+                    }
+                    original += 1;
+                }
+                text.push_str(&format!("[{original}]"));
+            }
             Segment::Map { key } => {
                 if !text.is_empty() {
                     text.push('.');
@@ -340,7 +358,9 @@ mod tests {
     fn errors(text: &str) -> Vec<String> {
         let set = read_bytes("a.yaml", text.as_bytes(), &Limits::default()).unwrap();
         assert_eq!(set.errors, []);
-        set.documents.iter().flat_map(check).map(|error| error.to_string()).collect()
+        let mut errors: Vec<_> = set.documents.iter().flat_map(check).collect();
+        errors.sort();
+        errors.iter().map(ToString::to_string).collect()
     }
 
     const HEAD: &str = "apiVersion: hades.dev/v1alpha1\nkind: Environment\nmetadata:\n  name: a\n";
@@ -349,9 +369,9 @@ mod tests {
     fn all_problems_of_a_document_at_once() {
         let found = errors(&format!(
             "{HEAD}spec:\n  services:\n    web:\n      imag: nginx\n      replicas: two\n      \
-             ports: [\"99999\"]\n      restart: sometimes\n    api: []\n"
+             ports: [\"99999\", \"80\", x]\n      restart: sometimes\n    api: []\n"
         ));
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"));
     }
 
     #[test]
@@ -360,15 +380,15 @@ mod tests {
             "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata:\n  name: hades-x\n  \
              label: {}\nspecs: {}\n",
         );
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"));
     }
 
     #[test]
     fn kinds_and_versions() {
         let found = errors("apiVersion: hades.dev/v1alpha1\nkind: Environement\nmetadata: {name: a}\n");
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"));
         let found = errors("apiVersion: hades.dev/v1\nkind: Environment\nmetadata: {name: a}\n");
-        insta::assert_snapshot!(found.join("\n"), @"");
+        insta::assert_snapshot!(found.join("\n"));
         assert_eq!(errors("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"), [""; 0]);
     }
 
@@ -383,11 +403,11 @@ mod tests {
         };
         let environment = format!("{HEAD}spec: {{}}\n");
         assert_eq!(settle(&environment, Some("shop")).0.as_deref(), Some("shop"));
-        insta::assert_snapshot!(settle(&environment, None).1[0], @"");
+        insta::assert_snapshot!(settle(&environment, None).1[0]);
         let named = environment.replace("name: a", "name: a\n  namespace: blog");
         assert_eq!(settle(&named, None).0.as_deref(), Some("blog"));
-        insta::assert_snapshot!(settle(&named, Some("shop")).1[0], @"");
+        insta::assert_snapshot!(settle(&named, Some("shop")).1[0]);
         let host = "apiVersion: hades.dev/v1alpha1\nkind: DockerHost\nmetadata:\n  name: a\n  namespace: b\nspec: {endpoint: x}\n";
-        insta::assert_snapshot!(settle(host, None).1[0], @"");
+        insta::assert_snapshot!(settle(host, None).1[0]);
     }
 }

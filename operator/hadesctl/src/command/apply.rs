@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hades_api::label;
-use hades_client::object::{self, Applied, ApplyMode};
+use hades_client::object::{self, Applied, ApplyMode, Owner};
 use hades_client::wait::{Goal, until};
-use hades_client::{Catalog, Kind, Session, catalog};
+use hades_client::{Catalog, FIELD_MANAGER, Kind, Session, catalog};
 use hades_source::manifest::{Document, ManifestError};
 use kube::api::DynamicObject;
 use kube::core::Status;
@@ -16,7 +16,7 @@ use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{self, Project};
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// How long the namespace of a new project may take to be made.
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ struct Item {
     before: Option<DynamicObject>,
     /// Its namespace comes into being with a project of the same set.
     postponed: bool,
+    /// The server found that nothing would change.
+    unchanged: bool,
 }
 
 impl Item {
@@ -70,8 +72,8 @@ impl Item {
     }
 
     /// The repository that owns the object.
-    fn owner(&self) -> Option<&String> {
-        self.before.as_ref()?.metadata.labels.as_ref()?.get(label::CONFIG_REPOSITORY)
+    fn owner(&self) -> Option<Owner> {
+        Owner::of(self.before.as_ref()?)
     }
 }
 
@@ -103,10 +105,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
                 await_namespace(context, session, namespace).await?;
             }
         }
-        let mode = ApplyMode { dry_run: false, force: arguments.r#override };
-        let (applied, _) = match apply(session, item, mode).await {
-            Ok(result) => result,
-            Err(error) => return Err(explain(item, error)),
+        let applied = match (item.unchanged, item.owner()) {
+            // Applied anyway, it would be owned twice, and fields that the
+            // repository drops later would stay.
+            (true, Some(_)) => Applied::Unchanged,
+            _ => match apply(session, item, false, arguments.r#override).await {
+                Ok(applied) => applied,
+                Err(error) => return Err(explain(item, error)),
+            },
         };
         context.terminal.line(&result_line(item, applied))?;
     }
@@ -187,7 +193,7 @@ async fn gather(
         }
         let namespace = document.namespace.clone().filter(|_| kind.namespaced);
         let before = object::get(session, &kind, namespace.as_deref(), &document.name).await?;
-        items.push(Item { document, kind, before, postponed: false });
+        items.push(Item { document, kind, before, postponed: false, unchanged: false });
     }
     Ok(items)
 }
@@ -206,26 +212,26 @@ async fn check_all(
         .collect();
     let mut errors = vec![];
     for item in items {
-        // Ownership is judged by itself, with a better message than a conflict's.
-        let owned = item.owner().is_some();
-        let mode = ApplyMode { dry_run: true, force: overriding || owned };
-        match apply(session, item, mode).await {
-            Ok((Applied::Configured, _)) if owned && !overriding => errors.push(owned_error(item)),
-            Ok((Applied::Configured, _)) => {
-                if let Some(owner) = item.owner() {
-                    context.terminal.warn(&format!(
-                        "{} belongs to the repository {owner}: its next sync puts back what is \
-                         written there",
-                        item.target()
-                    ));
+        let owner = item.owner();
+        match (apply(session, item, true, overriding || owner.is_some()).await, owner) {
+            (Ok(Applied::Configured), Some(owner)) if overriding => {
+                context.terminal.warn(&format!(
+                    "{} belongs to the repository {owner}: its next sync puts back what is \
+                     written there",
+                    item.target()
+                ));
+            }
+            (Ok(Applied::Configured), Some(owner)) => errors.push(owned_error(item, &owner)),
+            (Ok(applied), _) => item.unchanged = applied == Applied::Unchanged,
+            (Err(error), _) if is_namespace_missing(&error) => {
+                if is_coming(item, &projects) {
+                    item.postponed = true;
+                } else {
+                    errors.push(project_missing(session, item).await);
                 }
             }
-            Ok(_) => {}
-            Err(error) if error.is_not_found() && is_coming(item, &projects) => {
-                item.postponed = true;
-            }
-            Err(hades_client::Error::Api(status)) => errors.extend(refusal(item, &status)),
-            Err(other) => return Err(other.into()),
+            (Err(hades_client::Error::Api(status)), _) => errors.extend(refusal(item, &status)),
+            (Err(other), _) => return Err(other.into()),
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::Manifests(errors)) }
@@ -235,8 +241,26 @@ fn is_coming(item: &Item, projects: &[String]) -> bool {
     item.namespace().is_some_and(|namespace| projects.iter().any(|name| name == namespace))
 }
 
-fn owned_error(item: &Item) -> ManifestError {
-    let owner = item.owner().map(String::as_str).unwrap_or_default();
+fn is_namespace_missing(error: &hades_client::Error) -> bool {
+    let hades_client::Error::Api(status) = error else { return false };
+    let kind = status.details.as_ref().map(|details| details.kind.as_str());
+    status.is_not_found() && matches!(kind, Some("namespaces" | "namespace"))
+}
+
+async fn project_missing(session: &Session, item: &Item) -> ManifestError {
+    let project = item.namespace().unwrap_or_default();
+    let hint = target::project_not_found(session, project).await.and_then(|error| error.hint());
+    let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+    item.document.error_at(
+        "metadata.namespace",
+        format!(
+            "there is no project {project}{hint}: apply a HadesProject of that name, before this \
+             or along with it"
+        ),
+    )
+}
+
+fn owned_error(item: &Item, owner: &Owner) -> ManifestError {
     item.document.error_at(
         "metadata.name",
         format!(
@@ -247,13 +271,24 @@ fn owned_error(item: &Item) -> ManifestError {
     )
 }
 
+/// Applies one manifest. What a repository owns is written in its name, so that
+/// its next sync takes back all of it, and not only fields that it sets too.
 async fn apply(
     session: &Session,
     item: &Item,
-    mode: ApplyMode,
-) -> Result<(Applied, DynamicObject), hades_client::Error> {
-    let value = &item.document.value;
-    object::apply(session, &item.kind, item.namespace(), value, item.before.as_ref(), mode).await
+    dry_run: bool,
+    force: bool,
+) -> Result<Applied, hades_client::Error> {
+    let mut value = item.document.value.clone();
+    let owner = item.owner();
+    if let Some(owner) = &owner {
+        value["metadata"]["labels"][label::CONFIG_REPOSITORY] = owner.label.clone().into();
+    }
+    let manager = owner.map_or_else(|| FIELD_MANAGER.to_owned(), |owner| owner.manager());
+    let mode = ApplyMode { dry_run, force, manager: &manager };
+    let before = item.before.as_ref();
+    let applied = object::apply(session, &item.kind, item.namespace(), &value, before, mode).await?;
+    Ok(applied.0)
 }
 
 /// A refusal of the server, at the lines that it is about.
@@ -304,8 +339,7 @@ async fn dry_run_result(
         let applied = if item.postponed {
             Applied::Created
         } else {
-            let mode = ApplyMode { dry_run: true, force: overriding || item.owner().is_some() };
-            apply(session, item, mode).await?.0
+            apply(session, item, true, overriding || item.owner().is_some()).await?
         };
         context.terminal.line(&format!("{} (server dry run)", result_line(item, applied)))?;
     }
@@ -353,7 +387,7 @@ mod tests {
              spec:\n  services:\n    web:\n      replicas: 500\n",
         )
         .remove(0);
-        let item = Item { document, kind: catalog::environment(), before: None, postponed: false };
+        let item = Item { document, kind: catalog::environment(), before: None, postponed: false, unchanged: false };
         let status: Status = serde_json::from_value(serde_json::json!({
             "message": "Environment is invalid", "reason": "Invalid", "code": 422,
             "details": {"causes": [{"field": "spec.services.web.replicas", "message": "must be at most 100"}]},

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hades_api::label;
 use hades_client::wait::{Goal, until};
-use hades_client::{Session, object};
+use hades_client::Session;
+use hades_client::object::{self, Owner};
 use kube::api::DynamicObject;
 
 use crate::age::parse_duration;
@@ -112,9 +112,7 @@ fn agreed(
     found: &[(Target, DynamicObject)],
 ) -> Result<bool, Error> {
     for (target, object) in found {
-        if let Some(owner) =
-            object.metadata.labels.as_ref().and_then(|labels| labels.get(label::CONFIG_REPOSITORY))
-        {
+        if let Some(owner) = Owner::of(object) {
             context.terminal.warn(&format!(
                 "{target} comes from the repository {owner}, whose next sync makes it again: \
                  remove its manifest there"

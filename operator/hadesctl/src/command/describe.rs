@@ -1,8 +1,7 @@
 //! `hadesctl describe`.
 
 use clap::Args;
-use hades_api::label;
-use hades_client::object;
+use hades_client::object::{self, Owner};
 use hades_client::wait::{Standing, conditions, standing};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
@@ -96,8 +95,8 @@ fn head(target: &Target, object: &DynamicObject, now: Timestamp) -> Vec<Vec<Stri
         row("Created", moment(created.0, now));
     }
     let labels = meta.labels.clone().unwrap_or_default();
-    if let Some(repository) = labels.get(label::CONFIG_REPOSITORY) {
-        row("Owned by", format!("repository {repository}"));
+    if let Some(owner) = Owner::of(object) {
+        row("Owned by", format!("repository {owner}"));
     }
     let pairs = |map: std::collections::BTreeMap<String, String>| -> Vec<String> {
         map.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
@@ -263,7 +262,7 @@ mod tests {
                 "metadata": {
                     "name": "production", "namespace": "shop", "generation": 3,
                     "creationTimestamp": "2026-05-01T00:00:00Z",
-                    "labels": {"hades.dev/config-repository": "hades-system/fleet", "tier": "web"},
+                    "labels": {"hades.dev/config-repository": "hades-system.fleet", "tier": "web"},
                 },
                 "spec": {"services": {"api": {"image": "api:1", "ports": ["8080:80"]}}},
                 "status": {
@@ -287,7 +286,7 @@ mod tests {
             }),
             &events::tests::two(),
         );
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text);
     }
 
     #[test]
@@ -306,6 +305,6 @@ mod tests {
             }),
             &[],
         );
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text);
     }
 }

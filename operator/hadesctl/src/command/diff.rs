@@ -74,8 +74,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode, E
         }
     } else {
         let documents = load(context, &arguments.files).await?;
-        let objects: Vec<Value> = documents.iter().map(|document| document.value.clone()).collect();
         for address in concerned(context, session, arguments, &documents).await? {
+            // Another project's template of the same name is none of its business.
+            let objects: Vec<Value> = documents
+                .iter()
+                .filter(|document| document.namespace.as_ref() == Some(&address.project))
+                .map(|document| document.value.clone())
+                .collect();
             let report = match plan::preview(session, &address, &objects).await {
                 Ok(report) => report,
                 Err(error) if error.is_not_found() => {

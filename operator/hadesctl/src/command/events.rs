@@ -240,8 +240,8 @@ pub mod tests {
     fn lines() {
         let now: Timestamp = "2026-06-01T00:05:00Z".parse().unwrap();
         let mut printer = Printer { columns: Columns::default(), projects: false };
-        insta::assert_snapshot!(printer.lines(&two(), now, true).join("\n"), @"");
+        insta::assert_snapshot!(printer.lines(&two(), now, true).join("\n"));
         let mut printer = Printer { columns: Columns::default(), projects: true };
-        insta::assert_snapshot!(printer.lines(&two(), now, true).join("\n"), @"");
+        insta::assert_snapshot!(printer.lines(&two(), now, true).join("\n"));
     }
 }

@@ -465,8 +465,8 @@ mod tests {
 
     #[test]
     fn narrow_and_wide() {
-        insta::assert_snapshot!(text(Layout::default()), @"");
-        insta::assert_snapshot!(text(Layout { wide: true, projects: true, qualified: false }), @"");
-        insta::assert_snapshot!(text(Layout { wide: false, projects: false, qualified: true }), @"");
+        insta::assert_snapshot!(text(Layout::default()));
+        insta::assert_snapshot!(text(Layout { wide: true, projects: true, qualified: false }));
+        insta::assert_snapshot!(text(Layout { wide: false, projects: false, qualified: true }));
     }
 }

@@ -45,7 +45,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     context.terminal.line(git_init(root))?;
     let shown = root.display();
     context.terminal.print(&format!(
-        "\nNext:\n  hadesctl apply -f {shown} --dry-run=client   # check the manifests\n  \
+        "\nNext:\n  hadesctl apply -f {shown} --dry-run=client    # check the manifests\n  \
          hadesctl diff -f {shown}                      # see what would change\n  \
          hadesctl apply -f {shown}                     # make it so\n{shown}/README.md says \
          how Hades can follow the repository by itself.\n"

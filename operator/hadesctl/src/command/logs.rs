@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use clap::Args;
 use futures::TryStreamExt;
-use hades_client::logs::{LogEntry, LogLine, LogQuery, stream};
+use hades_client::logs::{LogLine, LogQuery, stream};
 use hades_client::{Address, object};
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -94,11 +94,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let mut entries = pin!(stream(session, &address, &query).await?);
     let mut problems = 0_usize;
     while let Some(entry) = entries.try_next().await? {
-        match entry {
-            LogEntry::Line(line) => context.terminal.line(&printer.line(&line))?,
-            LogEntry::Problem { error } => {
+        match &entry.error {
+            None => context.terminal.line(&printer.line(&entry))?,
+            Some(error) => {
                 problems += 1;
-                context.terminal.warn(&error);
+                context.terminal.warn(&problem(&entry, error));
             }
         }
         // Whoever follows wants each line when it comes.
@@ -110,6 +110,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         return Err(Error::incomplete("not all containers could be read"));
     }
     Ok(())
+}
+
+fn problem(entry: &LogLine, error: &str) -> String {
+    if entry.service.is_empty() {
+        return error.to_owned();
+    }
+    format!("{}-{} can't be read: {error}", entry.service, entry.replica)
 }
 
 /// How many containers each service has.
@@ -174,10 +181,8 @@ mod tests {
         LogLine {
             service: service.into(),
             replica,
-            container: String::new(),
-            stream: "stdout".into(),
-            time: None,
             line: text.into(),
+            ..LogLine::default()
         }
     }
 

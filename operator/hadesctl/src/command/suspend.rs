@@ -1,8 +1,8 @@
 //! `hadesctl suspend` and `hadesctl resume`.
 
 use clap::Args;
-use hades_api::label;
-use hades_client::{object, request};
+use hades_client::object::{self, Owner};
+use hades_client::request;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -42,9 +42,7 @@ pub async fn run(context: &Context, arguments: &Arguments, suspend: bool) -> Res
         }
         request::suspend(session, kind, namespace.as_deref(), name, suspend).await?;
         context.terminal.line(&format!("{target} {word}"))?;
-        if let Some(owner) =
-            before.metadata.labels.as_ref().and_then(|labels| labels.get(label::CONFIG_REPOSITORY))
-        {
+        if let Some(owner) = Owner::of(&before) {
             context.terminal.note(&format!(
                 "  it comes from the repository {owner}: a manifest there that sets \
                  spec.suspend wins with the next sync"

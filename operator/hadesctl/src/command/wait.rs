@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hades_client::wait::{Goal, Standing, until};
+use hades_client::{Session, object};
 
 use crate::age::parse_duration;
 use crate::context::Context;
@@ -56,8 +57,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     for word in &arguments.targets {
         let target = target::slashed(context, word, Search::AllProjects).await?;
         let goal = &arguments.goal;
-        until(session, target.subject(), goal, arguments.timeout, progress(context, &target))
-            .await?;
+        let tell = progress(context, &target);
+        if let Err(error) = until(session, target.subject(), goal, arguments.timeout, tell).await {
+            return Err(explain(session, &target, error).await);
+        }
         let reached = match goal {
             Goal::Ready | Goal::HandledAndReady(_) => "is ready".to_owned(),
             Goal::Deleted => "is gone".to_owned(),
@@ -66,6 +69,18 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         context.terminal.line(&format!("{target} {reached}"))?;
     }
     Ok(())
+}
+
+/// What isn't there may be called something else.
+async fn explain(session: &Session, target: &Target, error: hades_client::Error) -> Error {
+    let Target { kind, namespace, name } = target;
+    if !matches!(error, hades_client::Error::TimedOut { .. }) {
+        return error.into();
+    }
+    match object::get(session, kind, namespace.as_deref(), name).await {
+        Ok(None) => target::not_found(session, target).await,
+        _ => error.into(),
+    }
 }
 
 #[cfg(test)]

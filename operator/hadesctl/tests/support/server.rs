@@ -1,0 +1,165 @@
+//! A real API server with the kinds of Hades over HTTPS, without controllers:
+//! what they would report is written by the tests.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use hades_apiserver::{ApiServer, Identity, ServerConfig, bootstrap};
+use jiff::Timestamp;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// The time on the server's clock, so that ages in its tables stay the same.
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    pub kubeconfig: PathBuf,
+    pub address: SocketAddr,
+    client: kube::Client,
+    runtime: Runtime,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let shutdown = CancellationToken::new();
+        let (kubeconfig, address, client) = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let installation =
+                bootstrap::prepare(folder.path(), &[], &format!("https://{address}")).unwrap();
+            let mut config = ServerConfig::new(folder.path(), hades_api::schema::crds());
+            config.credentials.clone_from(&installation.credentials);
+            config.clock = Arc::new(|| NOW.parse::<Timestamp>().unwrap());
+            let server = ApiServer::open(config).await.unwrap();
+            let client = server.client(Identity::controller("tests"));
+            let server = server.with_routes("/apis/operations.hades.dev/v1alpha1", operations());
+            let ends = shutdown.clone();
+            let kubeconfig = installation.kubeconfig.clone();
+            tokio::spawn(async move {
+                server.serve(listener, &installation.tls, ends).await.unwrap();
+            });
+            (kubeconfig, address, client)
+        });
+        Self { kubeconfig, address, client, runtime, shutdown, _folder: folder }
+    }
+
+    /// Makes a namespace, as the controller of HadesProjects does.
+    pub fn namespace(&self, name: &str) {
+        self.apply("v1", "Namespace", None, json!({"metadata": {"name": name}}));
+    }
+
+    /// Applies an object as a controller.
+    pub fn apply(&self, api_version: &str, kind: &str, namespace: Option<&str>, mut object: Value) {
+        object["apiVersion"] = api_version.into();
+        object["kind"] = kind.into();
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let api = self.api(api_version, kind, namespace);
+        let parameters = PatchParams::apply("tests").force();
+        self.runtime.block_on(api.patch(&name, &parameters, &Patch::Apply(&object))).unwrap();
+    }
+
+    /// Writes a status as a controller.
+    pub fn status(&self, kind: &str, namespace: Option<&str>, name: &str, status: &Value) {
+        let api = self.api(hades_api::API_VERSION, kind, namespace);
+        let patch = Patch::Merge(json!({"status": status}));
+        self.runtime
+            .block_on(api.patch_status(name, &PatchParams::default(), &patch))
+            .unwrap();
+    }
+
+    /// Does something to the server while the caller waits for a command.
+    pub fn later<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.runtime.spawn(work);
+    }
+
+    pub fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+        let resource = kube::core::ApiResource::from_gvk(&gvk);
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// Plans and logs as `hades serve` answers them, made up.
+fn operations() -> Router {
+    Router::new()
+        .route(
+            "/namespaces/{namespace}/environments/{name}/plan",
+            get(|path| plan(path, false)).post(|path| plan(path, true)),
+        )
+        .route(
+            "/namespaces/{namespace}/environments/{name}/logs",
+            get(|| async {
+                [
+                    json!({"service": "api", "replica": 1, "container": "c1", "stream": "stdout", "line": "listening"}),
+                    json!({"service": "api", "replica": 2, "container": "c2", "stream": "stderr", "line": "listening, too"}),
+                    json!({"service": "api", "replica": 3, "container": "c3", "stream": "", "line": "", "error": "host local doesn't answer"}),
+                    json!({"service": "", "replica": 0, "container": "", "stream": "", "line": "", "error": "web-2 doesn't answer"}),
+                ]
+                .map(|line| format!("{line}\n"))
+                .concat()
+            }),
+        )
+}
+
+/// Nothing to do for what is stored, a network to make for what is previewed.
+async fn plan(Path((project, environment)): Path<(String, String)>, preview: bool) -> (StatusCode, Json<Value>) {
+    if environment == "prod" {
+        let message = "environments.hades.dev \"prod\" not found";
+        let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": message});
+        return (StatusCode::NOT_FOUND, Json(status));
+    }
+    let (status, answer) = (StatusCode::OK, plan_or_errors(&project, &environment, preview));
+    (status, Json(answer))
+}
+
+fn plan_or_errors(project: &str, environment: &str, preview: bool) -> Value {
+    if environment == "broken" {
+        return json!({"plan": null, "errors": [{
+            "kind": "HostNotFound", "field": "spec.defaults.host",
+            "message": "there is no DockerHost \"web-1\", did you mean local?",
+        }]});
+    }
+    let target = json!({"host": "local", "kind": "Network", "name": format!("{project}-{environment}")});
+    let actions = if preview {
+        json!([{
+            "id": "create-network", "target": target,
+            "operation": {"verb": "createNetwork", "subnet": "10.213.0.0/24", "labels": {}},
+            "reason": {"code": "absent"},
+        }])
+    } else {
+        json!([])
+    };
+    json!({"errors": [], "plan": {
+        "environment": {"project": project, "environment": environment},
+        "digest": "0123", "actions": actions, "waiting": [], "lints": [], "resources": [],
+    }})
+}
