@@ -11,8 +11,17 @@ use crate::desired::ContainerSpec;
 
 /// Hash over all that decides how the containers of a service run: the same
 /// for all its replicas.
-pub(crate) fn spec_hash(environment: &EnvironmentName, service: &str, spec: &ContainerSpec) -> String {
-    sha256(&(&environment.project, &environment.environment, service, spec))
+pub(crate) fn spec_hash(
+    environment: &EnvironmentName,
+    service: &str,
+    spec: &ContainerSpec,
+) -> String {
+    sha256(&(
+        &environment.project,
+        &environment.environment,
+        service,
+        spec,
+    ))
 }
 
 /// Digest of a plan: over its actions in their order.

@@ -30,7 +30,9 @@ pub mod render;
 pub mod resolve;
 
 pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
-pub use desired::{ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount};
+pub use desired::{
+    ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount,
+};
 pub use lint::Lint;
 pub use merge::merge;
 pub use observed::{

@@ -13,6 +13,9 @@ pub(super) struct Draft {
     pub(super) waiting: Vec<Waiting>,
     pub(super) lints: Vec<Lint>,
     pub(super) resources: Vec<ResourceState>,
+    /// Actions that others count on and that can't be had, with what they wait
+    /// for.
+    pub(super) withheld: BTreeMap<ActionId, WaitCause>,
 }
 
 impl Draft {
@@ -22,6 +25,7 @@ impl Draft {
             waiting: Vec::new(),
             lints: Vec::new(),
             resources: Vec::new(),
+            withheld: BTreeMap::new(),
         }
     }
 
@@ -34,7 +38,13 @@ impl Draft {
         needs: Vec<ActionId>,
     ) -> ActionId {
         let id = id(&target, &operation);
-        let action = Action { id: id.clone(), target, operation, reason, needs };
+        let action = Action {
+            id: id.clone(),
+            target,
+            operation,
+            reason,
+            needs,
+        };
         self.actions.insert(id.clone(), action);
         id
     }
@@ -43,8 +53,29 @@ impl Draft {
         self.waiting.push(Waiting { target, cause });
     }
 
+    /// Lets every action wait that counts on one that can't be had.
+    pub(super) fn hold_back(&mut self) {
+        loop {
+            let held = self.actions.values().find_map(|action| {
+                let cause = action
+                    .needs
+                    .iter()
+                    .find_map(|need| self.withheld.get(need))?;
+                Some((action.id.clone(), cause.clone()))
+            });
+            let Some((id, cause)) = held else { return };
+            if let Some(action) = self.actions.remove(&id) {
+                self.wait(action.target, cause.clone());
+            }
+            self.withheld.insert(id, cause);
+        }
+    }
+
     pub(super) fn lint(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.lints.push(Lint { field: field.into(), message: message.into() });
+        self.lints.push(Lint {
+            field: field.into(),
+            message: message.into(),
+        });
     }
 }
 
@@ -54,7 +85,9 @@ pub(super) fn id(target: &Target, operation: &Operation) -> ActionId {
         // Several networks may have one name.
         Operation::RemoveNetwork { id } => remove_network_id(&target.host, &target.name, id),
         operation => {
-            let Target { host, kind, name, .. } = target;
+            let Target {
+                host, kind, name, ..
+            } = target;
             ActionId(format!("{} {kind} {host}/{name}", verb(operation)))
         }
     }
@@ -88,5 +121,10 @@ fn verb(operation: &Operation) -> &'static str {
 
 /// A thing other than a container as a target.
 pub(super) fn target(host: &str, kind: TargetKind, name: &str) -> Target {
-    Target { host: host.to_owned(), kind, name: name.to_owned(), service: None }
+    Target {
+        host: host.to_owned(),
+        kind,
+        name: name.to_owned(),
+        service: None,
+    }
 }

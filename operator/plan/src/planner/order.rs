@@ -6,15 +6,10 @@ use crate::action::{Action, ActionId, Operation};
 
 /// Every action behind all that it needs, and as people would do it where
 /// nothing else decides: fetch, make, remove what is in the way, run, tidy up.
-///
-/// A need that no action of the plan meets is dropped: what it stood for turned
-/// out to have to wait, and the engine has the last word.
 pub(super) fn sorted(actions: BTreeMap<ActionId, Action>) -> Vec<Action> {
-    let known: BTreeSet<ActionId> = actions.keys().cloned().collect();
     let mut rest: BTreeMap<(u8, ActionId), Action> = actions
         .into_values()
         .map(|mut action| {
-            action.needs.retain(|need| known.contains(need));
             action.needs.sort();
             action.needs.dedup();
             ((rank(&action.operation), action.id.clone()), action)
@@ -27,11 +22,19 @@ pub(super) fn sorted(actions: BTreeMap<ActionId, Action>) -> Vec<Action> {
             .iter()
             .find(|(_, action)| action.needs.iter().all(|need| done.contains(need)))
             .map(|(key, _)| key.clone());
-        debug_assert!(ready.is_some(), "actions need one another: {:?}", rest.keys());
+        debug_assert!(
+            ready.is_some(),
+            "actions need one another: {:?}",
+            rest.keys()
+        );
         // The planner makes no cycles; were there one, a step of it done too
         // early fails and is planned again.
-        let Some(key) = ready.or_else(|| rest.keys().next().cloned()) else { break };
-        let Some(action) = rest.remove(&key) else { break };
+        let Some(key) = ready.or_else(|| rest.keys().next().cloned()) else {
+            break;
+        };
+        let Some(action) = rest.remove(&key) else {
+            break;
+        };
         done.insert(action.id.clone());
         sorted.push(action);
     }

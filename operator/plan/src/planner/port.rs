@@ -22,7 +22,11 @@ pub(super) fn mapping(port: &PublishedPort) -> PortMapping {
 /// Whether a container has `port` of its host now.
 pub(super) fn holds(found: &Found<'_>, port: &PortMapping) -> bool {
     found.container.state.is_live()
-        && found.container.ports.iter().any(|held| port.collides_with(&mapping(held)))
+        && found
+            .container
+            .ports
+            .iter()
+            .any(|held| port.collides_with(&mapping(held)))
 }
 
 /// Lets every slot wait whose name or port somebody has that stays. As one that waits
@@ -76,9 +80,10 @@ pub(super) fn freed_by(scope: &Scope<'_>, slot: &Slot<'_>) -> Vec<ActionId> {
 /// Another container under the name of the one that a slot is to make.
 fn namesake<'s, 'a: 's>(scope: &'s Scope<'a>, slot: &Slot<'a>) -> Option<&'s Found<'a>> {
     match slot.step {
-        Step::Create(_) => {
-            scope.hosts.get(slot.desired.host.as_str())?.container(&slot.desired.name)
-        }
+        Step::Create(_) => scope
+            .hosts
+            .get(slot.desired.host.as_str())?
+            .container(&slot.desired.name),
         _ => None,
     }
 }
@@ -89,11 +94,22 @@ fn holders<'s, 'a: 's>(
     slot: &'s Slot<'a>,
 ) -> impl Iterator<Item = (&'s Found<'a>, &'s PortMapping)> {
     let host = scope.hosts.get(slot.desired.host.as_str());
-    let others = host.into_iter().flat_map(|host| &host.containers).filter(|found| {
-        slot.current.is_none_or(|current| current.key() != found.key())
-    });
+    let others = host
+        .into_iter()
+        .flat_map(|host| &host.containers)
+        .filter(|found| {
+            slot.current
+                .is_none_or(|current| current.key() != found.key())
+        });
     others.flat_map(|found| {
-        let ports = slot.desired.spec.ports.iter().filter(|port| port.host_port.is_some());
-        ports.filter(move |port| holds(found, port)).map(move |port| (found, port))
+        let ports = slot
+            .desired
+            .spec
+            .ports
+            .iter()
+            .filter(|port| port.host_port.is_some());
+        ports
+            .filter(move |port| holds(found, port))
+            .map(move |port| (found, port))
     })
 }

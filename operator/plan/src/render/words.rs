@@ -38,16 +38,24 @@ pub fn change(change: &Change) -> String {
     }
 }
 
-/// Free text is quoted, so that an end can be told from what follows.
+/// Free text is quoted; words of Hades's own are not.
 fn shown(field: &str, value: &str) -> String {
-    let short: String = match value.char_indices().nth(LONGEST_SHOWN) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    };
     let free = field.starts_with("env.") || field.starts_with("labels.");
     match free && !value.starts_with("(secret) ") {
-        true => format!("{short:?}"),
-        false => short,
+        true => quoted(value),
+        false => shortened(value),
+    }
+}
+
+/// Text in quotes, so that its end can be told from what follows.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -85,9 +93,9 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
         WaitCause::HostUnreachable { .. } => {
             Some("Bring the engine back; everything goes on by itself then.".to_owned())
         }
-        WaitCause::NameTaken { kind, name } => {
-            Some(format!("Rename or remove the {kind} {name:?}, or rename what is in the manifest."))
-        }
+        WaitCause::NameTaken { kind, name } => Some(format!(
+            "Rename or remove the {kind} {name:?}, or rename what is in the manifest."
+        )),
         WaitCause::PortTaken { holder, .. } => Some(format!(
             "Stop container {holder:?}, or choose another host port in the manifest."
         )),
@@ -95,15 +103,15 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
             "Remove networks that nobody uses, or set a larger spec.subnetPool on the DockerHost."
                 .to_owned(),
         ),
-        WaitCause::ImageAbsent { .. } => {
-            Some("Load or build the image on the host, or set imagePullPolicy: IfNotPresent.".to_owned())
-        }
+        WaitCause::ImageAbsent { .. } => Some(
+            "Load or build the image on the host, or set imagePullPolicy: IfNotPresent.".to_owned(),
+        ),
         WaitCause::ContainerFailing { .. } => {
             Some("See its logs; a change to its service makes it anew.".to_owned())
         }
-        WaitCause::InUse { .. } => {
-            Some("Detach or remove what uses it; Hades touches nothing that it didn't make.".to_owned())
-        }
+        WaitCause::InUse { .. } => Some(
+            "Detach or remove what uses it; Hades touches nothing that it didn't make.".to_owned(),
+        ),
         WaitCause::RemovalInProgress => None,
         WaitCause::ReplacementNotRunning { .. } => {
             Some("The old one stays until the new one runs.".to_owned())

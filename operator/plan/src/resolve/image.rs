@@ -19,8 +19,10 @@ fn parse(reference: &str) -> Result<(), String> {
         Some((name, digest)) => (name, Some(digest)),
         None => (reference, None),
     };
-    let is_digest =
-        |text: &str| text.split_once(':').is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32);
+    let is_digest = |text: &str| {
+        text.split_once(':')
+            .is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32)
+    };
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return Err("what follows @ must be a digest such as sha256:…".to_owned());
     }
@@ -34,8 +36,7 @@ fn parse(reference: &str) -> Result<(), String> {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => rest,
         _ => path,
     };
-    let in_component =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
+    let in_component = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
     let component_fits = |part: &str| {
         part.chars().all(in_component)
             && part.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -80,7 +81,19 @@ mod tests {
         ] {
             assert_eq!(parse(good), Ok(()), "{good}");
         }
-        for bad in ["", "Nginx", "a b", "a:", "a:b c", "a@b", "/a", "a/", "https://a/b", "-a", "a//b"] {
+        for bad in [
+            "",
+            "Nginx",
+            "a b",
+            "a:",
+            "a:b c",
+            "a@b",
+            "/a",
+            "a/",
+            "https://a/b",
+            "-a",
+            "a//b",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("Nginx").unwrap_err().contains("lower case"));

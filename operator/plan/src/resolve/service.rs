@@ -69,8 +69,14 @@ pub(super) fn container_spec(
     if replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
         findings.invalid(field("replicas"), format!("at most {MOST_REPLICAS}"));
     }
-    if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
-        findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
+    if let Some(folder) = working_dir
+        .as_deref()
+        .filter(|folder| !folder.starts_with('/'))
+    {
+        findings.invalid(
+            field("workingDir"),
+            format!("{folder:?} is not an absolute path"),
+        );
     }
     ContainerSpec {
         image: image.clone().unwrap_or_default(),
@@ -100,7 +106,9 @@ fn check_name(inputs: &Inputs<'_>, name: &str, replicas: u32, findings: &mut Fin
     if check_label(name).is_err() || name.len() > MAX_LENGTH {
         findings.invalid(
             field,
-            format!("the name of a service is lower-case letters, digits and '-', at most {MAX_LENGTH}"),
+            format!(
+                "the name of a service is lower-case letters, digits and '-', at most {MAX_LENGTH}"
+            ),
         );
         return;
     }
@@ -120,7 +128,10 @@ fn check_labels(name: &str, service: &ServiceSpec, findings: &mut Findings) {
     for key in service.labels.keys() {
         let field = format!("spec.services.{name}.labels.{key}");
         if key.starts_with(label::PREFIX) {
-            findings.invalid(field, "labels below hades.dev/ belong to Hades: choose another prefix");
+            findings.invalid(
+                field,
+                "labels below hades.dev/ belong to Hades: choose another prefix",
+            );
         } else if key.is_empty() {
             findings.invalid(field, "a label can't have an empty name");
         }
@@ -140,7 +151,9 @@ fn aliases(
         if alias.len() > 253 || alias.split('.').any(|part| check_label(part).is_err()) {
             findings.invalid(
                 field,
-                format!("{alias:?} is not a host name: write lower-case letters, digits, '-' and '.'"),
+                format!(
+                    "{alias:?} is not a host name: write lower-case letters, digits, '-' and '.'"
+                ),
             );
         } else if alias != name && inputs.spec.services.contains_key(alias) {
             findings.lint(

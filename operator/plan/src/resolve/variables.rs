@@ -50,13 +50,18 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> BTreeMap<String, EnvVar> {
     let variables = layers(inputs, name, service, findings);
-    let mut expansion = Expansion { variables: &variables, done: BTreeMap::new() };
+    let mut expansion = Expansion {
+        variables: &variables,
+        done: BTreeMap::new(),
+    };
     for key in variables.keys() {
         expansion.expand(key, &mut Vec::new(), findings);
     }
     let mut resolved = BTreeMap::new();
     for (key, value) in expansion.done {
-        let Some(variable) = variables.get(&key) else { continue };
+        let Some(variable) = variables.get(&key) else {
+            continue;
+        };
         check(&key, variable, &value, findings);
         let value = match value {
             Value::Plain(text, _) => EnvVar::Plain(text),
@@ -80,10 +85,16 @@ fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings)
         );
     }
     if value.expose().contains('\0') {
-        findings.invalid(field, "the value holds a NUL character, which no variable can");
+        findings.invalid(
+            field,
+            "the value holds a NUL character, which no variable can",
+        );
     }
     if key.len() + 1 + value.expose().len() > LONGEST {
-        findings.invalid(field, format!("the value is longer than the {LONGEST} bytes that a process can be given"));
+        findings.invalid(
+            field,
+            format!("the value is longer than the {LONGEST} bytes that a process can be given"),
+        );
     }
     if matches!(value, Value::Plain(text, true) if !text.is_empty()) && looks_secret(key) {
         findings.lint(
@@ -119,7 +130,13 @@ fn layers(
         };
         for (key, value) in &data.0 {
             let value = Value::Secret(value.clone());
-            whole.insert(key.clone(), Variable { field: field.clone(), value });
+            whole.insert(
+                key.clone(),
+                Variable {
+                    field: field.clone(),
+                    value,
+                },
+            );
         }
     }
     let mut variables = BTreeMap::new();
@@ -175,7 +192,10 @@ fn missing_secret(inputs: &Inputs<'_>, name: &str, field: String, findings: &mut
     let project = &inputs.environment.project;
     let nearest = match inputs.secrets.is_empty() {
         true => String::new(),
-        false => format!("; {}", suggest::hint(name, "Secrets that are there", inputs.secrets.keys())),
+        false => format!(
+            "; {}",
+            suggest::hint(name, "Secrets that are there", inputs.secrets.keys())
+        ),
     };
     findings.error(
         SpecErrorKind::SecretNotFound,
@@ -198,7 +218,9 @@ impl<'a> Expansion<'a> {
         if let Some(value) = self.done.get(key) {
             return value.clone();
         }
-        let Some(variable) = self.variables.get(key) else { return nothing() };
+        let Some(variable) = self.variables.get(key) else {
+            return nothing();
+        };
         let Value::Plain(text, true) = &variable.value else {
             self.done.insert(key.to_owned(), variable.value.clone());
             return variable.value.clone();
@@ -263,7 +285,9 @@ impl<'a> Expansion<'a> {
     fn report_cycle(&self, cycle: &[&str], findings: &mut Findings) {
         let first = cycle.iter().enumerate().min_by_key(|(_, name)| **name);
         let Some((index, first)) = first else { return };
-        let Some(variable) = self.variables.get(*first) else { return };
+        let Some(variable) = self.variables.get(*first) else {
+            return;
+        };
         let names: Vec<String> = cycle[index..]
             .iter()
             .chain(&cycle[..index])
@@ -272,7 +296,10 @@ impl<'a> Expansion<'a> {
             .collect();
         findings.invalid(
             &variable.field,
-            format!("variables are composed of themselves: {}", names.join(" → ")),
+            format!(
+                "variables are composed of themselves: {}",
+                names.join(" → ")
+            ),
         );
     }
 }
@@ -292,7 +319,9 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     while let Some(dollar) = rest.find('$') {
         let (before, from) = rest.split_at(dollar);
         let behind = &from[1..];
-        let name = behind.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+        let name = behind
+            .strip_prefix('(')
+            .and_then(|inside| inside.split_once(')'));
         if let Some((name, after)) = name {
             parts.push(Part::Text(before));
             parts.push(Part::Reference(name));
@@ -345,7 +374,13 @@ mod tests {
         for name in ["DB_PASSWORD", "token", "AWS_SECRET_ACCESS_KEY", "API_KEY"] {
             assert!(looks_secret(name), "{name}");
         }
-        for name in ["KEYCLOAK_URL", "PUBLIC_KEY", "PASSWORD_FILE", "TOKEN_TTL", "MONKEY"] {
+        for name in [
+            "KEYCLOAK_URL",
+            "PUBLIC_KEY",
+            "PASSWORD_FILE",
+            "TOKEN_TTL",
+            "MONKEY",
+        ] {
             assert!(!looks_secret(name), "{name}");
         }
     }

@@ -1,0 +1,139 @@
+//! Environments from YAML, with everything around them.
+
+use std::collections::BTreeMap;
+
+use hades_api::name::EnvironmentName;
+use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
+use hades_plan::{Desired, Inputs, SecretData, SpecError, resolve};
+use secrecy::SecretString;
+
+pub const INSTALLATION: &str = "installation-1";
+pub const UID: &str = "uid-1";
+/// Values of the one Secret, `db`; nothing may ever show them.
+pub const PASSWORD: &str = "hunter2-is-the-password";
+
+pub struct Fixture {
+    pub environment: EnvironmentName,
+    pub hosts: BTreeMap<String, DockerHostSpec>,
+    pub secrets: BTreeMap<String, SecretData>,
+    pub annotations: BTreeMap<String, String>,
+    pub pins: Vec<PinnedImage>,
+}
+
+impl Default for Fixture {
+    fn default() -> Self {
+        let host = |pool: &str| DockerHostSpec {
+            endpoint: "unix:///var/run/docker.sock".into(),
+            subnet_pool: Some(pool.into()),
+            subnet_prefix: None,
+        };
+        let values = [("password", PASSWORD), ("user", "app")];
+        let values = values
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), SecretString::from(value)));
+        Self {
+            environment: EnvironmentName::new("shop", "production"),
+            hosts: BTreeMap::from([
+                ("local".into(), host("10.213.0.0/16")),
+                ("other".into(), host("10.214.0.0/16")),
+            ]),
+            secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
+            annotations: BTreeMap::new(),
+            pins: Vec::new(),
+        }
+    }
+}
+
+impl Fixture {
+    pub fn resolve_spec(&self, spec: &EnvironmentSpec) -> Result<Desired, Vec<SpecError>> {
+        resolve(&Inputs {
+            environment: self.environment.clone(),
+            uid: UID,
+            installation: INSTALLATION,
+            spec,
+            annotations: &self.annotations,
+            hosts: &self.hosts,
+            secrets: &self.secrets,
+            pins: &self.pins,
+            fingerprint: &fingerprint,
+        })
+    }
+
+    pub fn resolve(&self, yaml: &str) -> Result<Desired, Vec<SpecError>> {
+        self.resolve_spec(&spec(yaml))
+    }
+
+    pub fn annotated(key: &str, value: &str) -> Self {
+        let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        Self {
+            annotations,
+            ..Self::default()
+        }
+    }
+}
+
+pub fn spec(yaml: &str) -> EnvironmentSpec {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+/// A desired state that must be free of errors.
+pub fn desired(yaml: &str) -> Desired {
+    Fixture::default().resolve(yaml).unwrap()
+}
+
+/// The environment on its way out.
+pub fn deletion(yaml: &str) -> Desired {
+    let fixture = Fixture::default();
+    Desired::for_deletion(
+        fixture.environment,
+        UID,
+        INSTALLATION,
+        &spec(yaml),
+        &fixture.hosts,
+    )
+}
+
+/// Stands in for the keyed fingerprint (FNV-1a).
+fn fingerprint(value: &str) -> String {
+    let hash = value.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// A plan in lines, with the hashes in names counted through in the order in
+/// which they come.
+pub fn shown(plan: &hades_plan::Plan) -> String {
+    let lines = hades_plan::render::lines(plan);
+    let waiting = plan.waiting.iter().map(hades_plan::render::waiting_line);
+    let text: Vec<String> = lines.into_iter().chain(waiting).collect();
+    number_hashes(&text.join("\n"))
+}
+
+/// `-3f2a9c1d` becomes `-#1`, the next one `-#2`, the same the same.
+pub fn number_hashes(text: &str) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    let mut numbered = String::new();
+    let mut rest = text;
+    while let Some(dash) = rest.find('-') {
+        let (before, from) = rest.split_at(dash + 1);
+        numbered.push_str(before);
+        let hex = from
+            .bytes()
+            .take_while(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
+        rest = from;
+        if hex.count() == 8 && !from[8..].starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let hash = from[..8].to_owned();
+            let index = seen
+                .iter()
+                .position(|known| *known == hash)
+                .unwrap_or_else(|| {
+                    seen.push(hash);
+                    seen.len() - 1
+                });
+            numbered.push_str(&format!("#{}", index + 1));
+            rest = &from[8..];
+        }
+    }
+    numbered + rest
+}

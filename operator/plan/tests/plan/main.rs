@@ -1,0 +1,12 @@
+//! What the crate promises, seen from outside.
+
+#![allow(missing_docs)]
+
+mod cases;
+mod fixture;
+mod properties;
+mod purity;
+mod rendering;
+mod resolving;
+mod secrecy;
+mod simulator;
