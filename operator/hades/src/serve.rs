@@ -66,7 +66,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let installation = prepare(&flags, address)?;
     let server = open(&flags, &installation).await?;
     let client = server.client(Identity::controller("controllers"));
-    let connect = connector();
+    let connect = connector(&installation.id);
     let context = Context::new(Settings {
         client: client.clone(),
         connect: connect.clone(),
@@ -131,12 +131,12 @@ fn fingerprint(server: &ApiServer) -> Arc<dyn Fn(&str) -> String + Send + Sync> 
 }
 
 #[cfg(feature = "docker")]
-fn connector() -> Arc<dyn Connect> {
-    Arc::new(hades_provider_docker::DockerConnect::default())
+fn connector(installation: &str) -> Arc<dyn Connect> {
+    Arc::new(hades_provider_docker::DockerConnect::new(installation))
 }
 
 #[cfg(not(feature = "docker"))]
-fn connector() -> Arc<dyn Connect> {
+fn connector(_installation: &str) -> Arc<dyn Connect> {
     use hades_provider::{ErrorClass, Provider, ProviderError};
     struct NoProvider;
     impl Connect for NoProvider {
@@ -180,7 +180,7 @@ fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, m
     println!();
     println!("What to do next, in another terminal:");
     println!("  export KUBECONFIG={kubeconfig}");
-    println!("  hadesctl get hosts                    # the engines that Hades knows");
+    println!("  hadesctl get dockerhosts              # the engines that Hades knows");
     println!("  hadesctl init my-config               # a repository of manifests to start from");
     println!("  hadesctl apply -f my-config           # or point a ConfigRepository at it");
     println!("kubectl works with the same kubeconfig.");

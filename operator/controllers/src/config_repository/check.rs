@@ -257,13 +257,57 @@ async fn other_owner(
 pub(super) fn refusals(document: &Document, status: &Status) -> Vec<ManifestProblem> {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     if causes.is_empty() {
+        let unknown = unknown_fields(&status.message);
+        if !unknown.is_empty() {
+            return unknown
+                .into_iter()
+                .map(|(field, message)| located(document, field, message.to_owned()))
+                .collect();
+        }
         return vec![located(document, "metadata.name", status.message.clone())];
     }
+    // Kubernetes adds a cause without a field that only says that there are others.
+    let with_field = causes.iter().any(|cause| !cause.field.is_empty());
     causes
         .iter()
+        .filter(|cause| !with_field || !cause.field.is_empty())
         .map(|cause| {
             let field = if cause.field.is_empty() { "metadata.name" } else { &cause.field };
             located(document, field, cause.message.clone())
         })
         .collect()
+}
+
+/// The fields that a strict decoding error names, each with its own words.
+/// Kubernetes puts all of them into one message and none into the causes:
+/// `strict decoding error: unknown field "spec.a", unknown field "spec.b"`.
+fn unknown_fields(message: &str) -> Vec<(&str, &str)> {
+    const BEFORE: &str = "unknown field \"";
+    let starts: Vec<usize> = message.match_indices(BEFORE).map(|(start, _)| start).collect();
+    starts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &start)| {
+            let end = starts.get(index + 1).copied().unwrap_or(message.len());
+            let words = message.get(start..end)?.trim_end_matches([',', ' ']);
+            let (field, _) = words.get(BEFORE.len()..)?.split_once('"')?;
+            Some((field, words))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_told_apart() {
+        let message = "strict decoding error: unknown field \"spec.a\" (did you mean \"b\"?), unknown field \"spec.c\"";
+        let expected = [
+            ("spec.a", "unknown field \"spec.a\" (did you mean \"b\"?)"),
+            ("spec.c", "unknown field \"spec.c\""),
+        ];
+        assert_eq!(unknown_fields(message), expected);
+        assert!(unknown_fields("something else").is_empty());
+    }
 }
