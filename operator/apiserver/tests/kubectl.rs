@@ -57,7 +57,7 @@ impl Cluster {
     }
 
     async fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = tokio::process::Command::new("kubectl")
+        let mut child = tokio::process::Command::new(kubectl())
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.home.path())
@@ -106,9 +106,14 @@ impl Cluster {
     }
 }
 
+/// The kubectl to test with; `KUBECTL` names another than the one in the path.
+fn kubectl() -> String {
+    std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned())
+}
+
 /// Whether kubectl is installed; says so when it is not.
 fn kubectl_is_here() -> bool {
-    let here = std::process::Command::new("kubectl")
+    let here = std::process::Command::new(kubectl())
         .args(["version", "--client"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -410,7 +415,7 @@ async fn nobody_is_let_in_without_the_token_and_watches_end_at_shutdown() {
     let output = cluster.kubectl(&anonymous, "").await;
     assert!(!output.ok);
     contains(&output.err, &["You must be logged in to the server"]);
-    let mut watching = tokio::process::Command::new("kubectl")
+    let mut watching = tokio::process::Command::new(kubectl())
         .args(["get", "namespaces", "--watch"])
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("HOME", cluster.home.path())

@@ -633,3 +633,39 @@ async fn broken_requests_are_answered_with_a_status() {
         assert!(code == 400 || code == 422, "{body}: {code} {status}");
     }
 }
+
+#[tokio::test]
+async fn built_in_kinds_have_schemas_too() {
+    let server = Server::start().await;
+    let path = "/api/v1/namespaces/default/configmaps?fieldValidation=Strict";
+    let map = |fields: Value| {
+        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}});
+        for (field, value) in fields.as_object().unwrap() {
+            map[field] = value.clone();
+        }
+        map
+    };
+    let (code, status) = server
+        .raw("POST", path, map(json!({"data": {"a": 1}})))
+        .await;
+    assert_eq!(
+        code, 422,
+        "one wrong object must not break every list: {status}"
+    );
+    let (code, status) = server
+        .raw("POST", path, map(json!({"dta": {"a": "1"}})))
+        .await;
+    assert_eq!(code, 400, "{status}");
+    assert!(
+        status["message"].as_str().unwrap().contains("\"data\""),
+        "{status}"
+    );
+    let (code, status) = server
+        .raw(
+            "POST",
+            path,
+            map(json!({"data": {"a": "1"}, "binaryData": null})),
+        )
+        .await;
+    assert_eq!(code, 201, "{status}");
+}

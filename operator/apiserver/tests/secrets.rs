@@ -240,9 +240,19 @@ async fn an_immutable_secret_does_not_change() {
 #[tokio::test]
 async fn a_value_that_is_no_base64_is_refused_without_being_repeated() {
     let server = Server::start().await;
-    let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"},
-                      "data": {"password": PLAINTEXT}});
-    let (code, status) = server.raw("POST", PATH, body).await;
-    assert_eq!(code, 422, "{status}");
-    assert!(!status.to_string().contains(PLAINTEXT));
+    for wrong in [
+        json!({"data": {"password": PLAINTEXT}}),
+        json!({"data": PLAINTEXT}),
+        json!({"data": {"password": [PLAINTEXT]}}),
+        json!({"stringData": PLAINTEXT}),
+        json!({"stringData": {"password": {"x": PLAINTEXT}}}),
+    ] {
+        let mut body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}});
+        for (field, value) in wrong.as_object().unwrap() {
+            body[field] = value.clone();
+        }
+        let (code, status) = server.raw("POST", PATH, body).await;
+        assert_eq!(code, 422, "{status}");
+        assert!(!status.to_string().contains(PLAINTEXT), "{status}");
+    }
 }

@@ -26,7 +26,9 @@ async fn fetch(router: Router, path: &str, token: Option<&str>) -> (u16, String)
     let request = request.body(axum::body::Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     let code = response.status().as_u16();
-    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .unwrap();
     (code, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
@@ -55,18 +57,37 @@ async fn extra_routes_stand_behind_the_login_and_public_ones_do_not() {
     let server = ApiServer::open(config)
         .await
         .unwrap()
-        .with_routes("/apis/extra.example/v1", Router::new().route("/whoami", whoami))
+        .with_routes(
+            "/apis/extra.example/v1",
+            Router::new().route("/whoami", whoami),
+        )
         .public_routes(Router::new().route("/livez", get(|| async { "ok" })));
     let path = "/apis/extra.example/v1/whoami";
-    assert_eq!(fetch(server.router(), path, Some("good")).await, (200, "alice".to_owned()));
-    for (path, token) in [(path, None), (path, Some("bad")), ("/api/v1/secrets", None), ("/x", None)] {
+    assert_eq!(
+        fetch(server.router(), path, Some("good")).await,
+        (200, "alice".to_owned())
+    );
+    for (path, token) in [
+        (path, None),
+        (path, Some("bad")),
+        ("/api/v1/secrets", None),
+        ("/x", None),
+    ] {
         let (code, body) = fetch(server.router(), path, token).await;
         assert_eq!(code, 401, "{path}");
         let status: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(status["reason"], "Unauthorized");
     }
-    assert_eq!(fetch(server.router(), "/livez", None).await, (200, "ok".to_owned()));
-    assert_eq!(fetch(server.router(), "/api/v1/secrets", Some("good")).await.0, 200);
+    assert_eq!(
+        fetch(server.router(), "/livez", None).await,
+        (200, "ok".to_owned())
+    );
+    assert_eq!(
+        fetch(server.router(), "/api/v1/secrets", Some("good"))
+            .await
+            .0,
+        200
+    );
 }
 
 struct NoGrowth;
@@ -92,13 +113,26 @@ async fn a_validator_sees_the_old_object_and_refuses() {
     config.validators = vec![Arc::new(NoGrowth)];
     let server = ApiServer::open(config).await.unwrap();
     let api: Api<Barn> = Api::namespaced(server.client(Identity::controller("x")), "default");
-    api.create(&PostParams::default(), &barn("b", 3)).await.unwrap();
+    api.create(&PostParams::default(), &barn("b", 3))
+        .await
+        .unwrap();
     let change = |cows: i64| Patch::Merge(json!({"spec": {"cows": cows}}));
-    api.patch("b", &PatchParams::default(), &change(2)).await.unwrap();
-    let error = api.patch("b", &PatchParams::default(), &change(4)).await.unwrap_err();
-    let kube::Error::Api(status) = error else { panic!("{error}") };
+    api.patch("b", &PatchParams::default(), &change(2))
+        .await
+        .unwrap();
+    let error = api
+        .patch("b", &PatchParams::default(), &change(4))
+        .await
+        .unwrap_err();
+    let kube::Error::Api(status) = error else {
+        panic!("{error}")
+    };
     assert_eq!(status.code, 422);
-    assert!(status.message.contains("barns do not grow"), "{}", status.message);
+    assert!(
+        status.message.contains("barns do not grow"),
+        "{}",
+        status.message
+    );
     assert_eq!(status.details.unwrap().causes[0].field, "spec.cows");
 }
 
@@ -111,7 +145,9 @@ async fn writes_that_come_together_share_a_commit() {
     for index in 0..200 {
         let api = api.clone();
         writers.spawn(async move {
-            api.create(&PostParams::default(), &barn(&format!("b{index}"), 1)).await.unwrap();
+            api.create(&PostParams::default(), &barn(&format!("b{index}"), 1))
+                .await
+                .unwrap();
         });
     }
     writers.join_all().await;
@@ -121,21 +157,41 @@ async fn writes_that_come_together_share_a_commit() {
     let commits = difference("hades_apiserver_store_commit_writes_count");
     assert!((writes - 200.0).abs() < 0.5, "{writes}");
     assert!(commits < 150.0, "{commits} commits for {writes} writes");
-    assert_eq!(sample(&after, "hades_apiserver_objects{resource=\"barns.farm.example\"}") as i64, 200);
+    assert_eq!(
+        sample(
+            &after,
+            "hades_apiserver_objects{resource=\"barns.farm.example\"}"
+        ) as i64,
+        200
+    );
     let created = "hades_apiserver_requests_total{verb=\"create\",resource=\"barns.farm.example\",code=\"201\"}";
     assert_eq!(sample(&after, created) as i64, 200);
     // Counted from the store, not from what this process did.
     let server = server.restart().await;
     let again = metrics(&server.server);
-    assert_eq!(sample(&again, "hades_apiserver_objects{resource=\"barns.farm.example\"}") as i64, 200);
+    assert_eq!(
+        sample(
+            &again,
+            "hades_apiserver_objects{resource=\"barns.farm.example\"}"
+        ) as i64,
+        200
+    );
 }
 
 #[tokio::test]
 async fn two_servers_cannot_open_one_directory() {
     let server = Server::start().await;
-    let error = ApiServer::open(config(&server.directory)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Store(StoreError::InUse(_))), "{error}");
-    assert!(error.to_string().contains("in use by another hades"), "{error}");
+    let error = ApiServer::open(config(&server.directory))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, OpenError::Store(StoreError::InUse(_))),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("in use by another hades"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -143,19 +199,28 @@ async fn installed_definitions_follow_what_the_server_is_given() {
     let server = Server::start().await;
     let api: Api<CustomResourceDefinition> = Api::all(server.admin());
     let first = api.get("barns.farm.example").await.unwrap();
-    assert!(first.status.unwrap().conditions.unwrap().iter().any(|c| c.type_ == "Established"));
+    assert!(
+        first
+            .status
+            .unwrap()
+            .conditions
+            .unwrap()
+            .iter()
+            .any(|c| c.type_ == "Established")
+    );
     let Server { server, directory } = server.restart().await;
-    let api: Api<CustomResourceDefinition> =
-        Api::all(server.client(Identity::administrator("x")));
+    let api: Api<CustomResourceDefinition> = Api::all(server.client(Identity::administrator("x")));
     let same = api.get("barns.farm.example").await.unwrap();
-    assert_eq!(same.metadata, first.metadata, "nothing changed, nothing written");
+    assert_eq!(
+        same.metadata, first.metadata,
+        "nothing changed, nothing written"
+    );
     server.shutdown().await;
     let mut config = config(&directory);
     config.crds = definitions().into_iter().take(1).collect();
     config.crds[0].spec.names.short_names = Some(vec!["bn".to_owned()]);
     let server = ApiServer::open(config).await.unwrap();
-    let api: Api<CustomResourceDefinition> =
-        Api::all(server.client(Identity::administrator("x")));
+    let api: Api<CustomResourceDefinition> = Api::all(server.client(Identity::administrator("x")));
     let list = api.list(&ListParams::default()).await.unwrap().items;
     assert_eq!(list.len(), 1, "the other is served no longer");
     assert_eq!(list[0].metadata.uid, first.metadata.uid);
@@ -174,9 +239,16 @@ async fn a_definition_that_cannot_be_served_is_refused_by_name() {
 #[tokio::test]
 async fn parameters_that_make_no_sense_are_refused() {
     let server = Server::start().await;
-    let (code, status) =
-        server.raw("GET", "/api/v1/configmaps?watch=true&resourceVersion=x", Value::Null).await;
+    let (code, status) = server
+        .raw(
+            "GET",
+            "/api/v1/configmaps?watch=true&resourceVersion=x",
+            Value::Null,
+        )
+        .await;
     assert_eq!((code, status["reason"].as_str()), (400, Some("BadRequest")));
-    let (code, _) = server.raw("GET", "/api/v1/configmaps?labelSelector=a%20b", Value::Null).await;
+    let (code, _) = server
+        .raw("GET", "/api/v1/configmaps?labelSelector=a%20b", Value::Null)
+        .await;
     assert_eq!(code, 400);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CREATE_VERBS, FULL_VERBS, Nature, READ_VERBS, Resource, ResourceInfo, Review};
 use crate::admission::schema::StructuralSchema;
@@ -133,6 +133,25 @@ pub(super) fn resources() -> Vec<Resource> {
     BUILTINS.iter().map(resource).collect()
 }
 
+/// The schema that objects are checked against in the form that is stored.
+fn stored_schema(nature: Nature, schema_json: &Value) -> StructuralSchema {
+    let events;
+    let schema_json = match nature {
+        Nature::CoreEvent => {
+            events = openapi::builtin_schema(EVENTS_GROUP, "Event");
+            events.as_ref().unwrap_or(schema_json)
+        }
+        // Written by the server itself, which checked them when it compiled
+        // them; answered and not stored.
+        Nature::Definition | Nature::Review(_) => return StructuralSchema::open(),
+        _ => schema_json,
+    };
+    StructuralSchema::compile(schema_json).unwrap_or_else(|error| {
+        tracing::error!(%error, "the schema of a built-in kind is not checked");
+        StructuralSchema::open()
+    })
+}
+
 fn resource(builtin: &Builtin) -> Resource {
     let Builtin {
         group,
@@ -147,6 +166,7 @@ fn resource(builtin: &Builtin) -> Resource {
     } = *builtin;
     let schema_json = openapi::builtin_schema(group, kind)
         .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
+    let schema = stored_schema(nature, &schema_json);
     let storage_group = if nature == Nature::CoreEvent {
         EVENTS_GROUP
     } else {
@@ -155,7 +175,7 @@ fn resource(builtin: &Builtin) -> Resource {
     Resource {
         storage: format!("{storage_group}/{plural}").into(),
         nature,
-        schema: StructuralSchema::open(),
+        schema,
         columns: Columns::builtin(group, kind),
         info: ResourceInfo {
             group: group.to_owned(),
@@ -171,5 +191,21 @@ fn resource(builtin: &Builtin) -> Resource {
             verbs,
             schema_json: Arc::new(schema_json),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_of_all_built_in_kinds_compile() {
+        for builtin in BUILTINS {
+            let schema = openapi::builtin_schema(builtin.group, builtin.kind);
+            let schema = schema.unwrap_or_else(|| panic!("no schema of {}", builtin.kind));
+            if let Err(error) = StructuralSchema::compile(&schema) {
+                panic!("{}: {error}", builtin.kind);
+            }
+        }
     }
 }

@@ -39,13 +39,29 @@ fn is_fingerprint(value: &[u8]) -> bool {
     value.starts_with(MARK.as_bytes())
 }
 
+fn not_an_object(field: &str) -> Cause {
+    Cause::new(
+        field,
+        CauseReason::FieldValueTypeInvalid,
+        "Invalid value: must be an object",
+    )
+}
+
 /// Moves `stringData` into `data` and checks both.
 pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let Some(object) = secret.as_object_mut() else {
         return causes;
     };
-    if let Some(Value::Object(texts)) = object.remove("stringData") {
+    let texts = match object.remove("stringData") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(texts)) => Some(texts),
+        Some(_) => {
+            causes.push(not_an_object("stringData"));
+            None
+        }
+    };
+    if let Some(texts) = texts {
         let data = object
             .entry("data")
             .or_insert_with(|| Value::Object(Map::new()));
@@ -53,11 +69,7 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
             *data = Value::Object(Map::new());
         }
         let Some(data) = data.as_object_mut() else {
-            causes.push(Cause::new(
-                "data",
-                CauseReason::FieldValueTypeInvalid,
-                "Invalid value: must be an object",
-            ));
+            causes.push(not_an_object("data"));
             return causes;
         };
         for (key, text) in texts {
@@ -78,8 +90,13 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
     if object.get("type").is_none_or(Value::is_null) {
         object.insert("type".to_owned(), Value::from("Opaque"));
     }
-    let Some(data) = object.get("data").and_then(Value::as_object) else {
-        return causes;
+    let data = match object.get("data") {
+        None | Some(Value::Null) => return causes,
+        Some(Value::Object(data)) => data,
+        Some(_) => {
+            causes.push(not_an_object("data"));
+            return causes;
+        }
     };
     for (key, value) in data {
         let field = format!("data[{key}]");

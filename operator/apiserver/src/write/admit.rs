@@ -21,6 +21,9 @@ pub(super) fn admit(
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
     let name = super::text(new, "name").to_owned();
+    if call.resource.nature != Nature::Custom {
+        drop_nulls(new);
+    }
     let warnings = unknown_fields(call, new, duplicates)?;
     if let Err(error) = ObjectMeta::deserialize(&new["metadata"]) {
         return Err(StatusError::bad_request(format!("metadata: {error}")));
@@ -38,7 +41,13 @@ pub(super) fn admit(
     }
     call.resource.schema.apply_defaults(new);
     causes.extend(label_causes(new));
-    causes.extend(call.resource.schema.validate(new, old));
+    let mut wrong = call.resource.schema.validate(new, old);
+    if call.resource.nature == Nature::Secret {
+        // The words of the schema repeat what they complain about, and `fold`
+        // has said what is wrong with data.
+        wrong.retain(|cause| !cause.field.starts_with("data"));
+    }
+    causes.extend(wrong);
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
@@ -51,6 +60,18 @@ pub(super) fn admit(
         Ok(warnings)
     } else {
         Err(call.invalid(&name, causes))
+    }
+}
+
+/// Clients written in Go send null for what is empty in the built-in kinds.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
     }
 }
 
