@@ -577,6 +577,52 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Any structural schema, small.
+pub(crate) fn any_schema() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!({"type": "string", "maxLength": 2, "default": "a"})),
+        Just(json!({"type": "integer", "minimum": 1, "nullable": true})),
+        Just(json!({"type": "boolean", "default": true})),
+        Just(json!({"x-kubernetes-int-or-string": true})),
+        Just(json!({"x-kubernetes-preserve-unknown-fields": true})),
+        Just(
+            json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"})
+        ),
+    ];
+    leaf.prop_recursive(4, 16, 4, |inner| {
+        let properties =
+            prop::collection::btree_map("[a-d]|name|spec|min|items|map", inner.clone(), 0..5);
+        prop_oneof![
+            (properties, any::<bool>(), any::<bool>()).prop_map(|(properties, open, atomic)| {
+                let mut schema = json!({"type": "object", "properties": properties});
+                schema["x-kubernetes-preserve-unknown-fields"] = json!(open);
+                if atomic {
+                    schema["x-kubernetes-map-type"] = json!("atomic");
+                }
+                schema
+            }),
+            inner
+                .clone()
+                .prop_map(|values| json!({"type": "object", "additionalProperties": values})),
+            (inner, prop::sample::select(vec!["atomic", "set", "map"])).prop_map(
+                |(items, list_type)| {
+                    let mut schema = json!({"type": "array", "items": items});
+                    schema["x-kubernetes-list-type"] = json!(list_type);
+                    if list_type == "map" {
+                        schema["x-kubernetes-list-map-keys"] = json!(["name", "a"]);
+                    }
+                    schema
+                }
+            ),
+        ]
+    })
+    .prop_map(|mut schema| {
+        // The root is an object in any case.
+        schema["type"] = json!("object");
+        schema
+    })
+}
+
 proptest! {
     #[test]
     fn defaulting_and_pruning_are_idempotent_and_validation_is_stable(spec in any_json()) {
@@ -597,12 +643,20 @@ proptest! {
     }
 
     #[test]
-    fn random_schemas_never_panic(document in any_json(), value in any_json()) {
-        if let Ok(schema) = StructuralSchema::compile(&document) {
-            let mut value = value;
-            schema.prune(&mut value);
-            schema.apply_defaults(&mut value);
-            let _ = schema.validate(&value, None);
+    fn random_schemas_never_panic(document in any_schema(), old in any_json(), new in any_json()) {
+        let schema = StructuralSchema::compile(&document).unwrap();
+        let (mut old, mut new) = (old, new);
+        for value in [&mut old, &mut new] {
+            schema.prune(value);
+            schema.apply_defaults(value);
+            prop_assert!(schema.prune(value).is_empty());
         }
+        let _ = schema.validate(&new, None);
+        let _ = schema.validate(&new, Some(&old));
+    }
+
+    #[test]
+    fn random_documents_never_panic(document in any_json()) {
+        let _ = StructuralSchema::compile(&document);
     }
 }

@@ -281,4 +281,31 @@ proptest! {
             track_update(Some(&current), &mut new, "n", Operation::Update, None, T1, &schema);
         }
     }
+
+    #[test]
+    fn random_schemas_keep_the_properties(
+        document in crate::admission::schema::tests::any_schema(),
+        current in crate::admission::schema::tests::any_json(),
+        applied in crate::admission::schema::tests::any_json(),
+        second in crate::admission::schema::tests::any_json(),
+    ) {
+        let schema = StructuralSchema::compile(&document).unwrap();
+        let named = |value: Value| {
+            let mut value = if value.is_object() { value } else { json!({"a": value}) };
+            value["metadata"] = json!({"name": "x"});
+            value
+        };
+        let (mut current, applied, second) = (named(current), named(applied), named(second));
+        track_update(None, &mut current, "n", Operation::Update, None, T1, &schema);
+        let first = forced(&schema, Some(&current), &applied, "m");
+        let once = forced(&schema, Some(&first), &second, "m");
+        let twice = forced(&schema, Some(&once), &second, "m");
+        prop_assert_eq!(&twice, &once);
+        let result = flat(&schema, &once);
+        for (path, leaf) in flat(&schema, &second) {
+            if leaf.as_ref().is_none_or(|value| !is_nothing(value)) {
+                prop_assert_eq!(result.get(&path), Some(&leaf), "{:?}", path);
+            }
+        }
+    }
 }
