@@ -1,0 +1,11 @@
+//! The whole of Hades: the real binaries, a real Docker engine, a real git.
+//!
+//! Needs root and what `hack/test.sh` installs. Each test has a server and a
+//! project of its own, so that they can run side by side on one engine.
+#![allow(missing_docs)]
+
+mod crash;
+mod engine;
+mod hades;
+mod journey;
+mod trouble;
