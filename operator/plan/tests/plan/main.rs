@@ -1,6 +1,6 @@
 //! What the crate promises, seen from outside.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod cases;
 mod fixture;
