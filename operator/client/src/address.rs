@@ -72,7 +72,9 @@ impl Address {
         let parts: Vec<&str> = text.split('/').collect();
         let (project, environment, service) = match (parts.as_slice(), project) {
             ([environment], Some(project)) => (project, *environment, None),
-            ([_], None) => return Err(AddressError::NoProject { text: text.to_owned() }),
+            ([_], None) => {
+                return Err(AddressError::NoProject { text: text.to_owned() });
+            }
             ([project, environment], _) => (*project, *environment, None),
             ([project, environment, service], _) => (*project, *environment, Some(*service)),
             (more, _) => {

@@ -200,7 +200,9 @@ fn kinds_of(groups: APIGroupDiscoveryList) -> Vec<Kind> {
 /// The kinds of a group's preferred version.
 fn kinds_of_group(group: APIGroupDiscovery) -> Vec<Kind> {
     let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
-    let Some(preferred) = group.versions.into_iter().next() else { return vec![] };
+    let Some(preferred) = group.versions.into_iter().next() else {
+        return vec![];
+    };
     let version = preferred.version.unwrap_or_default();
     let resources = preferred.resources.into_iter();
     resources.filter_map(|resource| kind_of(&name, &version, resource)).collect()
@@ -215,10 +217,8 @@ fn kind_of(group: &str, version: &str, resource: APIResourceDiscovery) -> Option
     let kind = resource.response_kind?.kind?;
     let api_version =
         if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let has_status = resource
-        .subresources
-        .iter()
-        .any(|sub| sub.subresource.as_deref() == Some("status"));
+    let has_status =
+        resource.subresources.iter().any(|sub| sub.subresource.as_deref() == Some("status"));
     Some(Kind {
         singular: resource
             .singular_resource

@@ -143,9 +143,9 @@ impl Error {
                  directory of this server"
                     .to_owned(),
             ),
-            Self::Api(status) if status.is_forbidden() => Some(
-                "ask an administrator of the project for the role that allows it".to_owned(),
-            ),
+            Self::Api(status) if status.is_forbidden() => {
+                Some("ask an administrator of the project for the role that allows it".to_owned())
+            }
             Self::Api(_) | Self::Protocol { .. } | Self::TimedOut { .. } => None,
         }
     }
@@ -160,9 +160,9 @@ impl Failure {
                  data directory of this server"
                     .to_owned(),
             ),
-            Self::Certificate(_) => {
-                Some("does the address in the kubeconfig match what the server listens on?".to_owned())
-            }
+            Self::Certificate(_) => Some(
+                "does the address in the kubeconfig match what the server listens on?".to_owned(),
+            ),
             Self::NameResolution => Some("is the address in the kubeconfig right?".to_owned()),
             Self::TimedOut => Some("is a firewall or a VPN in the way?".to_owned()),
             Self::Broken => Some("was `hades serve` restarted? Try again".to_owned()),
@@ -196,26 +196,25 @@ fn failure(error: &kube::Error) -> Failure {
         if let Some(tls) = layer.downcast_ref::<rustls::Error>() {
             return of_tls(tls);
         }
-        if let Some(io) = layer.downcast_ref::<io::Error>() {
-            if let Some(known) = of_io(io) {
-                return known;
-            }
-        }
         // hyper says of a lookup only this.
         if innermost.contains("dns error") {
             return Failure::NameResolution;
         }
-        current = layer.source();
+        current = match layer.downcast_ref::<io::Error>() {
+            None => layer.source(),
+            Some(io) => match (of_io(io.kind()), io.get_ref()) {
+                (Some(known), _) => return known,
+                // Its source skips the error that it wraps.
+                (None, Some(wrapped)) => Some(wrapped),
+                (None, None) => None,
+            },
+        };
     }
     Failure::Other(innermost)
 }
 
-fn of_io(error: &io::Error) -> Option<Failure> {
-    // The source of an io::Error skips the error that it wraps.
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return Some(of_tls(tls));
-    }
-    match error.kind() {
+fn of_io(kind: io::ErrorKind) -> Option<Failure> {
+    match kind {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Failure::Refused),
         io::ErrorKind::TimedOut => Some(Failure::TimedOut),
         io::ErrorKind::ConnectionReset
@@ -251,16 +250,13 @@ mod tests {
             error.to_string(),
             "cannot talk to the server at https://127.0.0.1:7443: connection refused"
         );
-        assert_eq!(
-            error.hint().unwrap(),
-            "is `hades serve` running at https://127.0.0.1:7443?"
-        );
+        assert_eq!(error.hint().unwrap(), "is `hades serve` running at https://127.0.0.1:7443?");
     }
 
     #[test]
     fn unknown_ca_inside_an_io_error() {
         let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let error = of_service(io::Error::other(tls));
+        let error = of_service(io::Error::other(io::Error::other(tls)));
         assert!(error.to_string().contains("not signed by the CA"), "{error}");
         assert!(error.hint().unwrap().contains("another installation"));
     }

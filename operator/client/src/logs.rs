@@ -53,9 +53,8 @@ pub async fn stream(
     address: &Address,
     query: &LogQuery,
 ) -> Result<impl Stream<Item = Result<LogLine, Error>> + use<>, Error> {
-    let request = Request::get(path(address, query))
-        .body(vec![])
-        .map_err(|error| session.protocol(error))?;
+    let request =
+        Request::get(path(address, query)).body(vec![]).map_err(|error| session.protocol(error))?;
     let reader =
         session.client().request_stream(request).await.map_err(|error| session.error(error))?;
     let session = session.clone();
@@ -63,9 +62,7 @@ pub async fn stream(
     Ok(lines.filter_map(move |line| {
         let entry = match line {
             Ok(line) if line.trim().is_empty() => None,
-            Ok(line) => {
-                Some(serde_json::from_str(&line).map_err(|error| session.protocol(error)))
-            }
+            Ok(line) => Some(serde_json::from_str(&line).map_err(|error| session.protocol(error))),
             Err(error) => Some(Err(session.error(kube::Error::ReadEvents(error)))),
         };
         std::future::ready(entry)
@@ -105,7 +102,8 @@ mod tests {
     #[test]
     fn queries() {
         let mut address = Address::environment("shop", "production");
-        let base = "/apis/operations.hades.dev/v1alpha1/namespaces/shop/environments/production/logs";
+        let base =
+            "/apis/operations.hades.dev/v1alpha1/namespaces/shop/environments/production/logs";
         assert_eq!(path(&address, &LogQuery::default()), base);
         address.service = Some("api".to_owned());
         let query = LogQuery {
@@ -125,7 +123,8 @@ mod tests {
 
     #[test]
     fn lines_and_problems() {
-        let line = r#"{"service":"api","replica":1,"container":"c","stream":"stderr","line":"hello"}"#;
+        let line =
+            r#"{"service":"api","replica":1,"container":"c","stream":"stderr","line":"hello"}"#;
         let line: LogLine = serde_json::from_str(line).unwrap();
         assert_eq!((line.service.as_str(), line.line.as_str(), line.error), ("api", "hello", None));
         let problem: LogLine = serde_json::from_str(r#"{"error":"gone"}"#).unwrap();

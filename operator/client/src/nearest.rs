@@ -8,10 +8,7 @@ const BEGINS_RANK: f64 = 0.2;
 const MAX_LISTED: usize = 12;
 
 /// The candidate that `wanted` was most likely meant to be.
-pub fn nearest<'a>(
-    wanted: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = wanted.to_lowercase();
     candidates
         .into_iter()
@@ -26,7 +23,8 @@ pub fn nearest<'a>(
             let distance = strsim::osa_distance(&lower, &other);
             let share = distance as f64 / longest as f64;
             // `prod` for `production` is far away by letters and meant all the same.
-            let begins = lower.len() >= 2 && (other.starts_with(&lower) || lower.starts_with(&other));
+            let begins =
+                lower.len() >= 2 && (other.starts_with(&lower) || lower.starts_with(&other));
             let rank = if begins { BEGINS_RANK + share / 10.0 } else { share };
             (rank <= MAX_DISTANCE_SHARE).then_some((rank, candidate))
         })

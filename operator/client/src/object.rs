@@ -46,11 +46,8 @@ pub async fn get(
     namespace: Option<&str>,
     name: &str,
 ) -> Result<Option<DynamicObject>, Error> {
-    let found = session
-        .api(kind, namespace)
-        .get_opt(name)
-        .await
-        .map_err(|error| session.error(error))?;
+    let found =
+        session.api(kind, namespace).get_opt(name).await.map_err(|error| session.error(error))?;
     Ok(found.map(|object| typed(kind, object)))
 }
 
@@ -257,9 +254,7 @@ pub async fn delete(
 /// # Errors
 /// When the server doesn't answer.
 pub async fn server_version(session: &Session) -> Result<String, Error> {
-    let request = Request::get("/version")
-        .body(vec![])
-        .map_err(|error| session.protocol(error))?;
+    let request = Request::get("/version").body(vec![]).map_err(|error| session.protocol(error))?;
     let info: Value =
         session.client().request(request).await.map_err(|error| session.error(error))?;
     let version = info.get("gitVersion").and_then(Value::as_str);
@@ -274,10 +269,14 @@ mod tests {
     #[test]
     fn a_status_written_meanwhile_is_no_change() {
         let object = |value| serde_json::from_value::<DynamicObject>(value).unwrap();
-        let before = object(json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"a": 1}}));
-        let after = object(json!({"metadata": {"name": "a", "resourceVersion": "2"}, "spec": {"a": 1}, "status": {"ready": "1/1"}}));
+        let before =
+            object(json!({"metadata": {"name": "a", "resourceVersion": "1"}, "spec": {"a": 1}}));
+        let after = object(
+            json!({"metadata": {"name": "a", "resourceVersion": "2"}, "spec": {"a": 1}, "status": {"ready": "1/1"}}),
+        );
         assert!(same_content(&before, &after));
-        let other = object(json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 1}}));
+        let other =
+            object(json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {"a": 1}}));
         assert!(!same_content(&before, &other));
         let other = object(json!({"metadata": {"name": "a"}, "spec": {"a": 2}}));
         assert!(!same_content(&before, &other));

@@ -62,9 +62,7 @@ impl Session {
     /// Calls on objects of a kind; in all projects with no `namespace`.
     pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
         match namespace.filter(|_| kind.namespaced) {
-            Some(namespace) => {
-                Api::namespaced_with(self.client.clone(), namespace, &kind.resource)
-            }
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind.resource),
             None => Api::all_with(self.client.clone(), &kind.resource),
         }
     }

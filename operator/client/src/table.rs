@@ -114,13 +114,9 @@ pub async fn watch(
         .map_err(|error| session.error(error))?;
     let session = session.clone();
     Ok(events.map(move |event| match event.map_err(|error| session.error(error))? {
-        WatchEvent::Added(table) | WatchEvent::Modified(table) => {
-            Ok(Change::Rows(Box::new(table)))
-        }
+        WatchEvent::Added(table) | WatchEvent::Modified(table) => Ok(Change::Rows(Box::new(table))),
         WatchEvent::Deleted(table) => Ok(Change::Gone(Box::new(table))),
-        WatchEvent::Bookmark(bookmark) => {
-            Ok(Change::Bookmark(bookmark.metadata.resource_version))
-        }
+        WatchEvent::Bookmark(bookmark) => Ok(Change::Bookmark(bookmark.metadata.resource_version)),
         WatchEvent::Error(status) => Err(session.error(kube::Error::Api(status))),
     }))
 }

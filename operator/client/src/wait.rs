@@ -74,10 +74,10 @@ pub fn standing(object: &DynamicObject, has_status: bool) -> Standing {
     }
     let conditions = conditions(object);
     let observed = object.data.pointer("/status/observedGeneration").and_then(Value::as_i64);
-    if let (Some(observed), Some(generation)) = (observed, object.metadata.generation) {
-        if observed < generation {
-            return Standing::Progressing("the newest change wasn't looked at yet".to_owned());
-        }
+    if let (Some(observed), Some(generation)) = (observed, object.metadata.generation)
+        && observed < generation
+    {
+        return Standing::Progressing("the newest change wasn't looked at yet".to_owned());
     }
     let holds = |type_: &str| conditions.iter().find(|c| c.type_ == type_ && c.status == "True");
     if let Some(stalled) = holds(STALLED) {
@@ -304,10 +304,8 @@ async fn watch_once(
         }
     };
     let api = session.api(subject.kind, subject.namespace);
-    let parameters =
-        WatchParams::default().fields(&subject.selector()).timeout(WATCH_SECONDS);
-    let events =
-        api.watch(&parameters, &version).await.map_err(|error| session.error(error))?;
+    let parameters = WatchParams::default().fields(&subject.selector()).timeout(WATCH_SECONDS);
+    let events = api.watch(&parameters, &version).await.map_err(|error| session.error(error))?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await.map_err(|error| session.error(error))? {
         let done = match event {

@@ -27,15 +27,8 @@ const MAX_PROBLEMS: usize = 25;
 /// Fields of every manifest.
 const TOP_FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 /// Fields of `metadata` that a person may write.
-const METADATA_FIELDS: [&str; 7] = [
-    "annotations",
-    "finalizers",
-    "generateName",
-    "labels",
-    "name",
-    "namespace",
-    "ownerReferences",
-];
+const METADATA_FIELDS: [&str; 7] =
+    ["annotations", "finalizers", "generateName", "labels", "name", "namespace", "ownerReferences"];
 
 /// Which project manifests are in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,7 +53,9 @@ pub fn load(paths: &[PathBuf], project: Project<'_>) -> Result<Vec<Document>, Er
             Some(set) => set.extend(next),
         }
     }
-    let Some(mut set) = set else { return Ok(vec![]) };
+    let Some(mut set) = set else {
+        return Ok(vec![]);
+    };
     for document in &mut set.documents {
         set.errors.extend(check(document));
         settle_project(document, project, &mut set.errors);
@@ -97,7 +92,9 @@ fn read(path: &Path) -> Result<ManifestSet, Error> {
 fn settle_project(document: &mut Document, project: Project<'_>, errors: &mut Vec<ManifestError>) {
     // Kinds that aren't built in are the server's to judge.
     let catalog = Catalog::built_in();
-    let Some(kind) = catalog.of_manifest(&document.api_version, &document.kind) else { return };
+    let Some(kind) = catalog.of_manifest(&document.api_version, &document.kind) else {
+        return;
+    };
     if !kind.namespaced {
         if document.namespace.is_some() {
             errors.push(document.error_at(
@@ -195,7 +192,9 @@ struct Problem {
 fn outer_problems(document: &Document) -> Vec<Problem> {
     let mut problems = vec![];
     let mut check = |object: Option<&Value>, prefix: &str, known: &[&str]| {
-        let Some(fields) = object.and_then(Value::as_object) else { return };
+        let Some(fields) = object.and_then(Value::as_object) else {
+            return;
+        };
         for field in fields.keys().filter(|field| !known.contains(&field.as_str())) {
             problems.push(Problem {
                 field: format!("{prefix}{field}"),
@@ -219,7 +218,9 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Vec<Problem> {
     }
     let mut removed = BTreeSet::new();
     while problems.len() < MAX_PROBLEMS {
-        let Err(error) = serde_path_to_error::deserialize::<_, T>(value.clone()) else { break };
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(value.clone()) else {
+            break;
+        };
         let path = error.path().clone();
         let field = field_path(&path, &removed);
         let message = in_our_words(&error.into_inner().to_string());
@@ -273,7 +274,9 @@ fn remove(value: &mut Value, path: &FieldPath) -> bool {
         .iter()
         .filter(|segment| matches!(segment, Segment::Seq { .. } | Segment::Map { .. }))
         .collect();
-    let Some((last, above)) = steps.split_last() else { return false };
+    let Some((last, above)) = steps.split_last() else {
+        return false;
+    };
     let mut here = value;
     for step in above {
         let next = match step {
@@ -301,25 +304,25 @@ fn remove(value: &mut Value, path: &FieldPath) -> bool {
 
 /// Messages of serde, in the words of people who write YAML.
 fn in_our_words(message: &str) -> String {
-    if let Some(rest) = message.strip_prefix("unknown field `") {
-        if let Some((field, expected)) = rest.split_once("`, ") {
-            let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-            return unknown_field(field, &known);
-        }
+    if let Some(rest) = message.strip_prefix("unknown field `")
+        && let Some((field, expected)) = rest.split_once("`, ")
+    {
+        let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+        return unknown_field(field, &known);
     }
-    if let Some(rest) = message.strip_prefix("unknown variant `") {
-        if let Some((variant, expected)) = rest.split_once("`, ") {
-            let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-            return format!("{variant:?} is none of {}", known.join(", "));
-        }
+    if let Some(rest) = message.strip_prefix("unknown variant `")
+        && let Some((variant, expected)) = rest.split_once("`, ")
+    {
+        let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+        return format!("{variant:?} is none of {}", known.join(", "));
     }
     if let Some(field) = message.strip_prefix("missing field `") {
         return format!("{} is missing", field.trim_end_matches('`'));
     }
-    if let Some(rest) = message.strip_prefix("invalid type: ") {
-        if let Some((found, expected)) = rest.split_once(", expected ") {
-            return format!("expected {}, found {}", plain(expected), plain(found));
-        }
+    if let Some(rest) = message.strip_prefix("invalid type: ")
+        && let Some((found, expected)) = rest.split_once(", expected ")
+    {
+        return format!("expected {}, found {}", plain(expected), plain(found));
     }
     message.to_owned()
 }
@@ -385,7 +388,8 @@ mod tests {
 
     #[test]
     fn kinds_and_versions() {
-        let found = errors("apiVersion: hades.dev/v1alpha1\nkind: Environement\nmetadata: {name: a}\n");
+        let found =
+            errors("apiVersion: hades.dev/v1alpha1\nkind: Environement\nmetadata: {name: a}\n");
         insta::assert_snapshot!(found.join("\n"));
         let found = errors("apiVersion: hades.dev/v1\nkind: Environment\nmetadata: {name: a}\n");
         insta::assert_snapshot!(found.join("\n"));
@@ -399,7 +403,10 @@ mod tests {
             let mut errors = vec![];
             let project = Project { flag, fallback: None };
             settle_project(&mut set.documents[0], project, &mut errors);
-            (set.documents[0].namespace.clone(), errors.iter().map(ToString::to_string).collect::<Vec<_>>())
+            (
+                set.documents[0].namespace.clone(),
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            )
         };
         let environment = format!("{HEAD}spec: {{}}\n");
         assert_eq!(settle(&environment, Some("shop")).0.as_deref(), Some("shop"));

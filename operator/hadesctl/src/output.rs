@@ -25,12 +25,11 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
 
 /// An object to be printed. Who owns which field is left out unless asked for.
 pub fn value(object: &DynamicObject, show_managed_fields: bool) -> Result<Value, Error> {
-    let mut value =
-        serde_json::to_value(object).map_err(|error| Error::Encode(Box::new(error)))?;
-    if !show_managed_fields {
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-        }
+    let mut value = serde_json::to_value(object).map_err(|error| Error::Encode(Box::new(error)))?;
+    if !show_managed_fields
+        && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.remove("managedFields");
     }
     Ok(value)
 }

@@ -58,7 +58,9 @@ pub async fn targets(
     words: &[String],
     search: Search,
 ) -> Result<Vec<Target>, Error> {
-    let Some((first, rest)) = words.split_first() else { return Ok(vec![]) };
+    let Some((first, rest)) = words.split_first() else {
+        return Ok(vec![]);
+    };
     if first.contains('/') {
         let mut found = vec![];
         for word in words {
@@ -76,10 +78,10 @@ pub async fn targets(
 
 /// An object out of `KIND/[PROJECT/]NAME` or an address.
 pub async fn slashed(context: &Context, word: &str, search: Search) -> Result<Target, Error> {
-    if let Some((head, tail)) = word.split_once('/') {
-        if let Some(kind) = Catalog::built_in().kind(head) {
-            return named(context, kind, tail, search).await;
-        }
+    if let Some((head, tail)) = word.split_once('/')
+        && let Some(kind) = Catalog::built_in().kind(head)
+    {
+        return named(context, kind, tail, search).await;
     }
     let address = context.address(word).await?;
     if let Some(service) = &address.service {
@@ -197,10 +199,10 @@ fn unknown_kind(catalog: &Catalog, word: &str) -> Error {
 /// with the nearest names that are.
 pub async fn not_found(session: &Session, target: &Target) -> Error {
     let Target { kind, namespace, name } = target;
-    if let Some(project) = namespace {
-        if let Some(error) = project_not_found(session, project).await {
-            return error;
-        }
+    if let Some(project) = namespace
+        && let Some(error) = project_not_found(session, project).await
+    {
+        return error;
     }
     let known = object::names(session, kind, namespace.as_deref()).await.unwrap_or_default();
     let known: Vec<String> = known.into_iter().map(|(_, name)| name).collect();
@@ -234,11 +236,7 @@ pub async fn explain(session: &Session, target: &Target, error: hades_client::Er
 }
 
 /// An error if the environment that was found has no such service.
-pub fn service_not_found(
-    address: &Address,
-    service: &str,
-    known: &[String],
-) -> Option<Error> {
+pub fn service_not_found(address: &Address, service: &str, known: &[String]) -> Option<Error> {
     if known.iter().any(|name| name == service) {
         return None;
     }

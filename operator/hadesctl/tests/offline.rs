@@ -15,7 +15,8 @@ fn starter_repository() {
         "init fleet/shop/base.yaml",
     ]);
     assert_golden!("starter_repository", session);
-    let schema = std::fs::read_to_string(shell.folder.path().join("fleet/schemas/environment.json"));
+    let schema =
+        std::fs::read_to_string(shell.folder.path().join("fleet/schemas/environment.json"));
     let schema: serde_json::Value = serde_json::from_str(&schema.unwrap()).unwrap();
     assert_eq!(schema["title"], "Environment");
     // Each manifest names a schema that is there.
@@ -54,14 +55,17 @@ fn render() {
     shell.write("all/production.yaml", PRODUCTION);
     shell.write("alone.yaml", PRODUCTION);
     shell.write("other.yaml", &PRODUCTION.replace("name: base", "name: bas"));
-    assert_golden!("render", shell.session(&[
-        "render -f all",
-        "render shop/production -f all -o json",
-        "render shop/prod -f all",
-        "render -f alone.yaml",
-        "render -f other.yaml -f all/base.yaml",
-        "render -f - < all/production.yaml",
-    ]));
+    assert_golden!(
+        "render",
+        shell.session(&[
+            "render -f all",
+            "render shop/production -f all -o json",
+            "render shop/prod -f all",
+            "render -f alone.yaml",
+            "render -f other.yaml -f all/base.yaml",
+            "render -f - < all/production.yaml",
+        ])
+    );
 }
 
 #[test]
@@ -75,13 +79,16 @@ fn broken_manifests() {
     shell.write("m/c.yaml", "apiVersion: hades.dev/v1alpha1\nkind: Environment\nmetadata:\n  name: c\n  namespace: shop\nspec:\n  services:\n    web:\n      imag: nginx\n      ports: [80, eighty, '8080:0']\n      replicas: many\n");
     shell.write("m/d.yaml", PRODUCTION);
     shell.write("empty/README.md", "nothing");
-    assert_golden!("broken_manifests", shell.session(&[
-        "apply -f m --dry-run=client",
-        "apply -f empty --dry-run=client",
-        "apply -f nowhere.yaml --dry-run=client",
-        "apply -f - --dry-run=client < m/c.yaml",
-        "apply -f m/d.yaml --dry-run=client -p blog",
-    ]));
+    assert_golden!(
+        "broken_manifests",
+        shell.session(&[
+            "apply -f m --dry-run=client",
+            "apply -f empty --dry-run=client",
+            "apply -f nowhere.yaml --dry-run=client",
+            "apply -f - --dry-run=client < m/c.yaml",
+            "apply -f m/d.yaml --dry-run=client -p blog",
+        ])
+    );
 }
 
 #[test]
@@ -94,35 +101,43 @@ fn no_server() {
          current-context: hades\n",
     );
     shell.write("broken", "clusters: 5\n");
-    assert_golden!("no_server", shell.session(&[
-        "version --client",
-        "version",
-        "get env --kubeconfig nowhere",
-        "get env --kubeconfig broken",
-        "get env --kubeconfig kubeconfig --context hade",
-        "get env --kubeconfig kubeconfig",
-        "diff shop/production --kubeconfig kubeconfig",
-    ]));
+    assert_golden!(
+        "no_server",
+        shell.session(&[
+            "version --client",
+            "version",
+            "get env --kubeconfig nowhere",
+            "get env --kubeconfig broken",
+            "get env --kubeconfig kubeconfig --context hade",
+            "get env --kubeconfig kubeconfig",
+            "diff shop/production --kubeconfig kubeconfig",
+        ])
+    );
 }
 
 #[test]
 fn wrong_calls() {
     let shell = Shell::offline();
-    assert_golden!("wrong_calls", shell.session(&[
-        "gte env",
-        "logs shop/Production",
-        "logs a/b/c/d",
-        "logs shop/production --replica 1",
-        "logs shop/production --since soon",
-        "wait shop/production --for healthy",
-        "completion tcsh",
-    ]));
+    assert_golden!(
+        "wrong_calls",
+        shell.session(&[
+            "gte env",
+            "logs shop/Production",
+            "logs a/b/c/d",
+            "logs shop/production --replica 1",
+            "logs shop/production --since soon",
+            "wait shop/production --for healthy",
+            "completion tcsh",
+        ])
+    );
 }
 
 #[test]
 fn completion_scripts() {
     let shell = Shell::offline();
-    for (name, sign) in [("bash", "_hadesctl()"), ("zsh", "#compdef hadesctl"), ("fish", "complete -c hadesctl")] {
+    for (name, sign) in
+        [("bash", "_hadesctl()"), ("zsh", "#compdef hadesctl"), ("fish", "complete -c hadesctl")]
+    {
         let outcome = shell.run(&format!("completion {name}"));
         assert_eq!(outcome.status, 0);
         assert!(outcome.stdout.contains(sign), "{name}");

@@ -82,7 +82,12 @@ fn apply() {
     let server = Server::start();
     let shell = Shell::with_kubeconfig(&server.kubeconfig);
     shell.write("shop/production.yaml", PRODUCTION);
-    shell.write("bad.yaml", &PRODUCTION.replace("production", "staging").replace("spec:", "spec:\n  services: {web: {replicas: 500}, Web: {}}"));
+    shell.write(
+        "bad.yaml",
+        &PRODUCTION
+            .replace("production", "staging")
+            .replace("spec:", "spec:\n  services: {web: {replicas: 500}, Web: {}}"),
+    );
     let before = shell.session(&["apply -f shop", "apply -f shop --dry-run"]);
     server.namespace("shop");
     shell.write("shop/base.yaml", BASE);
@@ -149,21 +154,24 @@ fn objects_of_a_repository_are_refused() {
 #[test]
 fn get() {
     let (_server, shell) = shop();
-    assert_golden!("get", shell.session(&[
-        "get env -A",
-        "get env -p shop",
-        "get env shop/production -o wide",
-        "get env production",
-        "get shop/production",
-        "get env/production cr/fleet",
-        "get hades",
-        "get hades -o name",
-        "get envt,env -p shop",
-        "get env shop/production -o yaml",
-        "get env -p shop -o json",
-        "get env -l tier=web",
-        "get ns",
-    ]));
+    assert_golden!(
+        "get",
+        shell.session(&[
+            "get env -A",
+            "get env -p shop",
+            "get env shop/production -o wide",
+            "get env production",
+            "get shop/production",
+            "get env/production cr/fleet",
+            "get hades",
+            "get hades -o name",
+            "get envt,env -p shop",
+            "get env shop/production -o yaml",
+            "get env -p shop -o json",
+            "get env -l tier=web",
+            "get ns",
+        ])
+    );
     let managed = shell.run("get env shop/production -o yaml --show-managed-fields");
     assert!(managed.stdout.contains("managedFields"));
 }
@@ -171,28 +179,31 @@ fn get() {
 #[test]
 fn names_that_are_not_there() {
     let (_server, shell) = shop();
-    assert_golden!("names_that_are_not_there", shell.session(&[
-        "get enviroment",
-        "get pods",
-        "get env shop/prod",
-        "get env prod",
-        "get env -p shp",
-        "describe shp/production",
-        "describe env",
-        "logs shop/production/apo",
-        "logs shop/prod",
-        "restart shop/production/worker",
-        "diff shop/prod",
-        "sync flet",
-        "sync shop/prod",
-        "suspend dh/local",
-        "suspend shop/prod",
-        "delete env production",
-        "delete dh lokal",
-        "wait shop/prod --timeout 0s",
-        "events shop/prod",
-        "render shop/prod",
-    ]));
+    assert_golden!(
+        "names_that_are_not_there",
+        shell.session(&[
+            "get enviroment",
+            "get pods",
+            "get env shop/prod",
+            "get env prod",
+            "get env -p shp",
+            "describe shp/production",
+            "describe env",
+            "logs shop/production/apo",
+            "logs shop/prod",
+            "restart shop/production/worker",
+            "diff shop/prod",
+            "sync flet",
+            "sync shop/prod",
+            "suspend dh/local",
+            "suspend shop/prod",
+            "delete env production",
+            "delete dh lokal",
+            "wait shop/prod --timeout 0s",
+            "events shop/prod",
+            "render shop/prod",
+        ])
+    );
 }
 
 #[test]
@@ -227,23 +238,32 @@ fn diff() {
     let (_server, shell) = shop();
     shell.write("broken.yaml", &PRODUCTION.replace("production", "broken"));
     shell.write("new.yaml", &PRODUCTION.replace("production", "preview"));
-    assert_golden!("diff", shell.session(&[
-        "diff shop/production",
-        "diff production -p shop",
+    assert_golden!(
         "diff",
-        "diff -f shop",
-        "diff -f shop/base.yaml",
-        "diff -f new.yaml -o json",
-        "diff -f broken.yaml",
-        "diff -f fleet.yaml",
-        "diff cr/fleet",
-    ]));
+        shell.session(&[
+            "diff shop/production",
+            "diff production -p shop",
+            "diff",
+            "diff -f shop",
+            "diff -f shop/base.yaml",
+            "diff -f new.yaml -o json",
+            "diff -f broken.yaml",
+            "diff -f fleet.yaml",
+            "diff cr/fleet",
+        ])
+    );
 }
 
 #[test]
 fn logs() {
     let (_server, shell) = shop();
-    assert_golden!("logs", shell.session(&["logs shop/production", "logs shop/production/api --replica 2 --tail 1 --since 10m"]));
+    assert_golden!(
+        "logs",
+        shell.session(&[
+            "logs shop/production",
+            "logs shop/production/api --replica 2 --tail 1 --since 10m"
+        ])
+    );
 }
 
 #[test]
@@ -304,28 +324,41 @@ fn requests() {
         "sync fleet --confirm-prune",
         "sync shop/production --confirm-prune",
     ]);
-    server.status("ConfigRepository", Some("hades-system"), "fleet", &json!({"observedCommit": "4f2a9c1d4f2a9c1d"}));
+    server.status(
+        "ConfigRepository",
+        Some("hades-system"),
+        "fleet",
+        &json!({"observedCommit": "4f2a9c1d4f2a9c1d"}),
+    );
     let confirmed = shell.session(&["sync fleet --confirm-prune"]);
     assert_golden!("requests", format!("{session}{confirmed}"));
     let environment = shell.run("get env shop/production -o json").stdout;
-    for annotation in ["hades.dev/restarted-at", "restarted-at.hades.dev/api", "hades.dev/reconcile-requested-at"] {
+    for annotation in
+        ["hades.dev/restarted-at", "restarted-at.hades.dev/api", "hades.dev/reconcile-requested-at"]
+    {
         assert!(environment.contains(annotation), "{annotation}");
     }
     let repository = shell.run("get cr fleet -o json").stdout;
-    assert!(repository.contains(r#""hades.dev/confirm-prune": "4f2a9c1d4f2a9c1d""#), "{repository}");
+    assert!(
+        repository.contains(r#""hades.dev/confirm-prune": "4f2a9c1d4f2a9c1d""#),
+        "{repository}"
+    );
     assert!(repository.contains(r#""suspend": true"#), "{repository}");
 }
 
 #[test]
 fn delete() {
     let (_server, shell) = shop();
-    assert_golden!("delete", shell.session(&[
-        "delete shop/production",
-        "delete shop/production",
-        "delete shop/production --ignore-not-found",
-        "delete -f shop",
-        "get hades",
-    ]));
+    assert_golden!(
+        "delete",
+        shell.session(&[
+            "delete shop/production",
+            "delete shop/production",
+            "delete shop/production --ignore-not-found",
+            "delete -f shop",
+            "get hades",
+        ])
+    );
 }
 
 #[test]
@@ -353,7 +386,10 @@ fn versions() {
     let outcome = shell.run("version");
     assert_eq!(outcome.status, 0);
     let server = outcome.stdout.lines().nth(1).unwrap();
-    assert!(server.starts_with("Server: v") && server.contains(" at https://127.0.0.1:"), "{server}");
+    assert!(
+        server.starts_with("Server: v") && server.contains(" at https://127.0.0.1:"),
+        "{server}"
+    );
 }
 
 #[test]
@@ -366,8 +402,8 @@ fn a_wrong_ca_and_a_wrong_token_are_told_apart() {
     let config: serde_json::Value = serde_json::from_str(&text).unwrap();
     let token = config["users"][0]["user"]["token"].as_str().unwrap();
     shell.write("other-token", &text.replace(token, "not-the-token"));
-    assert_golden!("credentials", shell.session(&[
-        "get env --kubeconfig other-ca",
-        "get env --kubeconfig other-token",
-    ]));
+    assert_golden!(
+        "credentials",
+        shell.session(&["get env --kubeconfig other-ca", "get env --kubeconfig other-token",])
+    );
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hades_api::label;
+use hades_client::nearest::nearest;
 use hades_client::object::{self, Applied, ApplyMode, Owner};
 use hades_client::wait::{Goal, until};
 use hades_client::{Catalog, FIELD_MANAGER, Kind, Session, catalog};
@@ -16,7 +17,7 @@ use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{self, Project};
-use crate::target::{self, Target};
+use crate::target::Target;
 
 /// How long the namespace of a new project may take to be made.
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
@@ -100,10 +101,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         return dry_run_result(context, session, &items, arguments.r#override).await;
     }
     for item in &items {
-        if item.postponed {
-            if let Some(namespace) = item.namespace() {
-                await_namespace(context, session, namespace).await?;
-            }
+        if item.postponed
+            && let Some(namespace) = item.namespace()
+        {
+            await_namespace(context, session, namespace).await?;
         }
         let applied = match (item.unchanged, item.owner()) {
             // Applied anyway, it would be owned twice, and fields that the
@@ -169,7 +170,7 @@ fn unknown_kind(catalog: &Catalog, document: &Document) -> ManifestError {
         return document.error_at("apiVersion", message);
     }
     let names: Vec<&str> = catalog.kinds.iter().map(|kind| kind.resource.kind.as_str()).collect();
-    let hint = hades_client::nearest::nearest(&document.kind, names.iter().copied())
+    let hint = nearest(&document.kind, names.iter().copied())
         .map_or_else(String::new, |name| format!(": did you mean {name}?"));
     document.error_at("kind", format!("the server has no kind {:?}{hint}", document.kind))
 }
@@ -185,7 +186,8 @@ async fn gather(
         // Kinds that aren't built in may be in a project, too.
         if kind.namespaced && document.namespace.is_none() {
             let Some(project) = context.project().await? else {
-                let message = "nothing says which project it is in: add `namespace: PROJECT`, or pass -p";
+                let message =
+                    "nothing says which project it is in: add `namespace: PROJECT`, or pass -p";
                 return Err(Error::Manifests(vec![document.error_at("metadata", message)]));
             };
             document.value["metadata"]["namespace"] = project.clone().into();
@@ -242,15 +244,18 @@ fn is_coming(item: &Item, projects: &[String]) -> bool {
 }
 
 fn is_namespace_missing(error: &hades_client::Error) -> bool {
-    let hades_client::Error::Api(status) = error else { return false };
+    let hades_client::Error::Api(status) = error else {
+        return false;
+    };
     let kind = status.details.as_ref().map(|details| details.kind.as_str());
     status.is_not_found() && matches!(kind, Some("namespaces" | "namespace"))
 }
 
 async fn project_missing(session: &Session, item: &Item) -> ManifestError {
     let project = item.namespace().unwrap_or_default();
-    let hint = target::project_not_found(session, project).await.and_then(|error| error.hint());
-    let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+    let known = object::names(session, &catalog::project(), None).await.unwrap_or_default();
+    let hint = nearest(project, known.iter().map(|(_, name)| name.as_str()))
+        .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
     item.document.error_at(
         "metadata.namespace",
         format!(
@@ -287,7 +292,8 @@ async fn apply(
     let manager = owner.map_or_else(|| FIELD_MANAGER.to_owned(), |owner| owner.manager());
     let mode = ApplyMode { dry_run, force, manager: &manager };
     let before = item.before.as_ref();
-    let applied = object::apply(session, &item.kind, item.namespace(), &value, before, mode).await?;
+    let applied =
+        object::apply(session, &item.kind, item.namespace(), &value, before, mode).await?;
     Ok(applied.0)
 }
 
@@ -351,8 +357,7 @@ async fn await_namespace(
     session: &Session,
     namespace: &str,
 ) -> Result<(), Error> {
-    let target =
-        Target { kind: catalog::namespace(), namespace: None, name: namespace.to_owned() };
+    let target = Target { kind: catalog::namespace(), namespace: None, name: namespace.to_owned() };
     let tell = progress(context, &target);
     until(session, target.subject(), &Goal::Ready, NAMESPACE_PATIENCE, tell).await?;
     Ok(())
@@ -387,7 +392,13 @@ mod tests {
              spec:\n  services:\n    web:\n      replicas: 500\n",
         )
         .remove(0);
-        let item = Item { document, kind: catalog::environment(), before: None, postponed: false, unchanged: false };
+        let item = Item {
+            document,
+            kind: catalog::environment(),
+            before: None,
+            postponed: false,
+            unchanged: false,
+        };
         let status: Status = serde_json::from_value(serde_json::json!({
             "message": "Environment is invalid", "reason": "Invalid", "code": 422,
             "details": {"causes": [{"field": "spec.services.web.replicas", "message": "must be at most 100"}]},

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hades_client::wait::{Goal, until};
 use hades_client::Session;
 use hades_client::object::{self, Owner};
+use hades_client::wait::{Goal, until};
 use kube::api::DynamicObject;
 
 use crate::age::parse_duration;
@@ -101,7 +101,11 @@ async fn of_files(context: &Context, files: &[PathBuf]) -> Result<Vec<Target>, E
     let kinds = apply::kinds(context, &documents).await?;
     let target = |(document, kind): (_, hades_client::Kind)| {
         let document: hades_source::manifest::Document = document;
-        Target { namespace: document.namespace.filter(|_| kind.namespaced), kind, name: document.name }
+        Target {
+            namespace: document.namespace.filter(|_| kind.namespaced),
+            kind,
+            name: document.name,
+        }
     };
     Ok(documents.into_iter().zip(kinds).map(target).collect())
 }

@@ -101,9 +101,10 @@ fn head(target: &Target, object: &DynamicObject, now: Timestamp) -> Vec<Vec<Stri
     let pairs = |map: std::collections::BTreeMap<String, String>| -> Vec<String> {
         map.into_iter().map(|(key, value)| format!("{key}={value}")).collect()
     };
-    for (title, pairs) in
-        [("Labels", pairs(labels)), ("Annotations", pairs(meta.annotations.clone().unwrap_or_default()))]
-    {
+    for (title, pairs) in [
+        ("Labels", pairs(labels)),
+        ("Annotations", pairs(meta.annotations.clone().unwrap_or_default())),
+    ] {
         for (index, pair) in pairs.into_iter().enumerate() {
             let title = if index == 0 { format!("{title}:") } else { String::new() };
             rows.push(vec![title, pair]);
@@ -136,9 +137,7 @@ fn moment(time: Timestamp, now: Timestamp) -> String {
 
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A table, or nothing when it would be empty.
@@ -206,7 +205,8 @@ fn problems(object: &DynamicObject) -> String {
             .filter(|text| !text.is_empty())
             .collect();
         let message = field(item, "message");
-        let line = if place.is_empty() { message } else { format!("{}: {message}", place.join(":")) };
+        let line =
+            if place.is_empty() { message } else { format!("{}: {message}", place.join(":")) };
         format!("  {line}\n")
     });
     lines.collect()
@@ -233,7 +233,11 @@ fn events_table(events: &[Event], now: Timestamp) -> String {
         ]
     });
     let rows: Vec<Vec<String>> = rows.collect();
-    if rows.is_empty() { "  none\n".to_owned() } else { table(&["LAST SEEN", "TYPE", "REASON", "MESSAGE"], rows) }
+    if rows.is_empty() {
+        "  none\n".to_owned()
+    } else {
+        table(&["LAST SEEN", "TYPE", "REASON", "MESSAGE"], rows)
+    }
 }
 
 #[cfg(test)]

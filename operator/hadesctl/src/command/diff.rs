@@ -106,10 +106,10 @@ async fn stored(
     let project = context.project().await?;
     let names = object::names(session, &catalog::environment(), project.as_deref()).await?;
     if names.is_empty() {
-        if let Some(project) = &project {
-            if let Some(error) = target::project_not_found(session, project).await {
-                return Err(error);
-            }
+        if let Some(project) = &project
+            && let Some(error) = target::project_not_found(session, project).await
+        {
+            return Err(error);
         }
         context.terminal.note("there are no environments");
     }
@@ -172,7 +172,8 @@ async fn concerned(
             });
             let name = stored.metadata.name.unwrap_or_default();
             let address = Address::environment(&namespace, name);
-            if used.is_some_and(|used| used.name == template.name) && !addresses.contains(&address) {
+            if used.is_some_and(|used| used.name == template.name) && !addresses.contains(&address)
+            {
                 addresses.push(address);
             }
         }

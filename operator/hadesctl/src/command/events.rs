@@ -52,7 +52,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     if events.is_empty() && !arguments.watch {
         return nothing(context, session, target.as_ref(), project.as_deref()).await;
     }
-    let mut printer = Printer { columns: Columns::default(), projects: project.is_none() && target.is_none() };
+    let mut printer =
+        Printer { columns: Columns::default(), projects: project.is_none() && target.is_none() };
     for line in printer.lines(&events, context.now(), true) {
         context.terminal.line(&line)?;
     }
@@ -187,10 +188,8 @@ async fn follow(
         Some(namespace) => Api::namespaced(session.client().clone(), namespace),
         None => Api::all(session.client().clone()),
     };
-    let parameters = WatchParams {
-        field_selector: selection.fields.clone(),
-        ..WatchParams::default()
-    };
+    let parameters =
+        WatchParams { field_selector: selection.fields.clone(), ..WatchParams::default() };
     loop {
         let events = api.watch(&parameters, "0").await.map_err(|error| session.error(error))?;
         let mut events = pin!(events);

@@ -215,10 +215,10 @@ async fn nothing(
     kinds: &[Kind],
     project: Option<&str>,
 ) -> Result<(), Error> {
-    if let Some(project) = project {
-        if let Some(error) = target::project_not_found(session, project).await {
-            return Err(error);
-        }
+    if let Some(project) = project
+        && let Some(error) = target::project_not_found(session, project).await
+    {
+        return Err(error);
     }
     let what: Vec<&str> = kinds.iter().map(|kind| kind.resource.plural.as_str()).collect();
     let place = project.map_or_else(String::new, |project| format!(" in project {project}"));
@@ -289,9 +289,8 @@ fn lines(
         rows.push(project.into_iter().chain(names).collect::<Vec<_>>());
     }
     for row in &table.rows {
-        let project = layout
-            .projects
-            .then(|| row.object.metadata.namespace.clone().unwrap_or_default());
+        let project =
+            layout.projects.then(|| row.object.metadata.namespace.clone().unwrap_or_default());
         let cells = shown.iter().map(|&index| {
             let is_name = definitions[index].name.eq_ignore_ascii_case("name");
             match row.cells.get(index) {
@@ -350,15 +349,21 @@ async fn watch(
 async fn follow(
     session: &Session,
     printer: &mut Watched<'_>,
-    changes: Result<impl futures::Stream<Item = Result<Change, hades_client::Error>>, hades_client::Error>,
+    changes: Result<
+        impl futures::Stream<Item = Result<Change, hades_client::Error>>,
+        hades_client::Error,
+    >,
     version: &mut String,
 ) -> Result<(), Error> {
     let mut changes = pin!(changes?);
     while let Some(change) = changes.try_next().await? {
         match change {
             Change::Rows(table) | Change::Gone(table) => {
-                if let Some(seen) =
-                    table.rows.iter().filter_map(|r| r.object.metadata.resource_version.clone()).next_back()
+                if let Some(seen) = table
+                    .rows
+                    .iter()
+                    .filter_map(|r| r.object.metadata.resource_version.clone())
+                    .next_back()
                 {
                     *version = seen;
                 }

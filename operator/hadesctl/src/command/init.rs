@@ -70,10 +70,8 @@ fn refuse_full(root: &Path) -> Result<(), Error> {
 
 fn write(root: &Path, path: &str, text: &str) -> Result<(), Error> {
     let path = root.join(path);
-    let result = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&path, text));
+    let result =
+        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
     result.map_err(|source| Error::File { verb: "write", path, source })
 }
 

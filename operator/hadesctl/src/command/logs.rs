@@ -59,16 +59,15 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     let address = context.address(&arguments.address).await?;
     if arguments.replica.is_some() && address.service.is_none() {
-        return Err(Error::usage(
-            "--replica needs a service",
-            format!("write {address}/SERVICE"),
-        ));
+        return Err(Error::usage("--replica needs a service", format!("write {address}/SERVICE")));
     }
     let session = context.session().await?;
     let target = Target::environment(&address);
     let project = Some(address.project.as_str());
     let found = object::get(session, &target.kind, project, &address.environment).await?;
-    let Some(environment) = found else { return Err(target::not_found(session, &target).await) };
+    let Some(environment) = found else {
+        return Err(target::not_found(session, &target).await);
+    };
     let services = containers(&environment);
     if let Some(service) = &address.service {
         let mut known = target::services(session, &environment).await;
@@ -178,12 +177,7 @@ mod tests {
     use super::*;
 
     fn line(service: &str, replica: u32, text: &str) -> LogLine {
-        LogLine {
-            service: service.into(),
-            replica,
-            line: text.into(),
-            ..LogLine::default()
-        }
+        LogLine { service: service.into(), replica, line: text.into(), ..LogLine::default() }
     }
 
     fn services() -> BTreeMap<String, usize> {
@@ -197,7 +191,8 @@ mod tests {
         assert_eq!(printer.line(&line("api", 1, "hello")), "api-1    | hello");
         assert_eq!(printer.line(&line("worker", 1, "x")), "worker-1 | x");
         let mut printer = Printer::new(&address, None, &services(), Paint { enabled: true });
-        let (first, second) = (printer.line(&line("api", 1, "a")), printer.line(&line("api", 2, "a")));
+        let (first, second) =
+            (printer.line(&line("api", 1, "a")), printer.line(&line("api", 2, "a")));
         assert!(first.starts_with("\u{1b}[36m") && second.starts_with("\u{1b}[33m"));
     }
 

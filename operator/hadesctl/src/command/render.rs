@@ -67,13 +67,16 @@ async fn of_server(context: &Context, address: &Address) -> Result<Value, Error>
     let project = Some(address.project.as_str());
     let target = Target::environment(address);
     let found = object::get(session, &target.kind, project, &address.environment).await?;
-    let Some(environment) = found else { return Err(target::not_found(session, &target).await) };
+    let Some(environment) = found else {
+        return Err(target::not_found(session, &target).await);
+    };
     let spec: EnvironmentSpec = spec_of(&environment)?;
     let template = match &spec.template_ref {
         None => None,
         Some(reference) => {
             let kind = catalog::environment_template();
-            let target = Target { kind, namespace: target.namespace.clone(), name: reference.name.clone() };
+            let target =
+                Target { kind, namespace: target.namespace.clone(), name: reference.name.clone() };
             let found = object::get(session, &target.kind, project, &reference.name).await?;
             let Some(template) = found else {
                 return Err(target::not_found(session, &target).await);
@@ -141,7 +144,10 @@ fn of_files(context: &Context, arguments: &Arguments) -> Result<Vec<Value>, Erro
                         let hint = suggestion(&reference.name, "templates in the files", &names);
                         errors.push(document.error_at(
                             "spec.templateRef.name",
-                            format!("the template {:?} is not in the files: {hint}", reference.name),
+                            format!(
+                                "the template {:?} is not in the files: {hint}",
+                                reference.name
+                            ),
                         ));
                         continue;
                     }

@@ -33,7 +33,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let target = Target::environment(&address);
     let project = Some(address.project.as_str());
     let found = object::get(session, &target.kind, project, &address.environment).await?;
-    let Some(environment) = found else { return Err(target::not_found(session, &target).await) };
+    let Some(environment) = found else {
+        return Err(target::not_found(session, &target).await);
+    };
     if let Some(service) = &address.service {
         let known = target::services(session, &environment).await;
         if let Some(error) = target::service_not_found(&address, service, &known) {

@@ -32,7 +32,9 @@ pub async fn run(context: &Context, arguments: &Arguments, suspend: bool) -> Res
         }
         let Target { kind, namespace, name } = &target;
         let before = object::get(session, kind, namespace.as_deref(), name).await?;
-        let Some(before) = before else { return Err(target::not_found(session, &target).await) };
+        let Some(before) = before else {
+            return Err(target::not_found(session, &target).await);
+        };
         let was = before.data.pointer("/spec/suspend") == Some(&serde_json::Value::Bool(true));
         let word = if suspend { "suspended" } else { "resumed" };
         if was == suspend {

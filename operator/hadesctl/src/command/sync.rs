@@ -90,7 +90,9 @@ async fn commit_to_confirm(session: &Session, target: &Target) -> Result<String,
     }
     let Target { kind, namespace, name } = target;
     let found = object::get(session, kind, namespace.as_deref(), name).await?;
-    let Some(found) = found else { return Err(target::not_found(session, target).await) };
+    let Some(found) = found else {
+        return Err(target::not_found(session, target).await);
+    };
     let commit = found.data.pointer("/status/observedCommit").and_then(Value::as_str);
     commit.map(str::to_owned).ok_or_else(|| Error::Incomplete {
         message: format!("{target} has seen no commit yet, so there is no prune to agree to"),
@@ -130,7 +132,11 @@ async fn find(context: &Context, session: &Session, word: &str) -> Result<Target
     let environment = target::slashed(context, word, Search::AllProjects).await?;
     for target in [
         environment.clone(),
-        Target { kind: repository.clone(), namespace: Some(head.to_owned()), name: tail.to_owned() },
+        Target {
+            kind: repository.clone(),
+            namespace: Some(head.to_owned()),
+            name: tail.to_owned(),
+        },
     ] {
         let Target { kind, namespace, name } = &target;
         if object::get(session, kind, namespace.as_deref(), name).await?.is_some() {

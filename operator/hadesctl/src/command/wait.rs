@@ -28,7 +28,9 @@ pub struct Arguments {
 }
 
 fn parse_goal(text: &str) -> Result<Goal, String> {
-    let refusal = || format!("{text:?} is nothing to wait for: write ready, delete or condition=TYPE[=STATUS]");
+    let refusal = || {
+        format!("{text:?} is nothing to wait for: write ready, delete or condition=TYPE[=STATUS]")
+    };
     match text.split_once('=') {
         None if text == "ready" => Ok(Goal::Ready),
         None if text == "delete" || text == "deleted" => Ok(Goal::Deleted),

@@ -1,5 +1,6 @@
 //! Runs the real binary, and records sessions as text.
-#![allow(dead_code)]
+// Helpers of tests: each test uses some of them, and may panic in them.
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod server;
 

@@ -78,9 +78,7 @@ impl Server {
     pub fn status(&self, kind: &str, namespace: Option<&str>, name: &str, status: &Value) {
         let api = self.api(hades_api::API_VERSION, kind, namespace);
         let patch = Patch::Merge(json!({"status": status}));
-        self.runtime
-            .block_on(api.patch_status(name, &PatchParams::default(), &patch))
-            .unwrap();
+        self.runtime.block_on(api.patch_status(name, &PatchParams::default(), &patch)).unwrap();
     }
 
     /// Does something to the server while the caller waits for a command.
@@ -91,7 +89,12 @@ impl Server {
         self.runtime.spawn(work);
     }
 
-    pub fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+    pub fn api(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
         let resource = kube::core::ApiResource::from_gvk(&gvk);
@@ -131,7 +134,10 @@ fn operations() -> Router {
 }
 
 /// Nothing to do for what is stored, a network to make for what is previewed.
-async fn plan(Path((project, environment)): Path<(String, String)>, preview: bool) -> (StatusCode, Json<Value>) {
+async fn plan(
+    Path((project, environment)): Path<(String, String)>,
+    preview: bool,
+) -> (StatusCode, Json<Value>) {
     if environment == "prod" {
         let message = "environments.hades.dev \"prod\" not found";
         let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404, "message": message});
@@ -148,7 +154,8 @@ fn plan_or_errors(project: &str, environment: &str, preview: bool) -> Value {
             "message": "there is no DockerHost \"web-1\", did you mean local?",
         }]});
     }
-    let target = json!({"host": "local", "kind": "Network", "name": format!("{project}-{environment}")});
+    let target =
+        json!({"host": "local", "kind": "Network", "name": format!("{project}-{environment}")});
     let actions = if preview {
         json!([{
             "id": "create-network", "target": target,
