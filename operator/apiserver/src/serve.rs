@@ -34,7 +34,7 @@ pub enum TlsError {
     #[error("the {0} can't be read: {1}")]
     Pem(&'static str, String),
     /// Certificate and key don't fit, or TLS can't be set up.
-    #[error("TLS can't be set up: {0}")]
+    #[error("TLS can't be set up")]
     Setup(#[from] rustls::Error),
 }
 
@@ -83,9 +83,7 @@ impl ApiServer {
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let ends = shutdown.child_token();
-        let router = self
-            .router()
-            .layer(axum::Extension(Connection { ends: ends.clone() }));
+        let router = self.router().layer(axum::Extension(Connection { ends: ends.clone() }));
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
@@ -113,10 +111,7 @@ impl ApiServer {
         }
         drop(listener);
         connections.close();
-        if tokio::time::timeout(GRACE, connections.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
             tracing::warn!("some answers took too long and were cut off");
             cut.cancel();
             connections.wait().await;
@@ -152,14 +147,8 @@ async fn converse(
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);

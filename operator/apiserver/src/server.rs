@@ -1,7 +1,7 @@
 //! The server: its configuration, its start and its end.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
 use jiff::Timestamp;
@@ -62,9 +62,7 @@ impl ServerConfig {
 
 impl std::fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerConfig")
-            .field("data_dir", &self.data_dir)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerConfig").field("data_dir", &self.data_dir).finish_non_exhaustive()
     }
 }
 
@@ -72,7 +70,7 @@ impl std::fmt::Debug for ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data directory can't be made.
-    #[error("the data directory {path}: {source}")]
+    #[error("the data directory {path} can't be made")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -127,29 +125,15 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig {
-            data_dir,
-            crds,
-            validators,
-            credentials,
-            watch_ring,
-            clock,
-        } = config;
-        private_file::make_directory(&data_dir).map_err(|source| OpenError::Directory {
-            path: data_dir.clone(),
-            source,
-        })?;
+        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
+        private_file::make_directory(&data_dir)
+            .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let registry = Registry::new(&crds)?;
         let keyring = Arc::new(Keyring::load_or_create(&data_dir)?);
         let metrics = Metrics::default();
         let policy = registry.policy();
-        let store = Store::open(
-            &data_dir,
-            policy,
-            Arc::clone(&keyring),
-            watch_ring,
-            metrics.clone(),
-        )?;
+        let store =
+            Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
         let shutdown = CancellationToken::new();
         let state = Arc::new(State {
             store,
@@ -159,6 +143,7 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            openapi_index: OnceLock::new(),
             shutdown: shutdown.clone(),
         });
         install(&state, &crds).await?;
@@ -199,6 +184,11 @@ impl ApiServer {
         self.inner.state.keyring.fingerprint(place, value)
     }
 
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.inner.state
+    }
+
     /// The whole API. Requests need an [`Identity`] among their extensions or a
     /// bearer token, except on the public routes.
     pub fn router(&self) -> Router {
@@ -230,11 +220,7 @@ impl ApiServer {
     pub async fn shutdown(&self) {
         self.inner.state.shutdown.cancel();
         let tasks = {
-            let mut tasks = self
-                .inner
-                .tasks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *tasks)
         };
         for task in tasks {
@@ -246,19 +232,14 @@ impl ApiServer {
 }
 
 fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
-    OpenError::FirstObject {
-        what: what.into(),
-        message: error.to_string(),
-    }
+    OpenError::FirstObject { what: what.into(), message: error.to_string() }
 }
 
 /// Writes the custom resource definitions as objects, where they changed, and
 /// removes those that are served no longer.
 async fn install(state: &State, crds: &[CustomResourceDefinition]) -> Result<(), OpenError> {
-    let Some(resource) = state
-        .registry
-        .stored()
-        .find(|resource| resource.nature == Nature::Definition)
+    let Some(resource) =
+        state.registry.stored().find(|resource| resource.nature == Nature::Definition)
     else {
         return Ok(());
     };
@@ -282,17 +263,8 @@ async fn install(state: &State, crds: &[CustomResourceDefinition]) -> Result<(),
         let change = Change::Delete { last: None };
         let expect = Expect::Version(version);
         let what = format!("the deletion of the definition {}", key.name());
-        let write = Write {
-            key,
-            expect,
-            needs_namespace: false,
-            change,
-        };
-        state
-            .store
-            .write(write)
-            .await
-            .map_err(|error| first_object(what, error))?;
+        let write = Write { key, expect, needs_namespace: false, change };
+        state.store.write(write).await.map_err(|error| first_object(what, error))?;
     }
     Ok(())
 }
@@ -309,12 +281,7 @@ async fn install_one(
     let (expect, uid, created, generation) = match row {
         None => {
             let uid = random::uuid().map_err(|error| failed(&error))?;
-            (
-                Expect::Absent,
-                Value::from(uid),
-                Value::from(state.now()),
-                1,
-            )
+            (Expect::Absent, Value::from(uid), Value::from(state.now()), 1)
         }
         Some(row) => {
             let old: Value = serde_json::from_slice(&row.object).map_err(|error| failed(&error))?;
@@ -324,50 +291,30 @@ async fn install_one(
             let metadata = &old["metadata"];
             let generation = metadata["generation"].as_i64().unwrap_or(0) + 1;
             let expect = Expect::Version(row.version);
-            (
-                expect,
-                metadata["uid"].clone(),
-                metadata["creationTimestamp"].clone(),
-                generation,
-            )
+            (expect, metadata["uid"].clone(), metadata["creationTimestamp"].clone(), generation)
         }
     };
     object["metadata"]["uid"] = uid;
     object["metadata"]["creationTimestamp"] = created;
     object["metadata"]["generation"] = Value::from(generation);
     let change = Change::Put(Box::new(object));
-    let write = Write {
-        key,
-        expect,
-        needs_namespace: false,
-        change,
-    };
+    let write = Write { key, expect, needs_namespace: false, change };
     state.store.write(write).await.map(|_| ())
 }
 
 async fn make_namespaces(state: &State) -> Result<(), OpenError> {
-    let Some(resource) = state
-        .registry
-        .stored()
-        .find(|resource| resource.nature == Nature::Namespace)
+    let Some(resource) =
+        state.registry.stored().find(|resource| resource.nature == Nature::Namespace)
     else {
         return Ok(());
     };
-    let options = WriteOptions {
-        manager: MANAGER.to_owned(),
-        ..WriteOptions::default()
-    };
+    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
     for name in SYSTEM_NAMESPACES {
         let key = Key::new(&resource.storage, "", name);
         if state.store.get(&key)?.is_some() {
             continue;
         }
-        let call = Call {
-            state,
-            resource,
-            namespace: None,
-            options: &options,
-        };
+        let call = Call { state, resource, namespace: None, options: &options };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let created = write::create(call, object, &[]).await;
         created

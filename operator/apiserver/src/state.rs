@@ -1,6 +1,6 @@
 //! What every request and background task shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub clock: Clock,
     pub metrics: Metrics,
     pub tokens: Tokens,
+    /// The index of the OpenAPI documents: dear to make, and always the same.
+    pub openapi_index: OnceLock<Value>,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }

@@ -42,7 +42,7 @@ pub enum BootstrapError {
         holder: String,
     },
     /// A file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("the file {path} can't be read or written")]
     File {
         /// The file.
         path: PathBuf,
@@ -50,13 +50,16 @@ pub enum BootstrapError {
         source: std::io::Error,
     },
     /// A certificate can't be made.
-    #[error("a certificate could not be made: {0}")]
+    #[error("a certificate could not be made")]
     Certificate(#[from] rcgen::Error),
     /// The record of the certificate can't be written.
-    #[error("the record of the certificate could not be made: {0}")]
+    #[error("the record of the certificate could not be made")]
     Record(#[source] serde_json::Error),
     /// Certificate and key don't work.
-    #[error("{0}; remove server.crt from the data directory to have it made anew")]
+    #[error(
+        "the server's certificate can't be used; remove server.crt from the data directory to have \
+         it made anew"
+    )]
     Tls(#[from] TlsError),
     /// A key is missing or unreadable.
     #[error(transparent)]
@@ -96,9 +99,7 @@ pub fn prepare(
     let lock = lock(data_dir)?;
     let id = installation_id(&data_dir.join(ID_FILE))?;
     Keyring::load_or_create(data_dir)?;
-    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     all.extend(names.iter().cloned());
     all.sort();
     all.dedup();
@@ -116,10 +117,7 @@ pub fn prepare(
 }
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> BootstrapError + '_ {
-    move |source| BootstrapError::File {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| BootstrapError::File { path: path.to_owned(), source }
 }
 
 /// Takes the lock that two servers of one directory would fight for.
@@ -141,10 +139,7 @@ fn lock(data_dir: &Path) -> Result<File, BootstrapError> {
                 "" => String::new(),
                 process => format!(" (process {process})"),
             };
-            return Err(BootstrapError::InUse {
-                directory: data_dir.to_owned(),
-                holder,
-            });
+            return Err(BootstrapError::InUse { directory: data_dir.to_owned(), holder });
         }
         Err(TryLockError::Error(source)) => return Err(BootstrapError::File { path, source }),
     }
@@ -171,11 +166,10 @@ fn admin(data_dir: &Path, url: &str, ca: &str) -> Result<Credential, BootstrapEr
     let (config_path, digest_path) = (data_dir.join(KUBECONFIG), data_dir.join(DIGEST_FILE));
     let text = private_file::read(&config_path).map_err(file_error(&config_path))?;
     let digest = private_file::read(&digest_path).map_err(file_error(&digest_path))?;
-    let known = text.as_deref().and_then(kubeconfig::token).filter(|token| {
-        digest
-            .as_deref()
-            .is_some_and(|digest| digest.trim() == digest_hex(token))
-    });
+    let known = text
+        .as_deref()
+        .and_then(kubeconfig::token)
+        .filter(|token| digest.as_deref().is_some_and(|digest| digest.trim() == digest_hex(token)));
     let token = match known {
         Some(token) => token,
         None => {
@@ -189,10 +183,7 @@ fn admin(data_dir: &Path, url: &str, ca: &str) -> Result<Credential, BootstrapEr
     if text.as_deref() != Some(&wanted) {
         private_file::write(&config_path, wanted.as_bytes()).map_err(file_error(&config_path))?;
     }
-    Ok(Credential::of_token(
-        &token,
-        Identity::administrator(ADMINISTRATOR),
-    ))
+    Ok(Credential::of_token(&token, Identity::administrator(ADMINISTRATOR)))
 }
 
 #[cfg(test)]
@@ -225,9 +216,7 @@ mod tests {
             let entry = entry.unwrap();
             let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{:?}", entry.path());
-            let holds = std::fs::read_to_string(entry.path())
-                .unwrap()
-                .contains(&token);
+            let holds = std::fs::read_to_string(entry.path()).unwrap().contains(&token);
             assert_eq!(holds, entry.path() == installation.kubeconfig);
         }
     }
@@ -237,10 +226,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let _first = prepare(directory.path(), &[], URL).unwrap();
         let error = prepare(directory.path(), &[], URL).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("process {}", std::process::id())),
-            "{error}"
-        );
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     }
 
     #[test]

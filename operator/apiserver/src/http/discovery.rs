@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::respond;
 use crate::registry::ResourceInfo;
+use crate::state::State;
 use crate::wire::accept::aggregated_discovery;
 use crate::wire::discovery::{
     DiscoveryRoot, aggregated, api_group, api_group_list, api_resource_list, api_versions,
@@ -32,16 +33,10 @@ fn version() -> Value {
 }
 
 /// The document at `path`, or `None` where the path is of another sort.
-pub(super) fn document(
-    resources: &[ResourceInfo],
-    path: &str,
-    accept: Option<&str>,
-) -> Option<Response> {
+pub(super) fn document(state: &State, path: &str, accept: Option<&str>) -> Option<Response> {
+    let resources = state.registry.infos();
     let ok = |value: &Value| respond::json(StatusCode::OK, value);
-    let segments: Vec<&str> = path
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .collect();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let value = match segments.as_slice() {
         ["version"] => version(),
         ["api"] => match aggregated_discovery(accept) {
@@ -76,7 +71,10 @@ pub(super) fn document(
                 Body::from(openapi::V2_STUB),
             ));
         }
-        ["openapi", "v3"] => openapi::index(resources),
+        ["openapi", "v3"] => {
+            let index = state.openapi_index.get_or_init(|| openapi::index(resources));
+            return Some(ok(index));
+        }
         ["openapi", "v3", "api", version] => return schema(resources, "", version),
         ["openapi", "v3", "apis", group, version] => return schema(resources, group, version),
         _ => return None,
@@ -90,10 +88,7 @@ fn schema(resources: &[ResourceInfo], group: &str, version: &str) -> Option<Resp
     let hash = openapi::hash(&document);
     let mut response = respond::json(StatusCode::OK, &document);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, immutable"),
-    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
         headers.insert(header::ETAG, tag);

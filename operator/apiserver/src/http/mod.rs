@@ -45,10 +45,7 @@ const MAX_BODY: usize = 3 << 20;
 pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
     routes
         .fallback(handle)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(state),
-            authenticate,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), authenticate))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
@@ -100,8 +97,7 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let accept = header_text(&parts, header::ACCEPT);
     if parts.method == Method::GET
-        && let Some(document) =
-            discovery::document(state.registry.infos(), parts.uri.path(), accept)
+        && let Some(document) = discovery::document(&state, parts.uri.path(), accept)
     {
         return document;
     }
@@ -117,35 +113,20 @@ async fn handle(
     let name = format!("{}/{}", resource.info.group, resource.info.plural);
     let answer = match negotiate(accept) {
         Ok(form) => {
-            let ask = Ask {
-                state,
-                resource,
-                caller,
-                path,
-                query,
-                form,
-                parts,
-            };
+            let ask = Ask { state, resource, caller, path, query, form, parts };
             dispatch(ask, verb, body).await
         }
         Err(error) => Err(error),
     };
     let response = answer.unwrap_or_else(IntoResponse::into_response);
-    tracing::debug!(
-        verb,
-        resource = name,
-        code = response.status().as_u16(),
-        "request"
-    );
+    tracing::debug!(verb, resource = name, code = response.status().as_u16(), "request");
     metrics.request(verb, &name, response.status().as_u16());
     response
 }
 
 fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
     let path = path::parse(path)?;
-    let resource = state
-        .registry
-        .find(&path.group, &path.version, &path.plural)?;
+    let resource = state.registry.find(&path.group, &path.version, &path.plural)?;
     // A namespace in the path of a cluster-scoped resource leads nowhere.
     if path.namespace.is_some() && !resource.info.namespaced {
         return None;
@@ -155,10 +136,7 @@ fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
 }
 
 fn header_text(parts: &request::Parts, name: header::HeaderName) -> Option<&str> {
-    parts
-        .headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The Kubernetes verb of a request, also the label of its metrics.
@@ -185,14 +163,17 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         Some(_) => return Err(StatusError::no_such_path()),
     }
     if !ask.resource.allows(verb) {
-        return Err(StatusError::method_not_allowed(
-            &info.group,
-            &info.plural,
-            verb,
-        ));
+        return Err(StatusError::method_not_allowed(&info.group, &info.plural, verb));
     }
-    if info.namespaced && ask.path.namespace.is_none() && ask.path.name.is_some() {
-        return Err(StatusError::no_such_path());
+    if info.namespaced && ask.path.namespace.is_none() {
+        if ask.path.name.is_some() {
+            return Err(StatusError::no_such_path());
+        }
+        // Nobody deletes from, or creates in, all namespaces at once.
+        if matches!(verb, "create" | "deletecollection") {
+            let error = StatusError::method_not_allowed(&info.group, &info.plural, verb);
+            return Err(error);
+        }
     }
     match verb {
         "get" => get(&ask),
@@ -225,13 +206,7 @@ async fn read_body(body: Body) -> Result<Bytes, StatusError> {
 
 impl Ask {
     fn view(&self) -> View {
-        View::new(
-            &self.state,
-            &self.resource,
-            &self.caller,
-            self.form,
-            &self.query,
-        )
+        View::new(&self.state, &self.resource, &self.caller, self.form, &self.query)
     }
 
     fn name(&self) -> &str {
@@ -239,11 +214,7 @@ impl Ask {
     }
 
     fn filter(&self) -> Result<Filter, StatusError> {
-        Filter::read(
-            self.path.namespace.as_deref(),
-            self.path.name.as_deref(),
-            &self.query,
-        )
+        Filter::read(self.path.namespace.as_deref(), self.path.name.as_deref(), &self.query)
     }
 
     fn content_type(&self) -> Option<&str> {
@@ -267,11 +238,7 @@ impl Ask {
     }
 
     fn answer(&self, outcome: Outcome) -> Result<Response, StatusError> {
-        let code = if outcome.created {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        };
+        let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
         let mut response = respond::object(code, &self.view(), outcome.object)?;
         respond::warn(&mut response, &outcome.warnings);
         Ok(response)
@@ -365,14 +332,8 @@ async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
         }
     };
     let subresource = ask.path.subresource.as_deref();
-    let outcome = write::patch(
-        ask.call(&options),
-        ask.name(),
-        subresource,
-        patch,
-        &duplicates,
-    )
-    .await?;
+    let outcome =
+        write::patch(ask.call(&options), ask.name(), subresource, patch, &duplicates).await?;
     ask.answer(outcome)
 }
 
@@ -416,11 +377,7 @@ async fn delete_collection(ask: &Ask, body: &Bytes) -> Result<Response, StatusEr
         body.extend_from_slice(&view.shown(object)?);
     }
     body.extend_from_slice(view::LIST_TAIL);
-    Ok(respond::document(
-        StatusCode::OK,
-        view.content_type(),
-        Body::from(body),
-    ))
+    Ok(respond::document(StatusCode::OK, view.content_type(), Body::from(body)))
 }
 
 fn matching_keys(view: &View, filter: &Filter) -> Result<Vec<Key>, StatusError> {

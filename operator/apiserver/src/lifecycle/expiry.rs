@@ -30,11 +30,8 @@ pub(super) async fn run(state: Arc<State>) {
 }
 
 pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
-    let Some(resource) = state
-        .registry
-        .stored()
-        .find(|resource| resource.nature == Nature::Event)
-        .cloned()
+    let Some(resource) =
+        state.registry.stored().find(|resource| resource.nature == Nature::Event).cloned()
     else {
         return Ok(());
     };
@@ -43,11 +40,7 @@ pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
         let seen = last_seen(&row.object);
         seen.is_some_and(|seen| seen < oldest).then_some(row.key)
     };
-    for key in rows(state, &resource.storage, None, pick)
-        .await?
-        .into_iter()
-        .flatten()
-    {
+    for key in rows(state, &resource.storage, None, pick).await?.into_iter().flatten() {
         delete_key(state, &resource, &key).await?;
     }
     Ok(())
@@ -69,17 +62,47 @@ fn last_seen(event: &[u8]) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use k8s_openapi::api::events::v1::Event;
+    use kube::api::{Api, PostParams};
+    use serde_json::json;
+
     use super::*;
+    use crate::{ApiServer, Identity, ServerConfig};
+
+    #[tokio::test]
+    async fn an_event_is_forgotten_an_hour_after_it_was_last_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let minutes = Arc::new(AtomicI64::new(0));
+        let mut config = ServerConfig::new(directory.path(), Vec::new());
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let passed = Arc::clone(&minutes);
+        config.clock =
+            Arc::new(move || start + SignedDuration::from_mins(passed.load(Ordering::SeqCst)));
+        let server = ApiServer::open(config).await.unwrap();
+        let api: Api<Event> =
+            Api::namespaced(server.client(Identity::controller("tester")), "default");
+        for (name, minute) in [("old", 0), ("new", 30)] {
+            minutes.store(minute, Ordering::SeqCst);
+            let event = json!({"metadata": {"name": name}, "reason": "Tested", "type": "Normal",
+                "action": "Test", "regarding": {}, "eventTime": null,
+                "reportingController": "t", "reportingInstance": "t"});
+            let event: Event = serde_json::from_value(event).unwrap();
+            api.create(&PostParams::default(), &event).await.unwrap();
+        }
+        minutes.store(61, Ordering::SeqCst);
+        sweep(server.state()).await.unwrap();
+        assert!(api.get_opt("old").await.unwrap().is_none());
+        assert!(api.get_opt("new").await.unwrap().is_some());
+    }
 
     #[test]
     fn a_series_that_goes_on_keeps_its_event() {
         let event = br#"{"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
             "eventTime": "2026-01-01T00:00:00.000001Z",
             "series": {"count": 3, "lastObservedTime": "2026-01-01T00:59:00.000000Z"}}"#;
-        assert_eq!(
-            last_seen(event),
-            Some("2026-01-01T00:59:00Z".parse().unwrap())
-        );
+        assert_eq!(last_seen(event), Some("2026-01-01T00:59:00Z".parse().unwrap()));
         assert_eq!(last_seen(b"{}"), None);
     }
 }

@@ -27,7 +27,7 @@ pub enum DefinitionError {
     #[error("the definition {0} has no openAPIV3Schema")]
     NoSchema(String),
     /// The schema can't be compiled.
-    #[error("the schema of the definition {name}: {source}")]
+    #[error("the schema of the definition {name} can't be used")]
     Schema {
         /// Name of the definition.
         name: String,
@@ -35,7 +35,7 @@ pub enum DefinitionError {
         source: SchemaError,
     },
     /// A printer column can't be compiled.
-    #[error("the definition {name}: {source}")]
+    #[error("the printer columns of the definition {name} can't be used")]
     Column {
         /// Name of the definition.
         name: String,
@@ -43,7 +43,7 @@ pub enum DefinitionError {
         source: ColumnError,
     },
     /// The definition can't be written as JSON.
-    #[error("the definition {name}: {source}")]
+    #[error("the definition {name} can't be written as JSON")]
     Json {
         /// Name of the definition.
         name: String,
@@ -68,45 +68,27 @@ pub(super) fn resource(definition: &CustomResourceDefinition) -> Result<Resource
     let version = match (served.next(), served.next()) {
         (Some(version), None) if version.storage => version,
         _ => {
-            let served = spec
-                .versions
-                .iter()
-                .filter(|version| version.served)
-                .count();
+            let served = spec.versions.iter().filter(|version| version.served).count();
             return Err(DefinitionError::Versions { name, served });
         }
     };
-    let json = |source| DefinitionError::Json {
-        name: name.clone(),
-        source,
-    };
+    let json = |source| DefinitionError::Json { name: name.clone(), source };
     let schema_json = version
         .schema
         .as_ref()
         .and_then(|schema| schema.open_api_v3_schema.as_ref())
         .ok_or_else(|| DefinitionError::NoSchema(name.clone()))
         .and_then(|schema| serde_json::to_value(schema).map_err(json))?;
-    let columns = version
-        .additional_printer_columns
-        .as_deref()
-        .unwrap_or_default();
-    let columns: Vec<Value> = columns
-        .iter()
-        .map(serde_json::to_value)
-        .collect::<Result<_, _>>()
-        .map_err(json)?;
-    let schema =
-        StructuralSchema::compile(&schema_json).map_err(|source| DefinitionError::Schema {
-            name: name.clone(),
-            source,
-        })?;
+    let columns = version.additional_printer_columns.as_deref().unwrap_or_default();
+    let columns: Vec<Value> =
+        columns.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(json)?;
+    let schema = StructuralSchema::compile(&schema_json)
+        .map_err(|source| DefinitionError::Schema { name: name.clone(), source })?;
     let columns = if columns.is_empty() {
         Columns::builtin(&spec.group, &spec.names.kind)
     } else {
-        Columns::compile(&columns).map_err(|source| DefinitionError::Column {
-            name: name.clone(),
-            source,
-        })?
+        Columns::compile(&columns)
+            .map_err(|source| DefinitionError::Column { name: name.clone(), source })?
     };
     let names = &spec.names;
     Ok(Resource {
@@ -118,22 +100,13 @@ pub(super) fn resource(definition: &CustomResourceDefinition) -> Result<Resource
             group: spec.group.clone(),
             version: version.name.clone(),
             kind: names.kind.clone(),
-            list_kind: names
-                .list_kind
-                .clone()
-                .unwrap_or_else(|| format!("{}List", names.kind)),
+            list_kind: names.list_kind.clone().unwrap_or_else(|| format!("{}List", names.kind)),
             plural: names.plural.clone(),
-            singular: names
-                .singular
-                .clone()
-                .unwrap_or_else(|| names.kind.to_lowercase()),
+            singular: names.singular.clone().unwrap_or_else(|| names.kind.to_lowercase()),
             short_names: names.short_names.clone().unwrap_or_default(),
             categories: names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",
-            status: version
-                .subresources
-                .as_ref()
-                .is_some_and(|sub| sub.status.is_some()),
+            status: version.subresources.as_ref().is_some_and(|sub| sub.status.is_some()),
             verbs: FULL_VERBS,
             schema_json: Arc::new(schema_json),
         },
@@ -150,10 +123,8 @@ pub fn installed(
     now: &str,
 ) -> Result<Value, DefinitionError> {
     let name = name_of(definition);
-    let mut object = serde_json::to_value(definition).map_err(|source| DefinitionError::Json {
-        name: name.clone(),
-        source,
-    })?;
+    let mut object = serde_json::to_value(definition)
+        .map_err(|source| DefinitionError::Json { name: name.clone(), source })?;
     let names = object["spec"]["names"].clone();
     let stored: Vec<&str> = definition
         .spec

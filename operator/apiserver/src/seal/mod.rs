@@ -31,7 +31,7 @@ pub enum SealError {
     #[error("{0} does not hold a valid key; restore the file from a backup")]
     KeyUnreadable(PathBuf),
     /// A key file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("the key file {path} can't be read or written")]
     File {
         /// The file.
         path: PathBuf,
@@ -92,11 +92,7 @@ impl Keyring {
             .ok_or_else(|| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
         let fingerprints = Hmac::<Sha256>::new_from_slice(&fingerprint_key)
             .map_err(|_| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
-        Ok(Self {
-            recipient: identity.to_public(),
-            identity,
-            fingerprints,
-        })
+        Ok(Self { recipient: identity.to_public(), identity, fingerprints })
     }
 
     /// Encrypts the bytes of a row.
@@ -137,10 +133,7 @@ fn key_text(
     store_exists: bool,
     make: impl FnOnce() -> Result<String, std::io::Error>,
 ) -> Result<String, SealError> {
-    let failed = |source| SealError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| SealError::File { path: path.to_owned(), source };
     if let Some(text) = private_file::read(path).map_err(failed)? {
         return Ok(text);
     }
@@ -170,10 +163,7 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_again_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let sealed = Keyring::load_or_create(directory.path())
-            .unwrap()
-            .seal(b"hunter2")
-            .unwrap();
+        let sealed = Keyring::load_or_create(directory.path()).unwrap().seal(b"hunter2").unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
         let again = Keyring::load_or_create(directory.path()).unwrap();
         assert_eq!(again.open(&sealed).unwrap(), b"hunter2");

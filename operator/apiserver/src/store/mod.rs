@@ -73,7 +73,7 @@ pub enum StoreError {
     InUse(PathBuf),
     /// redb failed.
     #[error("the store failed: {0}")]
-    Database(#[source] Box<redb::Error>),
+    Database(Box<redb::Error>),
     /// The file was written by a later version.
     #[error("the store has format {0}, which this version of hades can't read; upgrade hades")]
     Format(u64),
@@ -85,7 +85,7 @@ pub enum StoreError {
     Seal(#[from] SealError),
     /// The writer thread could not be started.
     #[error("the store's writer thread could not be started: {0}")]
-    Thread(#[source] std::io::Error),
+    Thread(std::io::Error),
     /// The store was closed.
     #[error("the server is shutting down")]
     Closed,
@@ -219,12 +219,12 @@ impl Store {
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(&path)
-            .map_err(|error| match error {
-                redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
-                other => StoreError::database(other),
+        let database =
+            Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| {
+                match error {
+                    redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
+                    other => StoreError::database(other),
+                }
             })?;
         restrict(&path);
         let database = Arc::new(database);
@@ -238,10 +238,7 @@ impl Store {
             metrics,
         });
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let store = Self {
-            shared: Arc::clone(&shared),
-            jobs,
-        };
+        let store = Self { shared: Arc::clone(&shared), jobs };
         store.index()?;
         let writer = Writer::new(shared, database, version, queue);
         std::thread::Builder::new()
@@ -262,11 +259,7 @@ impl Store {
             for row in page {
                 self.shared.metrics.object_added(row.key.resource());
                 let meta = Meta::read(&row.object).map_err(|_| StoreError::CorruptRow)?;
-                let uids = meta
-                    .owner_references
-                    .into_iter()
-                    .map(|owner| owner.uid)
-                    .collect();
+                let uids = meta.owner_references.into_iter().map(|owner| owner.uid).collect();
                 self.shared.owners().set(&row.key, uids);
             }
         }
@@ -277,16 +270,9 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        let read = self
-            .shared
-            .database()?
-            .begin_read()
-            .map_err(StoreError::database)?;
+        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
         let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        let Some(value) = table
-            .get(key.encode().as_slice())
-            .map_err(StoreError::database)?
-        else {
+        let Some(value) = table.get(key.encode().as_slice()).map_err(StoreError::database)? else {
             return Ok(None);
         };
         let (header, payload) = row::decode(value.value())?;
@@ -303,11 +289,7 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn version(&self) -> Result<u64, StoreError> {
-        let read = self
-            .shared
-            .database()?
-            .begin_read()
-            .map_err(StoreError::database)?;
+        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         Ok(version.map_or(0, |version| version.value()))
@@ -336,11 +318,7 @@ impl Store {
     }
 
     fn scan_range(&self, wanted: Option<(Vec<u8>, Vec<u8>)>) -> Result<Scan, StoreError> {
-        let read = self
-            .shared
-            .database()?
-            .begin_read()
-            .map_err(StoreError::database)?;
+        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         let version = version.map_or(0, |version| version.value());
@@ -350,11 +328,7 @@ impl Store {
             None => table.range::<&[u8]>(..),
         }
         .map_err(StoreError::database)?;
-        Ok(Scan {
-            range,
-            shared: Arc::clone(&self.shared),
-            version,
-        })
+        Ok(Scan { range, shared: Arc::clone(&self.shared), version })
     }
 
     /// Queues a write and waits until it is committed.
@@ -365,10 +339,7 @@ impl Store {
     pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
         let (reply, answer) = oneshot::channel();
         let closed = || WriteError::Store(StoreError::Closed.to_string());
-        self.jobs
-            .send(Job::Write(write, reply))
-            .await
-            .map_err(|_| closed())?;
+        self.jobs.send(Job::Write(write, reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
     }
 
@@ -398,11 +369,7 @@ impl Store {
             // An error only says that the writer ended before it could answer.
             let _ = answer.await;
         }
-        self.shared
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -417,5 +384,91 @@ fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
         tracing::warn!(path = %path.display(), %error, "could not restrict the store to its owner");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LEASES: &str = "coordination.k8s.io/leases";
+
+    fn open(directory: &Path) -> Store {
+        let keyring = Arc::new(Keyring::load_or_create(directory).unwrap());
+        let policy = Policy { volatile: [LEASES.to_owned()].into(), ..Policy::default() };
+        Store::open(directory, policy, keyring, 100, Metrics::default()).unwrap()
+    }
+
+    fn put(name: &str, resource: &str, expect: Expect) -> Write {
+        let object = json!({"metadata": {"name": name}});
+        Write {
+            key: Key::new(&resource.into(), "", name),
+            expect,
+            needs_namespace: false,
+            change: Change::Put(Box::new(object)),
+        }
+    }
+
+    /// What a power cut leaves: the bytes that are in the file by now.
+    fn after_a_crash(directory: &Path) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    #[tokio::test]
+    async fn an_acknowledged_write_survives_a_crash_and_versions_never_go_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        store.write(put("kept", "/configmaps", Expect::Absent)).await.unwrap();
+        for index in 0..20 {
+            let name = format!("lost-{index}");
+            store.write(put(&name, LEASES, Expect::Absent)).await.unwrap();
+        }
+        let handed_out = store.version().unwrap();
+        let copy = after_a_crash(directory.path());
+        let again = open(copy.path());
+        let kept = Key::new(&"/configmaps".into(), "", "kept");
+        assert!(again.get(&kept).unwrap().is_some());
+        assert!(again.version().unwrap() >= handed_out);
+    }
+
+    #[tokio::test]
+    async fn volatile_writes_survive_an_orderly_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        store.write(put("leader", LEASES, Expect::Absent)).await.unwrap();
+        let version = store.version().unwrap();
+        store.close().await;
+        assert!(matches!(store.version(), Err(StoreError::Closed)));
+        let store = open(directory.path());
+        assert!(store.get(&Key::new(&LEASES.into(), "", "leader")).unwrap().is_some());
+        assert_eq!(store.version().unwrap(), version, "nothing was lost, nothing is skipped");
+    }
+
+    #[tokio::test]
+    async fn the_writer_decides_who_was_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        store.write(put("a", "/configmaps", Expect::Absent)).await.unwrap();
+        let version = store.version().unwrap();
+        let again = store.write(put("a", "/configmaps", Expect::Absent)).await;
+        assert!(matches!(again, Err(WriteError::Exists)));
+        let writes =
+            (0..10).map(|_| store.write(put("a", "/configmaps", Expect::Version(version))));
+        let outcomes = futures::future::join_all(writes).await;
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+        let gone = store.write(put("b", "/configmaps", Expect::Version(version))).await;
+        assert!(matches!(gone, Err(WriteError::Missing)));
+        let mut inside = put("c", "/configmaps", Expect::Absent);
+        inside.key = Key::new(&"/configmaps".into(), "nowhere", "c");
+        inside.needs_namespace = true;
+        let refused = store.write(inside).await;
+        assert!(matches!(refused, Err(WriteError::NamespaceMissing)));
     }
 }

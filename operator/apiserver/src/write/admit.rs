@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Call;
-use super::metadata::label_causes;
+use super::metadata::{label_causes, spec_changed};
 use super::options::FieldValidation;
+use crate::admission::Cause;
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::GroupVersionKind;
@@ -41,25 +42,54 @@ pub(super) fn admit(
     }
     call.resource.schema.apply_defaults(new);
     causes.extend(label_causes(new));
+    let touched = Touched::of(call, new, old);
     let mut wrong = call.resource.schema.validate(new, old);
     if call.resource.nature == Nature::Secret {
         // The words of the schema repeat what they complain about, and `fold`
         // has said what is wrong with data.
         wrong.retain(|cause| !cause.field.starts_with("data"));
     }
+    wrong.retain(|cause| touched.concerns(cause));
     causes.extend(wrong);
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
         let kind = GroupVersionKind::gvk(&info.group, &info.version, &info.kind);
         for validator in &call.state.validators {
-            causes.extend(validator.validate(&kind, new, old));
+            let mut wrong = validator.validate(&kind, new, old);
+            wrong.retain(|cause| touched.concerns(cause));
+            causes.extend(wrong);
         }
     }
-    if causes.is_empty() {
-        Ok(warnings)
-    } else {
-        Err(call.invalid(&name, causes))
+    if causes.is_empty() { Ok(warnings) } else { Err(call.invalid(&name, causes)) }
+}
+
+/// Which halves of an object a write changes. What it leaves alone is not
+/// checked again: an object that an older definition allowed must still get its
+/// status, and lose its finalizers.
+#[derive(Clone, Copy)]
+struct Touched {
+    spec: bool,
+    status: bool,
+}
+
+impl Touched {
+    fn of(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Self {
+        match old {
+            Some(old) => Self {
+                spec: spec_changed(call.resource, old, new),
+                status: old["status"] != new["status"],
+            },
+            None => Self { spec: true, status: true },
+        }
+    }
+
+    fn concerns(self, cause: &Cause) -> bool {
+        match cause.field.split(['.', '[']).next() {
+            Some("metadata") => true,
+            Some("status") => self.status,
+            _ => self.spec,
+        }
     }
 }
 

@@ -67,10 +67,7 @@ pub(crate) async fn replace(
     check_type(call.resource, &object)?;
     settle_namespace(&mut object, call.namespace)?;
     let compute = |_: &Value| -> Result<Candidate, StatusError> {
-        Ok(Candidate {
-            object: object.clone(),
-            tracking: Tracking::Update,
-        })
+        Ok(Candidate { object: object.clone(), tracking: Tracking::Update })
     };
     modify(call, name, subresource, duplicates, compute).await
 }
@@ -101,10 +98,7 @@ fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, Statu
         Patch::Apply(_) => return Err(StatusError::internal("an apply is no plain patch")),
     }
     check_type(call.resource, &object)?;
-    Ok(Candidate {
-        object,
-        tracking: Tracking::Update,
-    })
+    Ok(Candidate { object, tracking: Tracking::Update })
 }
 
 /// Server-side apply, which also creates.
@@ -121,12 +115,7 @@ async fn apply_object(
             CauseReason::FieldValueRequired,
             "Required value: is required for apply patch",
         );
-        return Err(StatusError::invalid(
-            "meta.k8s.io",
-            "PatchOptions",
-            "",
-            vec![cause],
-        ));
+        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
     }
     check_type(call.resource, &applied)?;
     settle_namespace(&mut applied, call.namespace)?;
@@ -175,10 +164,7 @@ fn applied_over(
         }
     }
     if let Some(old) = old {
-        let (given, stored) = (
-            text(&applied, "resourceVersion"),
-            text(old, "resourceVersion"),
-        );
+        let (given, stored) = (text(&applied, "resourceVersion"), text(old, "resourceVersion"));
         if !given.is_empty() && given != stored {
             let info = &call.resource.info;
             return Err(StatusError::conflict(
@@ -198,10 +184,7 @@ fn applied_over(
         now: &call.state.now(),
         schema: &call.resource.schema,
     })?;
-    Ok(Candidate {
-        object,
-        tracking: Tracking::Settled,
-    })
+    Ok(Candidate { object, tracking: Tracking::Settled })
 }
 
 /// Computes a change against the stored object and commits it, again and again
@@ -215,38 +198,22 @@ async fn modify(
 ) -> Result<Outcome, StatusError> {
     let key = call.key(name);
     for _ in 0..ATTEMPTS {
-        let row = call
-            .state
-            .store
-            .get(&key)?
-            .ok_or_else(|| call.not_found(name))?;
-        let old = from_bytes(&row.object)?;
+        let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
+        let mut old = from_bytes(&row.object)?;
+        // What a later definition fills in is no change by this client.
+        call.resource.schema.apply_defaults(&mut old);
         let candidate = compute(&outward(call.resource, old.clone()))?;
         let object = inward(call.resource, candidate.object);
-        let (decision, warnings) = settle(
-            call,
-            &old,
-            object,
-            subresource,
-            candidate.tracking,
-            duplicates,
-        )?;
-        let outcome = |object| {
-            Ok(Outcome {
-                created: false,
-                object,
-                warnings: warnings.clone(),
-            })
-        };
+        let (decision, warnings) =
+            settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
+        let outcome = |object| Ok(Outcome { created: false, object, warnings: warnings.clone() });
         let change = match decision {
             Decision::Keep => return outcome(row.object),
             Decision::Put(object) | Decision::Remove(object) if call.options.dry_run => {
                 return outcome(to_bytes(&object)?);
             }
             Decision::Put(object) => Change::Put(Box::new(object)),
-            Decision::Remove(last) => Change::Delete {
-                last: Some(Box::new(last)),
-            },
+            Decision::Remove(last) => Change::Delete { last: Some(Box::new(last)) },
         };
         let write = Write {
             key: key.clone(),
@@ -292,15 +259,7 @@ fn settle(
         let manager = &call.options.manager;
         let now = call.state.now();
         let schema = &call.resource.schema;
-        track_update(
-            Some(old),
-            &mut new,
-            manager,
-            Operation::Update,
-            subresource,
-            &now,
-            schema,
-        );
+        track_update(Some(old), &mut new, manager, Operation::Update, subresource, &now, schema);
     }
     // A namespace goes when the last object in it went, not with its finalizers.
     let released =
