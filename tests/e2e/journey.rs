@@ -132,7 +132,10 @@ fn from_a_commit_to_containers_and_on() {
         let left = hades.containers();
         if left.len() == 3 { Ok(()) } else { Err(left) }
     });
-    assert!(hades.object("environment", "staging", &hades.project).is_null());
+    eventually("the object to be gone, too", || {
+        let found = hades.object("environment", "staging", &hades.project);
+        if found.is_null() { Ok(()) } else { Err(found) }
+    });
 
     // Foreign containers are untouched through all of it.
     let state = hades.engine.docker(&["inspect", "--format", "{{.State.Running}}", &foreign]);

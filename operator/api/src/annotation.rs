@@ -15,5 +15,5 @@ pub const CONFIRM_PRUNE: &str = "hades.dev/confirm-prune";
 /// On an Environment: gives up what runs instead of removing it, for hosts
 /// that are gone for good.
 pub const ABANDON: &str = "hades.dev/abandon";
-/// Finalizer on Environments, HadesProjects and ConfigRepositories.
+/// Finalizer on Environments and HadesProjects.
 pub const FINALIZER: &str = "hades.dev/cleanup";

@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EnvValue, ServiceSpec, VolumeSpec};
+use crate::{DeletionPolicy, EnvValue, ServiceSpec, VolumeSpec};
 
 /// What an environment runs.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -199,6 +199,9 @@ pub struct ResourceStatus {
     /// Image reference (containers only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What becomes of it with its environment (volumes only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
     /// Published ports, `host:container` (containers only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,

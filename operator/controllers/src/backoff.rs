@@ -11,32 +11,40 @@ const FIRST: Duration = Duration::from_secs(1);
 /// minute or so, and one call a minute bothers nobody.
 const LONGEST: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Clone, Copy)]
-struct Failures {
+/// Pause after a failure that only a change of the input can mend. Not for
+/// ever, as what the input names (an image in a registry) may change without it.
+const HOPELESS: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Clone)]
+struct Failures<N> {
     count: u32,
     not_before: Instant,
+    note: N,
 }
 
-/// Failures by key, with pauses that double from one second to a minute.
+/// Failures by key, each with a note, and with pauses that double from one
+/// second to a minute.
 #[derive(Debug)]
-pub(crate) struct Backoff<K> {
-    failures: Mutex<HashMap<K, Failures>>,
+pub(crate) struct Backoff<K, N = ()> {
+    failures: Mutex<HashMap<K, Failures<N>>>,
 }
 
-impl<K> Default for Backoff<K> {
+impl<K, N> Default for Backoff<K, N> {
     fn default() -> Self {
         Self { failures: Mutex::new(HashMap::new()) }
     }
 }
 
-impl<K: Eq + Hash + Clone> Backoff<K> {
-    /// Notes a failure; returns the pause.
-    pub(crate) fn failed(&self, key: &K, now: Instant) -> Duration {
+impl<K: Eq + Hash + Clone, N: Clone> Backoff<K, N> {
+    /// Notes a failure; returns the pause. `hopeless`: only a change of the input
+    /// can mend it.
+    pub(crate) fn failed(&self, key: &K, now: Instant, hopeless: bool, note: N) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = failures.entry(key.clone()).or_insert(Failures { count: 0, not_before: now });
-        let pause = pause(entry.count);
-        entry.count = entry.count.saturating_add(1);
-        entry.not_before = now + pause;
+        let count = failures.get(key).map_or(0, |known| known.count);
+        let pause = if hopeless { HOPELESS } else { pause(count) };
+        let failure =
+            Failures { count: count.saturating_add(1), not_before: now + pause, note };
+        failures.insert(key.clone(), failure);
         pause
     }
 
@@ -50,11 +58,13 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| !gone(key));
     }
 
-    /// How long the thing is still to be left alone.
-    pub(crate) fn remaining(&self, key: &K, now: Instant) -> Option<Duration> {
+    /// How long the thing is still to be left alone, and the note of its last
+    /// failure.
+    pub(crate) fn remaining(&self, key: &K, now: Instant) -> Option<(Duration, N)> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let not_before = failures.get(key)?.not_before;
-        not_before.checked_duration_since(now).filter(|pause| !pause.is_zero())
+        let known = failures.get(key)?;
+        let pause = known.not_before.checked_duration_since(now)?;
+        (!pause.is_zero()).then(|| (pause, known.note.clone()))
     }
 }
 
@@ -76,11 +86,12 @@ mod tests {
     fn success_ends_the_pause() {
         let backoff = Backoff::default();
         let now = Instant::now();
-        backoff.failed(&"a", now);
-        assert_eq!(backoff.remaining(&"a", now), Some(FIRST));
+        backoff.failed(&"a", now, false, "because");
+        assert_eq!(backoff.remaining(&"a", now), Some((FIRST, "because")));
         assert_eq!(backoff.remaining(&"a", now + FIRST), None);
         backoff.succeeded(&"a");
         assert_eq!(backoff.remaining(&"a", now), None);
-        assert_eq!(backoff.failed(&"a", now), FIRST);
+        assert_eq!(backoff.failed(&"a", now, false, "again"), FIRST);
+        assert_eq!(backoff.failed(&"a", now, true, "for good"), HOPELESS);
     }
 }

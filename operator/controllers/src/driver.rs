@@ -258,7 +258,7 @@ fn on_error<R: Reconciler>(
 where
     Meta<R::Kind>: Resource<DynamicType = ()>,
 {
-    let delay = shared.failures.failed(&key(&*meta), Instant::now());
+    let delay = shared.failures.failed(&key(&*meta), Instant::now(), false, ());
     let kind = R::Kind::kind(&());
     if error.category() == "conflict" {
         tracing::debug!(%kind, object = key(&*meta), "changed meanwhile, going again");

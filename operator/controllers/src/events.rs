@@ -1,21 +1,46 @@
 //! Events: what happened to an object, for people.
 
-use kube::Client;
-use kube::Resource;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use kube::{Client, Resource};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 /// Longest note that the Kubernetes API takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
 
+/// How many objects' events are remembered before all are forgotten: what is
+/// forgotten is only that an event was said before.
+const REMEMBERED: usize = 4096;
+
 /// Publishes events. A lost event is logged and never fails a pass.
 pub(crate) struct Events {
-    recorder: Recorder,
+    client: Client,
+    /// The latest note by object and reason, with what counts its repetitions.
+    /// A recorder alone would count different notes as one and keep the first.
+    latest: Mutex<HashMap<(String, String), (String, Recorder)>>,
 }
 
 impl Events {
     pub(crate) fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: "hades".to_owned(), instance: None };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, latest: Mutex::default() }
+    }
+
+    fn recorder(&self, uid: String, reason: &str, note: &str) -> Recorder {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() >= REMEMBERED {
+            latest.clear();
+        }
+        let key = (uid, reason.to_owned());
+        match latest.get(&key) {
+            Some((known, recorder)) if known == note => recorder.clone(),
+            _ => {
+                let reporter = Reporter { controller: "hades".to_owned(), instance: None };
+                let recorder = Recorder::new(self.client.clone(), reporter);
+                latest.insert(key, (note.to_owned(), recorder.clone()));
+                recorder
+            }
+        }
     }
 
     /// Something that went as it should.
@@ -38,14 +63,18 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
+        let note = shorten(note);
+        let reference = object.object_ref(&());
+        let uid = reference.uid.clone().unwrap_or_default();
+        let recorder = self.recorder(uid, reason, &note);
         let event = Event {
             type_,
             reason: reason.to_owned(),
-            note: Some(shorten(note)),
+            note: Some(note),
             action: action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        if let Err(error) = recorder.publish(&event, &reference).await {
             tracing::warn!(reason, %error, "an event was lost");
         }
     }

@@ -128,8 +128,12 @@ async fn an_image_that_cannot_be_had_takes_nothing_down() {
     let ready = hades.not_ready("prod", "ImageUnavailable").await;
     assert!(ready.message.contains("nowhere:1"), "{}", ready.message);
     assert_eq!(hades.running().len(), 3, "the old container stays");
-    // It is there later: the next try finds it, without anybody doing anything.
+    assert!(is_true(&hades.status("prod").await.conditions, condition::STALLED));
+    // It is there later, and somebody says so.
     hades.host.publish_image("nowhere:1", "late");
+    let request = json!({"metadata": {"annotations": {annotation::RECONCILE_REQUESTED_AT: "now"}}});
+    let parameters = PatchParams::default();
+    hades.environments().patch("prod", &parameters, &Patch::Merge(request)).await.unwrap();
     hades.ready("prod").await;
 }
 

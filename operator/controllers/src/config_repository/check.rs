@@ -106,7 +106,7 @@ fn located(document: &Document, field: &str, message: String) -> ManifestProblem
 
 fn unknown_kind(document: &Document) -> ManifestProblem {
     let message = format!(
-        "there is no kind {} in {}; `hadesctl api-resources` or `kubectl api-resources` lists the kinds",
+        "there is no kind {} in {}; `kubectl api-resources` lists the kinds that there are",
         document.kind, document.api_version
     );
     located(document, "kind", message)

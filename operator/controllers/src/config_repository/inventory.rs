@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use hades_api::{
-    ConfigRepository, DeletionPolicy, Environment, HadesProject, InventoryEntry, label,
+    ConfigRepository, DeletionPolicy, Environment, EnvironmentTemplate, HadesProject,
+    InventoryEntry, label,
 };
+use hades_plan::merge;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
@@ -101,25 +103,51 @@ async fn holds_data(context: &Context, entry: &InventoryEntry) -> Result<bool, R
         .get_opt(&entry.name)
         .await
         .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
-    Ok(found.is_some_and(|environment| {
-        environment
-            .spec
-            .volumes
-            .values()
-            .any(|volume| volume.deletion_policy == Some(DeletionPolicy::Delete))
-    }))
+    let Some(environment) = found else { return Ok(false) };
+    let template = match &environment.spec.template_ref {
+        None => None,
+        Some(reference) => {
+            let templates: Api<EnvironmentTemplate> =
+                Api::namespaced(context.client.clone(), namespace);
+            let action = format!("read the template of {}", shown(entry));
+            templates.get_opt(&reference.name).await.map_err(ReconcileError::api(action))?
+        }
+    };
+    let spec = match &template {
+        Some(template) => merge(&template.spec, &environment.spec),
+        None => environment.spec,
+    };
+    Ok(spec.volumes.values().any(|volume| volume.deletion_policy == Some(DeletionPolicy::Delete)))
 }
 
-/// Deletes what left, if it still is this repository's. Returns what is not
-/// gone yet or was refused, to be kept in the inventory.
+/// Deletes what left, if it still is this repository's: environments first, and
+/// the rest, which they may need for their clean-up, when they are gone. Returns
+/// what is not gone yet or was refused, to be kept in the inventory.
 pub(super) async fn prune(
     context: &Context,
     kinds: &Kinds,
     repository: &ConfigRepository,
     leaving: &[InventoryEntry],
 ) -> Result<Vec<InventoryEntry>, ReconcileError> {
+    let (environments, rest): (Vec<_>, Vec<_>) =
+        leaving.iter().partition(|entry| entry.kind == Environment::kind(&()));
+    let mut survivors = prune_each(context, kinds, repository, &environments).await?;
+    if survivors.is_empty() {
+        survivors = prune_each(context, kinds, repository, &rest).await?;
+    } else {
+        survivors.extend(rest.into_iter().cloned());
+    }
+    Ok(survivors)
+}
+
+async fn prune_each(
+    context: &Context,
+    kinds: &Kinds,
+    repository: &ConfigRepository,
+    leaving: &[&InventoryEntry],
+) -> Result<Vec<InventoryEntry>, ReconcileError> {
     let mut survivors = Vec::new();
-    for entry in leaving {
+    for &entry in leaving {
         let kind = kinds.get(&context.client, &entry.api_version, &entry.kind).await?;
         // A kind that is served no more has no objects.
         let Some(kind) = kind else { continue };

@@ -31,6 +31,9 @@ use record::Problem;
 /// How soon to go on when projects of a commit don't have their namespaces yet.
 const NAMESPACE_POLL: Duration = Duration::from_millis(100);
 
+/// How soon to look again whether what is pruned has gone.
+const PRUNE_POLL: Duration = Duration::from_secs(1);
+
 /// Works on ConfigRepositories.
 #[derive(Default)]
 pub(crate) struct ConfigRepositories {
@@ -103,8 +106,8 @@ impl ConfigRepositories {
         repository: &ConfigRepository,
     ) -> Result<Progress, ReconcileError> {
         let mut draft = Draft::new(context, repository);
-        record::request_handled(&mut draft.after, repository);
         if repository.spec.suspend.unwrap_or(false) {
+            record::request_handled(&mut draft.after, repository);
             record::suspended(&mut draft.after, repository, context.now());
             draft.save().await?;
             return Ok(Progress::Settled);
@@ -122,10 +125,10 @@ impl ConfigRepositories {
         };
         let before = repository.status.clone().unwrap_or_default();
         let progress = match step {
-            Step::Synced(commit) => {
+            Step::Synced { commit, pruning } => {
                 record::synced(&mut draft.after, repository, &commit.id, context.now());
                 record::tell_synced(context, repository, &before, &draft.after, &commit).await;
-                Progress::Settled
+                if pruning { Progress::After(PRUNE_POLL) } else { Progress::Settled }
             }
             Step::WaitForNamespaces => {
                 record::waiting(&mut draft.after, repository, context.now());
@@ -137,6 +140,8 @@ impl ConfigRepositories {
                 Progress::Settled
             }
         };
+        // Told only now: conditions of before must not pass for the answer.
+        record::request_handled(&mut draft.after, repository);
         draft.save().await?;
         Ok(progress)
     }
@@ -177,14 +182,13 @@ impl ConfigRepositories {
             apply::Applied::WaitForNamespaces => return Ok(Step::WaitForNamespaces),
             apply::Applied::Refused(problem) => return Ok(Step::Failed(problem)),
         }
-        draft.after.inventory = if repository.spec.prune {
-            let survivors = inventory::prune(context, &self.kinds, repository, &leaving).await?;
-            inventory::union(&wanted, &survivors)
-        } else {
-            // What isn't pruned is given up: it belongs to nobody's git any more.
-            wanted
+        // What isn't pruned is given up: it belongs to nobody's git any more.
+        let survivors = match repository.spec.prune {
+            true => inventory::prune(context, &self.kinds, repository, &leaving).await?,
+            false => Vec::new(),
         };
-        Ok(Step::Synced(commit.clone()))
+        draft.after.inventory = inventory::union(&wanted, &survivors);
+        Ok(Step::Synced { commit: commit.clone(), pruning: !survivors.is_empty() })
     }
 }
 
@@ -212,7 +216,11 @@ impl<'a> Draft<'a> {
 }
 
 enum Step {
-    Synced(Commit),
+    Synced {
+        commit: Commit,
+        /// Something that left isn't gone yet.
+        pruning: bool,
+    },
     WaitForNamespaces,
     Failed(Problem),
 }

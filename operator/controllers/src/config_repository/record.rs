@@ -57,7 +57,8 @@ impl Problem {
     pub(super) fn no_manifests(commit: &str, had: usize) -> Self {
         let message = format!(
             "commit {} holds no manifest, {had} objects were applied before; nothing is deleted. \
-             Check spec.path and spec.branch, or delete the ConfigRepository if that is meant",
+             Check spec.path and spec.branch. To stop following the repository, delete the \
+             ConfigRepository: what it applied stays",
             short(commit)
         );
         Self::new(reason::NO_MANIFESTS, message)

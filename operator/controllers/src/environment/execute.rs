@@ -20,8 +20,8 @@ pub(crate) struct Execution {
     pub(crate) done: Vec<ActionId>,
     /// Actions that failed now.
     pub(crate) failed: Vec<Failure>,
-    /// Actions that failed before and are left alone for so long.
-    pub(crate) held_back: Vec<(ActionId, Duration)>,
+    /// Actions that failed before and are left alone for a while.
+    pub(crate) held_back: Vec<Failure>,
     /// The world wasn't what the plan saw.
     pub(crate) changed: bool,
 }
@@ -41,11 +41,11 @@ impl Execution {
 }
 
 /// Carries out what can be. `pause` says how long a failed action is still to
-/// be left alone.
+/// be left alone, and how it failed.
 pub(crate) async fn execute(
     plan: &Plan,
     providers: &BTreeMap<String, Arc<dyn Provider>>,
-    pause: impl Fn(&ActionId) -> Option<Duration>,
+    pause: impl Fn(&ActionId) -> Option<(Duration, ProviderError)>,
     metrics: &Metrics,
 ) -> Execution {
     let mut execution = Execution::default();
@@ -53,7 +53,9 @@ pub(crate) async fn execute(
     let mut left: Vec<&Action> = Vec::new();
     for action in &plan.actions {
         match pause(&action.id) {
-            Some(remaining) => execution.held_back.push((action.id.clone(), remaining)),
+            Some((_, error)) => {
+                execution.held_back.push(Failure { action: action.id.clone(), error });
+            }
             None => left.push(action),
         }
     }

@@ -10,7 +10,7 @@ use hades_api::{
     PinnedImage, reason,
 };
 use hades_plan::{
-    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, needs, resolve,
+    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming, needs, resolve,
 };
 use hades_provider::Provider;
 use k8s_openapi::api::core::v1::Secret;
@@ -33,6 +33,18 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
+}
+
+impl Gathered {
+    /// Hosts that can't be looked at now: unreachable ones and those that are no
+    /// DockerHosts any more.
+    pub(crate) fn unseen_hosts(&self) -> BTreeSet<String> {
+        let unreachable = self.observed.hosts.iter().filter_map(|(host, view)| match view {
+            HostView::Unreachable { .. } => Some(host.clone()),
+            HostView::Snapshot(_) => None,
+        });
+        unreachable.chain(self.missing_hosts.iter().cloned()).collect()
+    }
 }
 
 /// Something that keeps an environment from being planned at all.
@@ -107,7 +119,10 @@ pub(crate) async fn for_deletion(
     let project = environment.namespace().unwrap_or_default();
     // Without its template an environment can still be removed.
     let template = template(context, environment, &BTreeMap::new()).await?.ok().flatten();
-    let spec = merged(environment, template.as_ref());
+    let mut spec = merged(environment, template.as_ref());
+    if template.is_none() {
+        recall_policies(&mut spec, environment);
+    }
     let hosts = hosts(context).await?;
     let desired = Desired::for_deletion(
         EnvironmentName::new(project, environment.name_any()),
@@ -121,6 +136,22 @@ pub(crate) async fn for_deletion(
     // if it isn't known, so only known ones are looked at.
     wanted.extend(needs(&spec).hosts.into_iter().filter(|host| hosts.contains_key(host)));
     Ok(observe(context, desired, &hosts, wanted, false).await)
+}
+
+/// What a template that is gone said of volumes, as the status remembers it.
+fn recall_policies(spec: &mut EnvironmentSpec, environment: &Environment) {
+    let name = EnvironmentName::new(
+        environment.namespace().unwrap_or_default(),
+        environment.name_any(),
+    );
+    let prefix = naming::volume(&name, "");
+    for found in environment.status.iter().flat_map(|status| &status.resources) {
+        let Some(policy) = found.deletion_policy else { continue };
+        if let Some(key) = found.name.strip_prefix(&prefix) {
+            let volume = spec.volumes.entry(key.to_owned()).or_default();
+            volume.deletion_policy.get_or_insert(policy);
+        }
+    }
 }
 
 /// Hosts that the status says things were made on.

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use hades_api::{Environment, annotation, condition, reason};
 use hades_plan::{ActionId, Plan};
+use hades_provider::{ErrorClass, ProviderError};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -40,7 +41,7 @@ pub(crate) struct Environments {
 #[derive(Default)]
 pub(crate) struct Memory {
     /// Actions that failed, by UID of their environment.
-    failures: Backoff<(String, ActionId)>,
+    failures: Backoff<(String, ActionId), ProviderError>,
     /// What an environment should be when it last was so, by UID: what differs
     /// while this is unchanged is drift.
     settled: Mutex<HashMap<String, String>>,
@@ -141,7 +142,8 @@ async fn converge(
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
     let written = if record::must_precede(&before, &plan) { &written } else { &before };
     status::write(api, environment, written, &after).await?;
-    Ok(next_pass(memory, &uid, &plan, &execution, gathered.fingerprint))
+    let all_seen = gathered.unseen_hosts().is_empty();
+    Ok(next_pass(memory, &uid, &plan, &execution, gathered.fingerprint, all_seen))
 }
 
 async fn carry_out(
@@ -159,7 +161,9 @@ async fn carry_out(
         memory.failures.succeeded(&(uid.to_owned(), id.clone()));
     }
     for failure in &execution.failed {
-        memory.failures.failed(&(uid.to_owned(), failure.action.clone()), Instant::now());
+        let key = (uid.to_owned(), failure.action.clone());
+        let hopeless = failure.error.class == ErrorClass::Terminal;
+        memory.failures.failed(&key, Instant::now(), hopeless, failure.error.clone());
     }
     execution
 }
@@ -170,19 +174,21 @@ fn next_pass(
     plan: &Plan,
     execution: &execute::Execution,
     fingerprint: String,
+    all_seen: bool,
 ) -> Progress {
     if execution.changed || !execution.done.is_empty() {
         return Progress::Again;
     }
     if plan.is_empty() {
         memory.settle(uid, fingerprint);
-        return Progress::Settled;
+        return if all_seen { Progress::Settled } else { Progress::After(WAITING) };
     }
     let now = Instant::now();
     let soonest = plan
         .actions
         .iter()
         .filter_map(|action| memory.failures.remaining(&(uid.to_owned(), action.id.clone()), now))
+        .map(|(pause, _)| pause)
         .min();
     Progress::After(soonest.unwrap_or(WAITING))
 }
@@ -222,7 +228,7 @@ async fn clean_up(
         context.events.warning(environment, reason::CLEANUP_PENDING, "Delete", note).await;
     }
     status::write(api, environment, &before, &after).await?;
-    Ok(match next_pass(memory, &uid, &plan, &execution, String::new()) {
+    Ok(match next_pass(memory, &uid, &plan, &execution, String::new(), true) {
         Progress::Settled => Progress::After(WAITING),
         progress => progress,
     })

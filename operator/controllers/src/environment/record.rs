@@ -1,13 +1,14 @@
 //! Record: what a pass found and did, as status and events. The functions that
 //! work out a status do no IO.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hades_api::{
     Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, ResourceStatus,
     annotation, condition, reason,
 };
 use hades_plan::{Action, ActionId, Plan, Reason, ResourceState, TargetKind, WaitCause, render};
+use hades_provider::ErrorClass;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -224,21 +225,6 @@ pub(super) fn cleanup(
     set(status, environment, (condition::READY, false), (pending, &message), now);
     set(status, environment, (condition::RECONCILING, true), (pending, &message), now);
     clear(status, &[condition::STALLED, condition::SUSPENDED]);
-    // A host that is no more has to stay on record until somebody decides.
-    for host in &gathered.missing_hosts {
-        status.resources.push(ResourceStatus {
-            kind: "Host".to_owned(),
-            name: host.clone(),
-            host: host.clone(),
-            service: None,
-            state: "gone".to_owned(),
-            health: Health::Unknown,
-            drift: Drift::Unknown,
-            message: Some("its DockerHost was deleted".to_owned()),
-            image: None,
-            ports: Vec::new(),
-        });
-    }
 }
 
 const CONTAINER: &str = "Container";
@@ -275,11 +261,50 @@ fn found(
     let ready = plan.resources.iter().filter(works).count();
     status.ready = Some(format!("{ready}/{}", wanted.len()));
     status.images = pins(&status.images, gathered, plan);
-    status.resources = plan.resources.iter().map(resource).collect();
+    let mut resources: Vec<ResourceStatus> =
+        plan.resources.iter().map(|found| resource(found, gathered)).collect();
+    resources.extend(unseen(&status.resources, gathered, &resources));
+    status.resources = resources;
 }
 
-fn resource(found: &ResourceState) -> ResourceStatus {
+/// What is on record for hosts that can't be looked at now: forgetting it would
+/// mean never to look for it again.
+fn unseen(
+    known: &[ResourceStatus],
+    gathered: &Gathered,
+    seen: &[ResourceStatus],
+) -> Vec<ResourceStatus> {
+    let hosts = gathered.unseen_hosts();
+    known
+        .iter()
+        .filter(|old| hosts.contains(&old.host))
+        .filter(|old| {
+            !seen.iter().any(|new| {
+                (&new.host, &new.kind, &new.name) == (&old.host, &old.kind, &old.name)
+            })
+        })
+        .map(|old| ResourceStatus {
+            state: "unknown".to_owned(),
+            health: Health::Unknown,
+            drift: Drift::Unknown,
+            message: Some("its host can't be looked at".to_owned()),
+            ..old.clone()
+        })
+        .collect()
+}
+
+fn resource(found: &ResourceState, gathered: &Gathered) -> ResourceStatus {
+    let policy = gathered
+        .desired
+        .volumes
+        .iter()
+        .find(|volume| {
+            found.target.kind == TargetKind::Volume
+                && (&volume.host, &volume.name) == (&found.target.host, &found.target.name)
+        })
+        .map(|volume| volume.deletion_policy);
     ResourceStatus {
+        deletion_policy: policy,
         kind: kind(found.target.kind).to_owned(),
         name: found.target.name.clone(),
         host: found.target.host.clone(),
@@ -293,8 +318,8 @@ fn resource(found: &ResourceState) -> ResourceStatus {
     }
 }
 
-/// What each image reference in use stands for: as it was, or as a container
-/// that is in sync runs it.
+/// What each image reference in use stands for: as it was, as long as anything
+/// runs it or nothing runs; else as a container that is in sync runs it.
 fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedImage> {
     let used: BTreeSet<(&str, &str)> = gathered
         .desired
@@ -302,18 +327,23 @@ fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedIm
         .iter()
         .map(|container| (container.host.as_str(), container.spec.image.as_str()))
         .collect();
-    let mut pins: Vec<PinnedImage> = known
-        .iter()
-        .filter(|pin| used.contains(&(pin.host.as_str(), pin.image.as_str())))
-        .cloned()
-        .collect();
-    for found in &plan.resources {
-        let (Some(image), Some(id)) = (&found.image, &found.image_id) else { continue };
-        let host = &found.target.host;
-        let fits = found.drift == Drift::InSync && used.contains(&(host.as_str(), image.as_str()));
-        if fits && !pins.iter().any(|pin| pin.host == *host && pin.image == *image) {
-            pins.push(PinnedImage { host: host.clone(), image: image.clone(), id: id.clone() });
+    let mut running: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for found in plan.resources.iter().filter(|found| found.drift == Drift::InSync) {
+        if let (Some(image), Some(id)) = (&found.image, &found.image_id) {
+            running.entry((&found.target.host, image)).or_default().insert(id);
         }
+    }
+    let mut pins = Vec::new();
+    for (host, image) in used {
+        let known = known.iter().find(|pin| pin.host == host && pin.image == image);
+        let ids = running.get(&(host, image));
+        let id = match (known, ids.and_then(|ids| ids.first())) {
+            (Some(pin), Some(_)) if ids.is_some_and(|ids| ids.contains(pin.id.as_str())) => &pin.id,
+            (_, Some(id)) => *id,
+            (Some(pin), None) => &pin.id,
+            (None, None) => continue,
+        };
+        pins.push(PinnedImage { host: host.to_owned(), image: image.to_owned(), id: id.to_owned() });
     }
     pins.sort_by(|a, b| (&a.host, &a.image).cmp(&(&b.host, &b.image)));
     pins
@@ -328,17 +358,25 @@ struct Trouble {
 }
 
 fn trouble(plan: &Plan, execution: &Execution) -> Option<Trouble> {
-    let line = |id: &ActionId| {
-        let action = plan.actions.iter().find(|action| action.id == *id);
-        action.map_or_else(|| id.to_string(), |action| format!("{} {}", action.target.kind, action.target.name))
-    };
-    if let Some(failure) = execution.failed.first() {
-        let others = match execution.failed.len() {
+    // What failed before and is being left alone is as wrong as what failed now.
+    let failures: Vec<_> = execution.failed.iter().chain(&execution.held_back).collect();
+    let first = plan
+        .actions
+        .iter()
+        .find_map(|action| Some((action, failures.iter().find(|f| f.action == action.id)?)));
+    if let Some((action, failure)) = first {
+        let others = match failures.len() {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        let message = format!("{}: {}{others}", line(&failure.action), failure.error.message);
-        return Some(Trouble { reason: failure.error.reason, message, stalled: false });
+        let (target, error) = (&action.target, &failure.error);
+        let message = if error.message.contains(&target.name) {
+            format!("{}{others}", error.message)
+        } else {
+            format!("{} {}: {}{others}", target.kind, target.name, error.message)
+        };
+        let stalled = error.class == ErrorClass::Terminal;
+        return Some(Trouble { reason: error.reason, message, stalled });
     }
     if execution.is_progress() {
         return None;
