@@ -16,12 +16,7 @@ pub(crate) fn spec_hash(
     service: &str,
     spec: &ContainerSpec,
 ) -> String {
-    sha256(&(
-        &environment.project,
-        &environment.environment,
-        service,
-        spec,
-    ))
+    sha256(&(&environment.project, &environment.environment, service, spec))
 }
 
 /// Digest of a plan: over its actions in their order.

@@ -10,12 +10,7 @@ use hades_api::{Defaults, EnvironmentSpec, EnvironmentTemplateSpec, ServiceSpec,
 /// `environment` merged over `template`. An empty list in the environment
 /// can't be told from none, so that it leaves the template's as it is.
 pub fn merge(template: &EnvironmentTemplateSpec, environment: &EnvironmentSpec) -> EnvironmentSpec {
-    let EnvironmentTemplateSpec {
-        defaults,
-        env,
-        services,
-        volumes,
-    } = template.clone();
+    let EnvironmentTemplateSpec { defaults, env, services, volumes } = template.clone();
     let over = environment.clone();
     EnvironmentSpec {
         template_ref: over.template_ref,
@@ -29,16 +24,12 @@ pub fn merge(template: &EnvironmentTemplateSpec, environment: &EnvironmentSpec) 
 
 fn merge_defaults(under: Defaults, over: Defaults) -> Defaults {
     let Defaults { host } = over;
-    Defaults {
-        host: host.or(under.host),
-    }
+    Defaults { host: host.or(under.host) }
 }
 
 fn merge_volume(under: VolumeSpec, over: VolumeSpec) -> VolumeSpec {
     let VolumeSpec { deletion_policy } = over;
-    VolumeSpec {
-        deletion_policy: deletion_policy.or(under.deletion_policy),
-    }
+    VolumeSpec { deletion_policy: deletion_policy.or(under.deletion_policy) }
 }
 
 fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {

@@ -27,10 +27,7 @@ pub fn container(
     spec_hash: &str,
 ) -> String {
     let hash = spec_hash.get(..HASH_IN_NAME).unwrap_or(spec_hash);
-    format!(
-        "{}-{}-{service}-{replica}-{hash}",
-        environment.project, environment.environment
-    )
+    format!("{}-{}-{service}-{replica}-{hash}", environment.project, environment.environment)
 }
 
 /// Labels that say who made a thing, and for what.
@@ -42,10 +39,7 @@ pub fn ownership(
     BTreeMap::from([
         (label::INSTALLATION.to_owned(), installation.to_owned()),
         (label::PROJECT.to_owned(), environment.project.clone()),
-        (
-            label::ENVIRONMENT.to_owned(),
-            environment.environment.clone(),
-        ),
+        (label::ENVIRONMENT.to_owned(), environment.environment.clone()),
         (label::ENVIRONMENT_UID.to_owned(), uid.to_owned()),
     ])
 }

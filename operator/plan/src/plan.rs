@@ -35,18 +35,14 @@ impl Plan {
 
     /// Counts what the plan does.
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary {
-            waiting: self.waiting.len(),
-            ..Summary::default()
-        };
+        let mut summary = Summary { waiting: self.waiting.len(), ..Summary::default() };
         let replaced: BTreeSet<(&str, &str)> = self
             .actions
             .iter()
             .filter_map(|action| match &action.operation {
-                Operation::CreateContainer {
-                    replaces: Some(old),
-                    ..
-                } => Some((action.target.host.as_str(), old.as_str())),
+                Operation::CreateContainer { replaces: Some(old), .. } => {
+                    Some((action.target.host.as_str(), old.as_str()))
+                }
                 _ => None,
             })
             .collect();
@@ -54,9 +50,7 @@ impl Plan {
             let target = (action.target.host.as_str(), action.target.name.as_str());
             match &action.operation {
                 Operation::PullImage => {}
-                Operation::CreateContainer {
-                    replaces: Some(_), ..
-                } => summary.replace += 1,
+                Operation::CreateContainer { replaces: Some(_), .. } => summary.replace += 1,
                 Operation::CreateContainer { .. }
                 | Operation::CreateNetwork { .. }
                 | Operation::CreateVolume { .. } => summary.create += 1,

@@ -101,29 +101,16 @@ pub enum SpecErrorKind {
 /// What an environment refers to. `spec` is the merged one.
 pub fn needs(spec: &EnvironmentSpec) -> Needs {
     let mut needs = Needs::default();
-    needs.hosts.extend(
-        spec.defaults
-            .iter()
-            .filter_map(|defaults| defaults.host.clone()),
-    );
-    needs.hosts.extend(
-        spec.services
-            .values()
-            .filter_map(|service| service.host.clone()),
-    );
-    let values = spec.env.values().chain(
-        spec.services
-            .values()
-            .flat_map(|service| service.env.values()),
-    );
+    needs.hosts.extend(spec.defaults.iter().filter_map(|defaults| defaults.host.clone()));
+    needs.hosts.extend(spec.services.values().filter_map(|service| service.host.clone()));
+    let values =
+        spec.env.values().chain(spec.services.values().flat_map(|service| service.env.values()));
     needs.secrets.extend(values.filter_map(|value| match value {
         EnvValue::Scalar(_) => None,
         EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
     }));
     let whole = spec.services.values().flat_map(|service| &service.env_from);
-    needs
-        .secrets
-        .extend(whole.map(|source| source.secret_ref.name.clone()));
+    needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
     needs
 }
 
@@ -151,10 +138,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     host::lint_several(&placed, &mut findings);
     let volumes = volume::resolve(inputs, &placed, &mut findings);
     let hosts = host::settings(inputs, &placed, &mut findings);
-    let containers = placed
-        .iter()
-        .flat_map(|placed| service::containers(inputs, placed))
-        .collect();
+    let containers = placed.iter().flat_map(|placed| service::containers(inputs, placed)).collect();
     let scaled_to_zero = placed
         .iter()
         .filter(|placed| placed.replicas == 0)
@@ -176,14 +160,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
 
 /// Names that Hades would make can't be made from some names that people write.
 fn check_names(inputs: &Inputs<'_>, findings: &mut Findings) {
-    let EnvironmentName {
-        project,
-        environment,
-    } = &inputs.environment;
-    for (field, name) in [
-        ("metadata.namespace", project),
-        ("metadata.name", environment),
-    ] {
+    let EnvironmentName { project, environment } = &inputs.environment;
+    for (field, name) in [("metadata.namespace", project), ("metadata.name", environment)] {
         if let Err(error) = check_label(name) {
             findings.invalid(field, error.to_string());
         }
@@ -200,11 +178,7 @@ pub(crate) fn for_deletion(
 ) -> Desired {
     let volumes = hosts
         .keys()
-        .flat_map(|host| {
-            spec.volumes
-                .iter()
-                .map(move |(key, volume)| (host, key, volume))
-        })
+        .flat_map(|host| spec.volumes.iter().map(move |(key, volume)| (host, key, volume)))
         .map(|(host, key, volume)| DesiredVolume {
             host: host.clone(),
             key: key.clone(),

@@ -32,22 +32,11 @@ pub(super) fn advance<'a>(
     slots: &[Slot<'a>],
     draft: &mut Draft,
 ) {
-    let ground = Ground {
-        scope,
-        networks,
-        volumes,
-    };
+    let ground = Ground { scope, networks, volumes };
     for slot in slots {
         match (&slot.step, slot.current) {
             (Step::Keep, Some(current)) => keep(slot, current, draft),
-            (
-                Step::Revive {
-                    unpause,
-                    connect,
-                    start,
-                },
-                Some(current),
-            ) => {
+            (Step::Revive { unpause, connect, start }, Some(current)) => {
                 revive(&ground, slot, current, (*unpause, *connect, *start), draft);
             }
             (Step::Create(image), None) => create(&ground, slot, image, draft),
@@ -63,9 +52,7 @@ pub(super) fn advance<'a>(
 }
 
 fn superseded(slot: &Slot<'_>) -> Reason {
-    Reason::Superseded {
-        by: slot.name().to_owned(),
-    }
+    Reason::Superseded { by: slot.name().to_owned() }
 }
 
 fn keep(slot: &Slot<'_>, current: &Found<'_>, draft: &mut Draft) {
@@ -90,11 +77,9 @@ fn revive(
     let container = current.container;
     let id = container.id.clone();
     let mut needs: Vec<ActionId> = match slot.exclusive {
-        true => slot
-            .olds
-            .iter()
-            .map(|old| remove(old, superseded(slot), Vec::new(), draft))
-            .collect(),
+        true => {
+            slot.olds.iter().map(|old| remove(old, superseded(slot), Vec::new(), draft)).collect()
+        }
         false => Vec::new(),
     };
     let mut why = Vec::new();
@@ -117,28 +102,16 @@ fn revive(
         needs = vec![draft.act(slot.target(), operation, Reason::Detached, needs)];
     }
     if start {
-        let reason = Reason::NotRunning {
-            state: container.state.to_string(),
-        };
+        let reason = Reason::NotRunning { state: container.state.to_string() };
         why.push(reason.clone());
         needs.extend(port::freed_by(ground.scope, slot));
-        needs = vec![draft.act(
-            slot.target(),
-            Operation::StartContainer { id },
-            reason,
-            needs,
-        )];
+        needs = vec![draft.act(slot.target(), Operation::StartContainer { id }, reason, needs)];
     }
     let mut state = resource::container(current, Drift::OutOfSync);
     if connect && state.health == Health::Healthy {
         state.health = Health::Degraded;
     }
-    state.message = Some(
-        why.iter()
-            .map(render::reason)
-            .collect::<Vec<_>>()
-            .join("; "),
-    );
+    state.message = Some(why.iter().map(render::reason).collect::<Vec<_>>().join("; "));
     draft.resources.push(state);
     if !slot.exclusive {
         for old in &slot.olds {
@@ -154,22 +127,14 @@ fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut D
     // Made before an old container goes, so that what can't be had never takes
     // a service down.
     let mut ready = image::pull(desired, image, draft);
-    ready.extend(
-        network
-            .into_iter()
-            .flat_map(|network| network.made_by(ground.scope, host)),
-    );
+    ready.extend(network.into_iter().flat_map(|network| network.made_by(ground.scope, host)));
     for mount in &desired.spec.mounts {
         if let Some(Ok(made)) = ground.volumes.get(&(host, mount.source.as_str())) {
             ready.extend(made.iter().cloned());
         }
     }
     let mut needs = ready.clone();
-    needs.extend(
-        network
-            .into_iter()
-            .flat_map(|network| network.unambiguous_by(host)),
-    );
+    needs.extend(network.into_iter().flat_map(|network| network.unambiguous_by(host)));
     needs.extend(port::freed_by(ground.scope, slot));
     if slot.exclusive {
         for old in &slot.olds {
@@ -181,10 +146,7 @@ fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut D
             needs.push(remove(old, reason, ready.clone(), draft));
         }
     }
-    let reason = slot
-        .olds
-        .first()
-        .map_or(Reason::Absent, |old| difference::reason(old, desired));
+    let reason = slot.olds.first().map_or(Reason::Absent, |old| difference::reason(old, desired));
     let operation = Operation::CreateContainer {
         spec: Box::new(desired.spec.clone()),
         image_id: match image {
@@ -242,9 +204,7 @@ fn wait(slot: &Slot<'_>, cause: &WaitCause, draft: &mut Draft) {
         draft.wait(slot.target(), cause.clone());
     }
     for old in &slot.olds {
-        let stays = WaitCause::ReplacementNotRunning {
-            replacement: slot.name().to_owned(),
-        };
+        let stays = WaitCause::ReplacementNotRunning { replacement: slot.name().to_owned() };
         let mut state = resource::container(old, Drift::OutOfSync);
         state.message = Some(render::cause(&stays));
         draft.resources.push(state);
@@ -288,9 +248,6 @@ fn remove(found: &Found<'_>, reason: Reason, needs: Vec<ActionId>, draft: &mut D
         stop_grace_seconds: found.spec().and_then(|spec| spec.stop_grace_seconds),
     };
     let id = draft.act(found.target(), operation, reason, needs);
-    debug_assert_eq!(
-        id,
-        draft::remove_container_id(found.host, &found.container.name)
-    );
+    debug_assert_eq!(id, draft::remove_container_id(found.host, &found.container.name));
     id
 }

@@ -15,11 +15,7 @@ const FINGERPRINT_SHOWN: usize = 8;
 pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
     let mut changes = Vec::new();
     if old.host != desired.host {
-        changes.push(change(
-            "host",
-            Some(old.host.to_owned()),
-            Some(desired.host.clone()),
-        ));
+        changes.push(change("host", Some(old.host.to_owned()), Some(desired.host.clone())));
     }
     match old.spec() {
         Some(spec) => {
@@ -31,11 +27,7 @@ pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
         None => {
             let image = (&old.container.image, &desired.spec.image);
             if image.0 != image.1 {
-                changes.push(change(
-                    "image",
-                    Some(image.0.clone()),
-                    Some(image.1.clone()),
-                ));
+                changes.push(change("image", Some(image.0.clone()), Some(image.1.clone())));
             }
         }
     }
@@ -48,15 +40,9 @@ pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
 /// When a restart was asked for, if that is all that differs.
 fn restart_alone(old: &ContainerSpec, new: &ContainerSpec) -> Option<String> {
     let at = new.restarted_at.clone()?;
-    let same = ContainerSpec {
-        restarted_at: Some(at.clone()),
-        ..old.clone()
-    };
+    let same = ContainerSpec { restarted_at: Some(at.clone()), ..old.clone() };
     // The pull policy isn't recorded, as it changes nothing that runs.
-    let same = ContainerSpec {
-        image_pull_policy: new.image_pull_policy,
-        ..same
-    };
+    let same = ContainerSpec { image_pull_policy: new.image_pull_policy, ..same };
     (same == *new && old.restarted_at != new.restarted_at).then_some(at)
 }
 
@@ -95,30 +81,16 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
     } = spec;
     vec![
         ("image", Some(image.clone())),
-        (
-            "command",
-            command.as_ref().map(|command| format!("{command:?}")),
-        ),
-        (
-            "entrypoint",
-            entrypoint
-                .as_ref()
-                .map(|entrypoint| format!("{entrypoint:?}")),
-        ),
+        ("command", command.as_ref().map(|command| format!("{command:?}"))),
+        ("entrypoint", entrypoint.as_ref().map(|entrypoint| format!("{entrypoint:?}"))),
         ("user", user.clone()),
         ("workingDir", working_dir.clone()),
         ("ports", joined(ports)),
-        (
-            "volumes",
-            joined(&mounts.iter().map(mount).collect::<Vec<_>>()),
-        ),
+        ("volumes", joined(&mounts.iter().map(mount).collect::<Vec<_>>())),
         ("aliases", joined(aliases)),
         ("restart", Some(restart_policy(*restart).to_owned())),
         ("stopSignal", stop_signal.clone()),
-        (
-            "stopGracePeriod",
-            stop_grace_seconds.map(|seconds| format!("{seconds}s")),
-        ),
+        ("stopGracePeriod", stop_grace_seconds.map(|seconds| format!("{seconds}s"))),
         ("init", init.map(|init| init.to_string())),
         ("restartedAt", restarted_at.clone()),
     ]
@@ -163,19 +135,11 @@ fn maps<V: PartialEq>(
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| {
-            change(
-                &format!("{field}.{key}"),
-                old.get(key).map(&shown),
-                new.get(key).map(&shown),
-            )
+            change(&format!("{field}.{key}"), old.get(key).map(&shown), new.get(key).map(&shown))
         })
         .collect()
 }
 
 fn change(field: &str, from: Option<String>, to: Option<String>) -> Change {
-    Change {
-        field: field.to_owned(),
-        from,
-        to,
-    }
+    Change { field: field.to_owned(), from, to }
 }

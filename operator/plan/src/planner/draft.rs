@@ -38,13 +38,7 @@ impl Draft {
         needs: Vec<ActionId>,
     ) -> ActionId {
         let id = id(&target, &operation);
-        let action = Action {
-            id: id.clone(),
-            target,
-            operation,
-            reason,
-            needs,
-        };
+        let action = Action { id: id.clone(), target, operation, reason, needs };
         self.actions.insert(id.clone(), action);
         id
     }
@@ -57,10 +51,7 @@ impl Draft {
     pub(super) fn hold_back(&mut self) {
         loop {
             let held = self.actions.values().find_map(|action| {
-                let cause = action
-                    .needs
-                    .iter()
-                    .find_map(|need| self.withheld.get(need))?;
+                let cause = action.needs.iter().find_map(|need| self.withheld.get(need))?;
                 Some((action.id.clone(), cause.clone()))
             });
             let Some((id, cause)) = held else { return };
@@ -72,10 +63,7 @@ impl Draft {
     }
 
     pub(super) fn lint(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.lints.push(Lint {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.lints.push(Lint { field: field.into(), message: message.into() });
     }
 }
 
@@ -85,9 +73,7 @@ pub(super) fn id(target: &Target, operation: &Operation) -> ActionId {
         // Several networks may have one name.
         Operation::RemoveNetwork { id } => remove_network_id(&target.host, &target.name, id),
         operation => {
-            let Target {
-                host, kind, name, ..
-            } = target;
+            let Target { host, kind, name, .. } = target;
             ActionId(format!("{} {kind} {host}/{name}", verb(operation)))
         }
     }
@@ -121,10 +107,5 @@ fn verb(operation: &Operation) -> &'static str {
 
 /// A thing other than a container as a target.
 pub(super) fn target(host: &str, kind: TargetKind, name: &str) -> Target {
-    Target {
-        host: host.to_owned(),
-        kind,
-        name: name.to_owned(),
-        service: None,
-    }
+    Target { host: host.to_owned(), kind, name: name.to_owned(), service: None }
 }

@@ -22,11 +22,7 @@ pub(super) enum Image {
 /// Finds the image of `container` on its host.
 pub(super) fn find(host: &Host<'_>, container: &DesiredContainer) -> Result<Image, WaitCause> {
     let images = &host.snapshot.images;
-    if let Some(pin) = container
-        .pinned_image
-        .as_ref()
-        .filter(|pin| images.contains_key(*pin))
-    {
+    if let Some(pin) = container.pinned_image.as_ref().filter(|pin| images.contains_key(*pin)) {
         return Ok(Image::Pinned(pin.clone()));
     }
     let reference = &container.spec.image;
@@ -35,9 +31,7 @@ pub(super) fn find(host: &Host<'_>, container: &DesiredContainer) -> Result<Imag
     }
     match container.spec.image_pull_policy {
         ImagePullPolicy::IfNotPresent => Ok(Image::Absent),
-        ImagePullPolicy::Never => Err(WaitCause::ImageAbsent {
-            image: reference.clone(),
-        }),
+        ImagePullPolicy::Never => Err(WaitCause::ImageAbsent { image: reference.clone() }),
     }
 }
 
@@ -53,9 +47,7 @@ pub(super) fn pull(
             let target = draft::target(&container.host, TargetKind::Image, &container.spec.image);
             let id = draft::id(&target, &Operation::PullImage);
             if !draft.actions.contains_key(&id) {
-                let reason = Reason::NeededBy {
-                    container: container.name.clone(),
-                };
+                let reason = Reason::NeededBy { container: container.name.clone() };
                 draft.act(target, Operation::PullImage, reason, Vec::new());
             }
             vec![id]

@@ -55,13 +55,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     network::remove(&scope, &networks, &mut draft);
     volume::remove(&scope, &mut draft);
     draft.hold_back();
-    let Draft {
-        actions,
-        mut waiting,
-        mut lints,
-        mut resources,
-        withheld: _,
-    } = draft;
+    let Draft { actions, mut waiting, mut lints, mut resources, withheld: _ } = draft;
     let actions = order::sorted(actions);
     waiting.sort_by(|a, b| {
         (&a.target, render::cause(&a.cause)).cmp(&(&b.target, render::cause(&b.cause)))
@@ -73,12 +67,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     // Status lists a thing once; what is there goes before what is to take its
     // name.
     let name = |found: &ResourceState| {
-        let Target {
-            host,
-            kind,
-            name,
-            service: _,
-        } = &found.target;
+        let Target { host, kind, name, service: _ } = &found.target;
         (host.clone(), *kind, name.clone())
     };
     resources.sort_by_key(|found| (name(found), found.state == "absent"));

@@ -32,17 +32,13 @@ impl HostNetwork<'_> {
 
     /// Whether a container is attached to the one that stays.
     pub(super) fn holds(&self, found: &Found<'_>) -> bool {
-        self.kept
-            .is_some_and(|kept| found.container.is_attached_to(kept))
+        self.kept.is_some_and(|kept| found.container.is_attached_to(kept))
     }
 
     /// Whether a container is attached to one that goes.
     pub(super) fn doubles_hold(&self, found: &Found<'_>) -> bool {
         !self.holds(found)
-            && self
-                .doubles
-                .iter()
-                .any(|double| found.container.is_attached_to(double))
+            && self.doubles.iter().any(|double| found.container.is_attached_to(double))
     }
 
     /// What must be done before something can be made on it.
@@ -50,10 +46,7 @@ impl HostNetwork<'_> {
         match self.missing {
             Ok(Some(subnet)) => {
                 let target = draft::target(host, TargetKind::Network, &scope.network);
-                let operation = Operation::CreateNetwork {
-                    subnet,
-                    labels: BTreeMap::new(),
-                };
+                let operation = Operation::CreateNetwork { subnet, labels: BTreeMap::new() };
                 vec![draft::id(&target, &operation)]
             }
             Ok(None) | Err(_) => Vec::new(),
@@ -74,21 +67,13 @@ pub(super) fn survey<'a>(scope: &Scope<'a>) -> BTreeMap<&'a str, HostNetwork<'a>
         .into_iter()
         .filter_map(|name| {
             let host = scope.hosts.get(name)?;
-            Some((
-                name,
-                survey_host(scope, host, scope.desired.hosts.get(name)),
-            ))
+            Some((name, survey_host(scope, host, scope.desired.hosts.get(name))))
         })
         .collect()
 }
 
 fn used_hosts<'a>(scope: &Scope<'a>) -> BTreeSet<&'a str> {
-    scope
-        .desired
-        .containers
-        .iter()
-        .map(|container| container.host.as_str())
-        .collect()
+    scope.desired.containers.iter().map(|container| container.host.as_str()).collect()
 }
 
 fn survey_host<'a>(
@@ -96,11 +81,7 @@ fn survey_host<'a>(
     host: &Host<'a>,
     settings: Option<&HostSettings>,
 ) -> HostNetwork<'a> {
-    let named = host
-        .networks
-        .iter()
-        .copied()
-        .filter(|network| network.name == scope.network);
+    let named = host.networks.iter().copied().filter(|network| network.name == scope.network);
     let (mut owned, foreign): (Vec<_>, Vec<_>) =
         named.partition(|network| scope.owns(&network.labels));
     // What has something attached is the harder one to part with, the more so
@@ -116,27 +97,20 @@ fn survey_host<'a>(
     });
     let mut owned = owned.into_iter();
     let kept = owned.next();
-    let missing =
-        match (kept, foreign.first(), settings) {
-            (Some(_), _, _) => Ok(None),
-            (None, Some(taken), _) => Err(WaitCause::NameTaken {
-                kind: TargetKind::Network.to_string(),
-                name: taken.name.clone(),
-            }),
-            (None, None, Some(settings)) => subnet::free(settings, host.snapshot)
-                .map(Some)
-                .ok_or_else(|| WaitCause::SubnetPoolExhausted {
-                    pool: settings.subnet_pool.to_string(),
-                }),
-            (None, None, None) => Err(WaitCause::SubnetPoolExhausted {
-                pool: String::new(),
-            }),
-        };
-    HostNetwork {
-        kept,
-        doubles: owned.collect(),
-        missing,
-    }
+    let missing = match (kept, foreign.first(), settings) {
+        (Some(_), _, _) => Ok(None),
+        (None, Some(taken), _) => Err(WaitCause::NameTaken {
+            kind: TargetKind::Network.to_string(),
+            name: taken.name.clone(),
+        }),
+        (None, None, Some(settings)) => {
+            subnet::free(settings, host.snapshot).map(Some).ok_or_else(|| {
+                WaitCause::SubnetPoolExhausted { pool: settings.subnet_pool.to_string() }
+            })
+        }
+        (None, None, None) => Err(WaitCause::SubnetPoolExhausted { pool: String::new() }),
+    };
+    HostNetwork { kept, doubles: owned.collect(), missing }
 }
 
 /// Makes the networks that aren't there.
@@ -161,17 +135,13 @@ pub(super) fn create<'a>(
                 draft.resources.push(state);
             }
             (Ok(Some(subnet)), _) => {
-                let operation = Operation::CreateNetwork {
-                    subnet: *subnet,
-                    labels: scope.labels(),
-                };
+                let operation =
+                    Operation::CreateNetwork { subnet: *subnet, labels: scope.labels() };
                 draft.resources.push(resource::absent(target.clone(), None));
                 draft.act(target, operation, Reason::Absent, Vec::new());
             }
             (Err(cause), _) => {
-                draft
-                    .resources
-                    .push(resource::absent(target.clone(), Some(cause)));
+                draft.resources.push(resource::absent(target.clone(), Some(cause)));
                 draft.wait(target, cause.clone());
             }
         }
@@ -187,11 +157,7 @@ pub(super) fn remove<'a>(
 ) {
     for (name, host) in &scope.hosts {
         let kept = networks.get(name).and_then(|network| network.kept);
-        for network in host
-            .networks
-            .iter()
-            .filter(|network| scope.owns(&network.labels))
-        {
+        for network in host.networks.iter().filter(|network| scope.owns(&network.labels)) {
             if kept.is_some_and(|kept| kept.id == network.id) {
                 continue;
             }
@@ -215,11 +181,7 @@ fn remove_one(
 ) {
     let target = draft::target(name, TargetKind::Network, &network.name);
     let (mut needs, mut staying, mut leaving) = (Vec::new(), Vec::new(), false);
-    for found in host
-        .containers
-        .iter()
-        .filter(|found| found.container.is_attached_to(network))
-    {
+    for found in host.containers.iter().filter(|found| found.container.is_attached_to(network)) {
         let removal = draft::remove_container_id(name, &found.container.name);
         if found.owned && draft.actions.contains_key(&removal) {
             needs.push(removal);
@@ -245,20 +207,13 @@ fn remove_one(
     } else {
         let reason = match (scope.desired.deleting, kept) {
             (true, _) => Reason::EnvironmentDeleted,
-            (false, Some(kept)) if kept.name == network.name => Reason::Superseded {
-                by: format!("{} ({})", kept.name, kept.id),
-            },
+            (false, Some(kept)) if kept.name == network.name => {
+                Reason::Superseded { by: format!("{} ({})", kept.name, kept.id) }
+            }
             (false, _) => Reason::NotDesired,
         };
         state.message = Some(crate::render::reason(&reason));
-        draft.act(
-            target,
-            Operation::RemoveNetwork {
-                id: network.id.clone(),
-            },
-            reason,
-            needs,
-        );
+        draft.act(target, Operation::RemoveNetwork { id: network.id.clone() }, reason, needs);
     }
     // A double has the name of the one that stays, and a name is listed once.
     if kept.is_none_or(|kept| kept.name != network.name) {

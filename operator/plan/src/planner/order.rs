@@ -22,11 +22,7 @@ pub(super) fn sorted(actions: BTreeMap<ActionId, Action>) -> Vec<Action> {
             .iter()
             .find(|(_, action)| action.needs.iter().all(|need| done.contains(need)))
             .map(|(key, _)| key.clone());
-        debug_assert!(
-            ready.is_some(),
-            "actions need one another: {:?}",
-            rest.keys()
-        );
+        debug_assert!(ready.is_some(), "actions need one another: {:?}", rest.keys());
         // The planner makes no cycles; were there one, a step of it done too
         // early fails and is planned again.
         let Some(key) = ready.or_else(|| rest.keys().next().cloned()) else {

@@ -22,11 +22,7 @@ pub(super) fn mapping(port: &PublishedPort) -> PortMapping {
 /// Whether a container has `port` of its host now.
 pub(super) fn holds(found: &Found<'_>, port: &PortMapping) -> bool {
     found.container.state.is_live()
-        && found
-            .container
-            .ports
-            .iter()
-            .any(|held| port.collides_with(&mapping(held)))
+        && found.container.ports.iter().any(|held| port.collides_with(&mapping(held)))
 }
 
 /// Lets every slot wait whose name or port somebody has that stays. As one that waits
@@ -60,12 +56,9 @@ fn blocker(
     if namesake(scope, slot).is_some_and(|found| !fates.goes(slots, found)) {
         return Some(slot::name_taken(slot.desired));
     }
-    holders(scope, slot)
-        .find(|(found, _)| !fates.goes(slots, found))
-        .map(|(found, port)| WaitCause::PortTaken {
-            port: port.clone(),
-            holder: found.container.name.clone(),
-        })
+    holders(scope, slot).find(|(found, _)| !fates.goes(slots, found)).map(|(found, port)| {
+        WaitCause::PortTaken { port: port.clone(), holder: found.container.name.clone() }
+    })
 }
 
 /// The removals that free the name and the ports of a slot that needn't wait.
@@ -80,10 +73,9 @@ pub(super) fn freed_by(scope: &Scope<'_>, slot: &Slot<'_>) -> Vec<ActionId> {
 /// Another container under the name of the one that a slot is to make.
 fn namesake<'s, 'a: 's>(scope: &'s Scope<'a>, slot: &Slot<'a>) -> Option<&'s Found<'a>> {
     match slot.step {
-        Step::Create(_) => scope
-            .hosts
-            .get(slot.desired.host.as_str())?
-            .container(&slot.desired.name),
+        Step::Create(_) => {
+            scope.hosts.get(slot.desired.host.as_str())?.container(&slot.desired.name)
+        }
         _ => None,
     }
 }
@@ -97,19 +89,9 @@ fn holders<'s, 'a: 's>(
     let others = host
         .into_iter()
         .flat_map(|host| &host.containers)
-        .filter(|found| {
-            slot.current
-                .is_none_or(|current| current.key() != found.key())
-        });
+        .filter(|found| slot.current.is_none_or(|current| current.key() != found.key()));
     others.flat_map(|found| {
-        let ports = slot
-            .desired
-            .spec
-            .ports
-            .iter()
-            .filter(|port| port.host_port.is_some());
-        ports
-            .filter(move |port| holds(found, port))
-            .map(move |port| (found, port))
+        let ports = slot.desired.spec.ports.iter().filter(|port| port.host_port.is_some());
+        ports.filter(move |port| holds(found, port)).map(move |port| (found, port))
     })
 }

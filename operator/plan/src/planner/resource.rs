@@ -39,9 +39,7 @@ pub(super) fn absent(target: Target, cause: Option<&WaitCause>) -> ResourceState
 
 /// A thing on a host that doesn't answer: it is waited for.
 pub(super) fn unreachable(target: Target, message: &str, draft: &mut Draft) {
-    let cause = WaitCause::HostUnreachable {
-        message: message.to_owned(),
-    };
+    let cause = WaitCause::HostUnreachable { message: message.to_owned() };
     let mut state = state(target.clone(), "unknown", Health::Unknown, Drift::Unknown);
     state.message = Some(render::cause(&cause));
     draft.resources.push(state);

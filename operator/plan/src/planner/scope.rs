@@ -64,9 +64,7 @@ impl<'a> Scope<'a> {
         if !desired.deleting {
             for name in named.chain(desired.volumes.iter().map(|volume| &volume.host)) {
                 if !observed.hosts.contains_key(name) {
-                    scope
-                        .unreachable
-                        .insert(name, "it hasn't been looked at yet");
+                    scope.unreachable.insert(name, "it hasn't been looked at yet");
                 }
             }
         }
@@ -80,62 +78,39 @@ impl<'a> Scope<'a> {
 
     /// Ownership labels for a new thing.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
-        let Desired {
-            installation,
-            environment,
-            uid,
-            ..
-        } = self.desired;
+        let Desired { installation, environment, uid, .. } = self.desired;
         naming::ownership(installation, environment, uid)
     }
 }
 
 fn owns(desired: &Desired, labels: &BTreeMap<String, String>) -> bool {
     let environment = &desired.environment;
-    is_owned(
-        labels,
-        &desired.installation,
-        &environment.project,
-        &environment.environment,
-    )
+    is_owned(labels, &desired.installation, &environment.project, &environment.environment)
 }
 
 fn host<'a>(desired: &Desired, name: &'a str, snapshot: &'a HostSnapshot) -> Host<'a> {
     let mut containers: Vec<Found<'a>> = snapshot
         .containers
         .iter()
-        .map(|container| Found {
-            host: name,
-            container,
-            owned: owns(desired, &container.labels),
-        })
+        .map(|container| Found { host: name, container, owned: owns(desired, &container.labels) })
         .collect();
     containers.sort_by(|a, b| {
         (&a.container.name, &a.container.id).cmp(&(&b.container.name, &b.container.id))
     });
     let mut networks: Vec<&ObservedNetwork> = snapshot.networks.iter().collect();
     networks.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Host {
-        snapshot,
-        containers,
-        networks,
-    }
+    Host { snapshot, containers, networks }
 }
 
 impl<'a> Host<'a> {
     /// The volume of that name.
     pub(super) fn volume(&self, name: &str) -> Option<&'a ObservedVolume> {
-        self.snapshot
-            .volumes
-            .iter()
-            .find(|volume| volume.name == name)
+        self.snapshot.volumes.iter().find(|volume| volume.name == name)
     }
 
     /// The container of that name.
     pub(super) fn container(&self, name: &str) -> Option<&Found<'a>> {
-        self.containers
-            .iter()
-            .find(|found| found.container.name == name)
+        self.containers.iter().find(|found| found.container.name == name)
     }
 }
 

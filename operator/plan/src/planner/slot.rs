@@ -71,8 +71,7 @@ impl Slot<'_> {
 
     /// Its name.
     pub(super) fn name(&self) -> &str {
-        self.current
-            .map_or(&self.desired.name, |current| &current.container.name)
+        self.current.map_or(&self.desired.name, |current| &current.container.name)
     }
 }
 
@@ -88,10 +87,7 @@ impl Wanted<'_> {
     fn touches(&self, found: &Found<'_>) -> bool {
         let ports = self.ports.get(found.host);
         self.names.contains(&(found.host, &found.container.name))
-            || ports
-                .into_iter()
-                .flatten()
-                .any(|port| port::holds(found, port))
+            || ports.into_iter().flatten().any(|port| port::holds(found, port))
     }
 }
 
@@ -112,11 +108,7 @@ pub(super) fn survey<'a>(
     let mut wanted = Wanted::default();
     for desired in &scope.desired.containers {
         wanted.names.insert((&desired.host, &desired.name));
-        let fixed = desired
-            .spec
-            .ports
-            .iter()
-            .filter(|port| port.host_port.is_some());
+        let fixed = desired.spec.ports.iter().filter(|port| port.host_port.is_some());
         wanted.ports.entry(&desired.host).or_default().extend(fixed);
     }
     let slot = |desired: &'a DesiredContainer| {
@@ -132,13 +124,7 @@ pub(super) fn survey<'a>(
         slot
     };
     let mut slots: Vec<Slot<'_>> = scope.desired.containers.iter().map(slot).collect();
-    slots.sort_by_key(|slot| {
-        (
-            &slot.desired.service,
-            slot.desired.replica,
-            &slot.desired.host,
-        )
-    });
+    slots.sort_by_key(|slot| (&slot.desired.service, slot.desired.replica, &slot.desired.host));
     slots
 }
 
@@ -150,10 +136,7 @@ fn fill<'a>(
 ) -> Slot<'a> {
     // A dead one can only be removed, and one that is being removed is gone.
     let usable = group.iter().copied().filter(|found| {
-        !matches!(
-            found.container.state,
-            ContainerState::Dead | ContainerState::Removing
-        )
+        !matches!(found.container.state, ContainerState::Dead | ContainerState::Removing)
     });
     let (mut same, mut olds): (Vec<_>, Vec<_>) = usable.partition(|found| {
         found.host == desired.host
@@ -166,12 +149,7 @@ fn fill<'a>(
         (liveliness(found.container.state), detached, renamed)
     };
     same.sort_by_key(|found| rank(found));
-    olds.sort_by_key(|found| {
-        (
-            liveliness(found.container.state),
-            found.host != desired.host,
-        )
-    });
+    olds.sort_by_key(|found| (liveliness(found.container.state), found.host != desired.host));
     let mut same = same.into_iter();
     Slot {
         desired,
@@ -240,11 +218,7 @@ fn revive(
     };
     match network.and_then(HostNetwork::blocked) {
         Some(cause) if connect => Step::Wait(cause.clone()),
-        _ => Step::Revive {
-            unpause,
-            connect,
-            start,
-        },
+        _ => Step::Revive { unpause, connect, start },
     }
 }
 
@@ -258,12 +232,7 @@ fn create(
     let desired = slot.desired;
     let name = desired.host.as_str();
     let Some(host) = scope.hosts.get(name) else {
-        let message = scope
-            .unreachable
-            .get(name)
-            .copied()
-            .unwrap_or_default()
-            .to_owned();
+        let message = scope.unreachable.get(name).copied().unwrap_or_default().to_owned();
         return Step::Wait(WaitCause::HostUnreachable { message });
     };
     let is_leaving = |found: &Found<'_>| found.container.state == ContainerState::Removing;
@@ -293,10 +262,7 @@ fn create(
 
 /// Somebody else has the name.
 pub(super) fn name_taken(desired: &DesiredContainer) -> WaitCause {
-    WaitCause::NameTaken {
-        kind: TargetKind::Container.to_string(),
-        name: desired.name.clone(),
-    }
+    WaitCause::NameTaken { kind: TargetKind::Container.to_string(), name: desired.name.clone() }
 }
 
 /// What becomes of each of our containers.
@@ -318,16 +284,8 @@ impl<'a> Fates<'a> {
         let mut fates = BTreeMap::new();
         for (index, slot) in slots.iter().enumerate() {
             fates.extend(slot.current.map(|found| (found.key(), Fate::Stays)));
-            fates.extend(
-                slot.surplus
-                    .iter()
-                    .map(|found| (found.key(), Fate::Surplus)),
-            );
-            fates.extend(
-                slot.olds
-                    .iter()
-                    .map(|found| (found.key(), Fate::GoesWith(index))),
-            );
+            fates.extend(slot.surplus.iter().map(|found| (found.key(), Fate::Surplus)));
+            fates.extend(slot.olds.iter().map(|found| (found.key(), Fate::GoesWith(index))));
         }
         Self(fates)
     }
@@ -338,9 +296,9 @@ impl<'a> Fates<'a> {
             && match self.0.get(&found.key()) {
                 None | Some(Fate::Surplus) => true,
                 Some(Fate::Stays) => false,
-                Some(Fate::GoesWith(index)) => slots
-                    .get(*index)
-                    .is_some_and(|slot| !matches!(slot.step, Step::Wait(_))),
+                Some(Fate::GoesWith(index)) => {
+                    slots.get(*index).is_some_and(|slot| !matches!(slot.step, Step::Wait(_)))
+                }
             }
     }
 

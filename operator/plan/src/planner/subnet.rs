@@ -31,19 +31,10 @@ mod tests {
     use crate::observed::ObservedNetwork;
 
     fn first_free(pool: &str, prefix: u8, taken: &[&str]) -> Option<String> {
-        let settings = HostSettings {
-            subnet_pool: pool.parse().unwrap(),
-            subnet_prefix: prefix,
-        };
+        let settings = HostSettings { subnet_pool: pool.parse().unwrap(), subnet_prefix: prefix };
         let subnets = taken.iter().map(|text| text.parse().unwrap()).collect();
-        let network = ObservedNetwork {
-            subnets,
-            ..ObservedNetwork::default()
-        };
-        let snapshot = HostSnapshot {
-            networks: vec![network],
-            ..HostSnapshot::default()
-        };
+        let network = ObservedNetwork { subnets, ..ObservedNetwork::default() };
+        let snapshot = HostSnapshot { networks: vec![network], ..HostSnapshot::default() };
         free(&settings, &snapshot).map(|subnet| subnet.to_string())
     }
 
@@ -51,14 +42,8 @@ mod tests {
     fn the_first_that_overlaps_with_nothing() {
         let first = |taken: &[&str]| first_free("10.213.0.0/16", 24, taken);
         assert_eq!(first(&[]).unwrap(), "10.213.0.0/24");
-        assert_eq!(
-            first(&["172.17.0.0/16", "fd00::/64"]).unwrap(),
-            "10.213.0.0/24"
-        );
-        assert_eq!(
-            first(&["10.213.0.0/24", "10.213.1.128/25"]).unwrap(),
-            "10.213.2.0/24"
-        );
+        assert_eq!(first(&["172.17.0.0/16", "fd00::/64"]).unwrap(), "10.213.0.0/24");
+        assert_eq!(first(&["10.213.0.0/24", "10.213.1.128/25"]).unwrap(), "10.213.2.0/24");
         assert_eq!(first(&["10.213.0.0/20"]).unwrap(), "10.213.16.0/24");
         assert_eq!(first(&["10.0.0.0/8"]), None);
         assert_eq!(first_free("10.0.0.0/29", 29, &["10.0.0.0/29"]), None);

@@ -25,11 +25,7 @@ pub(super) fn create<'a>(scope: &Scope<'a>, draft: &mut Draft) -> Volumes<'a> {
         let key = (volume.host.as_str(), volume.name.as_str());
         let target = draft::target(&volume.host, TargetKind::Volume, &volume.name);
         let Some(host) = scope.hosts.get(volume.host.as_str()) else {
-            let message = scope
-                .unreachable
-                .get(volume.host.as_str())
-                .copied()
-                .unwrap_or_default();
+            let message = scope.unreachable.get(volume.host.as_str()).copied().unwrap_or_default();
             resource::unreachable(target, message, draft);
             continue;
         };
@@ -43,9 +39,7 @@ pub(super) fn create<'a>(scope: &Scope<'a>, draft: &mut Draft) -> Volumes<'a> {
                     kind: TargetKind::Volume.to_string(),
                     name: volume.name.clone(),
                 };
-                draft
-                    .resources
-                    .push(resource::absent(target.clone(), Some(&cause)));
+                draft.resources.push(resource::absent(target.clone(), Some(&cause)));
                 draft.wait(target, cause.clone());
                 Err(cause)
             }
@@ -54,12 +48,7 @@ pub(super) fn create<'a>(scope: &Scope<'a>, draft: &mut Draft) -> Volumes<'a> {
                 let mut labels = scope.labels();
                 labels.insert(label::VOLUME.to_owned(), volume.key.clone());
                 let operation = Operation::CreateVolume { labels };
-                Ok(vec![draft.act(
-                    target,
-                    operation,
-                    Reason::Absent,
-                    Vec::new(),
-                )])
+                Ok(vec![draft.act(target, operation, Reason::Absent, Vec::new())])
             }
         };
         volumes.insert(key, ready);
@@ -74,12 +63,7 @@ pub(super) fn remove(scope: &Scope<'_>, draft: &mut Draft) {
         .desired
         .volumes
         .iter()
-        .map(|volume| {
-            (
-                (volume.host.as_str(), volume.name.as_str()),
-                volume.deletion_policy,
-            )
-        })
+        .map(|volume| ((volume.host.as_str(), volume.name.as_str()), volume.deletion_policy))
         .collect();
     for (name, host) in &scope.hosts {
         let owned: BTreeMap<&str, &BTreeMap<String, String>> = host

@@ -16,11 +16,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
 
 /// What is waited for, in one line.
 pub fn waiting_line(waiting: &Waiting) -> String {
-    format!(
-        "{} waits: {}",
-        thing(&waiting.target),
-        words::cause(&waiting.cause)
-    )
+    format!("{} waits: {}", thing(&waiting.target), words::cause(&waiting.cause))
 }
 
 /// What is done, without why.
@@ -31,10 +27,7 @@ pub(super) fn head(action: &Action) -> String {
         Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } => {
             format!("create {thing}")
         }
-        Operation::CreateContainer {
-            replaces: Some(old),
-            ..
-        } => {
+        Operation::CreateContainer { replaces: Some(old), .. } => {
             format!("create {thing} in place of {old}")
         }
         Operation::CreateContainer { replaces: None, .. } => format!("create {thing}"),
@@ -51,11 +44,6 @@ pub(super) fn head(action: &Action) -> String {
 
 /// `container shop-production-web-1-3f2a9c1d on local`.
 pub(super) fn thing(target: &Target) -> String {
-    let Target {
-        host,
-        kind,
-        name,
-        service: _,
-    } = target;
+    let Target { host, kind, name, service: _ } = target;
     format!("{kind} {name} on {host}")
 }

@@ -69,10 +69,7 @@ impl Page {
 /// The whole plan. A container that takes the place of another is one entry,
 /// though it is two actions. `colour` asks for ANSI escapes.
 pub fn text(plan: &Plan, colour: bool) -> String {
-    let mut page = Page {
-        text: String::new(),
-        colour,
-    };
+    let mut page = Page { text: String::new(), colour };
     if plan.is_empty() {
         page.line(format!("No changes. {} is as described.", plan.environment));
     } else {
@@ -104,10 +101,9 @@ fn entries(plan: &Plan, page: &mut Page) {
         .actions
         .iter()
         .filter_map(|action| match &action.operation {
-            Operation::CreateContainer {
-                replaces: Some(old),
-                ..
-            } => Some(((action.target.host.as_str(), old.as_str()), action)),
+            Operation::CreateContainer { replaces: Some(old), .. } => {
+                Some(((action.target.host.as_str(), old.as_str()), action))
+            }
             _ => None,
         })
         .collect();
@@ -129,15 +125,10 @@ fn entry(action: &Action, page: &mut Page) {
     let mark = mark(&action.operation);
     let style = mark.style();
     let head = match &action.operation {
-        Operation::CreateContainer {
-            replaces: Some(old),
-            ..
-        } if *old != action.target.name => {
+        Operation::CreateContainer { replaces: Some(old), .. } if *old != action.target.name => {
             format!("replace {} (was {old})", line::thing(&action.target))
         }
-        Operation::CreateContainer {
-            replaces: Some(_), ..
-        } => {
+        Operation::CreateContainer { replaces: Some(_), .. } => {
             format!("replace {}", line::thing(&action.target))
         }
         _ => line::head(action),
@@ -158,9 +149,7 @@ fn entry(action: &Action, page: &mut Page) {
 fn mark(operation: &Operation) -> Mark {
     match operation {
         Operation::PullImage => Mark::Fetch,
-        Operation::CreateContainer {
-            replaces: Some(_), ..
-        } => Mark::Replace,
+        Operation::CreateContainer { replaces: Some(_), .. } => Mark::Replace,
         Operation::CreateContainer { .. }
         | Operation::CreateNetwork { .. }
         | Operation::CreateVolume { .. } => Mark::Create,
@@ -192,25 +181,10 @@ fn settings(spec: &ContainerSpec) -> Vec<String> {
             settings.push(format!("{name}: {}", values.join(", ")));
         }
     };
-    list(
-        "entrypoint",
-        spec.entrypoint
-            .iter()
-            .map(|words| format!("{words:?}"))
-            .collect(),
-    );
-    list(
-        "command",
-        spec.command
-            .iter()
-            .map(|words| format!("{words:?}"))
-            .collect(),
-    );
+    list("entrypoint", spec.entrypoint.iter().map(|words| format!("{words:?}")).collect());
+    list("command", spec.command.iter().map(|words| format!("{words:?}")).collect());
     list("user", spec.user.iter().cloned().collect());
-    list(
-        "ports",
-        spec.ports.iter().map(ToString::to_string).collect(),
-    );
+    list("ports", spec.ports.iter().map(ToString::to_string).collect());
     let mounts = spec.mounts.iter().map(|mount| {
         let mode = if mount.read_only { ":ro" } else { "" };
         format!("{}:{}{mode}", mount.source, mount.path)
@@ -234,13 +208,7 @@ fn waits(waiting: &Waiting, page: &mut Page) {
 
 /// `Plan: 2 to create, 1 to replace.`
 fn summary(summary: Summary) -> String {
-    let Summary {
-        create,
-        update,
-        replace,
-        remove,
-        waiting,
-    } = summary;
+    let Summary { create, update, replace, remove, waiting } = summary;
     let counts = [
         (create, "to create"),
         (update, "to update"),

@@ -96,9 +96,9 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
         WaitCause::NameTaken { kind, name } => Some(format!(
             "Rename or remove the {kind} {name:?}, or rename what is in the manifest."
         )),
-        WaitCause::PortTaken { holder, .. } => Some(format!(
-            "Stop container {holder:?}, or choose another host port in the manifest."
-        )),
+        WaitCause::PortTaken { holder, .. } => {
+            Some(format!("Stop container {holder:?}, or choose another host port in the manifest."))
+        }
         WaitCause::SubnetPoolExhausted { .. } => Some(
             "Remove networks that nobody uses, or set a larger spec.subnetPool on the DockerHost."
                 .to_owned(),

@@ -22,18 +22,11 @@ impl Findings {
         field: impl Into<String>,
         message: impl Into<String>,
     ) {
-        self.errors.push(SpecError {
-            kind,
-            field: field.into(),
-            message: message.into(),
-        });
+        self.errors.push(SpecError { kind, field: field.into(), message: message.into() });
     }
 
     pub(super) fn lint(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.lints.push(Lint {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.lints.push(Lint { field: field.into(), message: message.into() });
     }
 
     /// The lints, or every error: sorted, and once each, as a mistake in what
@@ -44,8 +37,7 @@ impl Findings {
             self.lints.dedup();
             return Ok(self.lints);
         }
-        self.errors
-            .sort_by(|a, b| (&a.field, a).cmp(&(&b.field, b)));
+        self.errors.sort_by(|a, b| (&a.field, a).cmp(&(&b.field, b)));
         self.errors.dedup();
         Err(self.errors)
     }

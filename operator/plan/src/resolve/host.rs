@@ -39,20 +39,10 @@ pub(super) fn place<'a>(
     service: &'a ServiceSpec,
     findings: &mut Findings,
 ) -> Option<Place<'a>> {
-    let default = inputs
-        .spec
-        .defaults
-        .as_ref()
-        .and_then(|defaults| defaults.host.as_deref());
+    let default = inputs.spec.defaults.as_ref().and_then(|defaults| defaults.host.as_deref());
     let place = match (service.host.as_deref(), default) {
-        (Some(name), _) => Place {
-            name,
-            by_default: false,
-        },
-        (None, Some(name)) => Place {
-            name,
-            by_default: true,
-        },
+        (Some(name), _) => Place { name, by_default: false },
+        (None, Some(name)) => Place { name, by_default: true },
         (None, None) => {
             let field = format!("spec.services.{name}.host");
             let known: Vec<&str> = inputs.hosts.keys().map(String::as_str).collect();
@@ -90,10 +80,8 @@ pub(super) fn settings(
             Ok(parsed) => {
                 settings.insert(place.name.to_owned(), parsed);
             }
-            Err(problem) => findings.invalid(
-                place.field(placed.name),
-                format!("DockerHost {}: {problem}", place.name),
-            ),
+            Err(problem) => findings
+                .invalid(place.field(placed.name), format!("DockerHost {}: {problem}", place.name)),
         }
     }
     settings
@@ -121,10 +109,7 @@ fn parse(spec: &DockerHostSpec) -> Result<HostSettings, String> {
             "spec.subnetPrefix /{prefix} leaves no room for containers: make it {LONGEST_PREFIX} or less"
         ));
     }
-    Ok(HostSettings {
-        subnet_pool: pool,
-        subnet_prefix: prefix,
-    })
+    Ok(HostSettings { subnet_pool: pool, subnet_prefix: prefix })
 }
 
 /// A network ends at its host.

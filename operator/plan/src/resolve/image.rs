@@ -20,8 +20,7 @@ fn parse(reference: &str) -> Result<(), String> {
         None => (reference, None),
     };
     let is_digest = |text: &str| {
-        text.split_once(':')
-            .is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32)
+        text.split_once(':').is_some_and(|(kind, hex)| !kind.is_empty() && hex.len() >= 32)
     };
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return Err("what follows @ must be a digest such as sha256:…".to_owned());
@@ -81,19 +80,9 @@ mod tests {
         ] {
             assert_eq!(parse(good), Ok(()), "{good}");
         }
-        for bad in [
-            "",
-            "Nginx",
-            "a b",
-            "a:",
-            "a:b c",
-            "a@b",
-            "/a",
-            "a/",
-            "https://a/b",
-            "-a",
-            "a//b",
-        ] {
+        for bad in
+            ["", "Nginx", "a b", "a:", "a:b c", "a@b", "/a", "a/", "https://a/b", "-a", "a//b"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("Nginx").unwrap_err().contains("lower case"));

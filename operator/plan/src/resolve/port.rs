@@ -12,10 +12,7 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             let field = format!("spec.services.{}.ports[{index}]", service.name);
             let earlier = &service.service.ports[..index];
             if let Some(other) = earlier.iter().find(|other| port.collides_with(other)) {
-                findings.invalid(
-                    &field,
-                    format!("{port} takes the same host port as {other}"),
-                );
+                findings.invalid(&field, format!("{port} takes the same host port as {other}"));
             }
             if let (Some(host_port), true) = (port.host_port, service.replicas > 1) {
                 let message = format!(
@@ -41,12 +38,7 @@ fn same_host(a: &Placed<'_>, b: &Placed<'_>) -> bool {
 
 fn check_pair(service: &Placed<'_>, other: &Placed<'_>, findings: &mut Findings) {
     for (index, port) in service.service.ports.iter().enumerate() {
-        let Some(taken) = other
-            .service
-            .ports
-            .iter()
-            .find(|taken| port.collides_with(taken))
-        else {
+        let Some(taken) = other.service.ports.iter().find(|taken| port.collides_with(taken)) else {
             continue;
         };
         let host = service.host.map(|place| place.name).unwrap_or_default();

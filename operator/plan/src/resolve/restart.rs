@@ -18,9 +18,7 @@ pub(super) struct Restarts<'a> {
 impl Restarts<'_> {
     /// The latest restart that concerns `service`, RFC 3339.
     pub(super) fn of(&self, service: &str) -> Option<String> {
-        self.all
-            .max(self.services.get(service).copied())
-            .map(|time| time.to_string())
+        self.all.max(self.services.get(service).copied()).map(|time| time.to_string())
     }
 }
 

@@ -69,14 +69,8 @@ pub(super) fn container_spec(
     if replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
         findings.invalid(field("replicas"), format!("at most {MOST_REPLICAS}"));
     }
-    if let Some(folder) = working_dir
-        .as_deref()
-        .filter(|folder| !folder.starts_with('/'))
-    {
-        findings.invalid(
-            field("workingDir"),
-            format!("{folder:?} is not an absolute path"),
-        );
+    if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
+        findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
     }
     ContainerSpec {
         image: image.clone().unwrap_or_default(),
@@ -128,10 +122,8 @@ fn check_labels(name: &str, service: &ServiceSpec, findings: &mut Findings) {
     for key in service.labels.keys() {
         let field = format!("spec.services.{name}.labels.{key}");
         if key.starts_with(label::PREFIX) {
-            findings.invalid(
-                field,
-                "labels below hades.dev/ belong to Hades: choose another prefix",
-            );
+            findings
+                .invalid(field, "labels below hades.dev/ belong to Hades: choose another prefix");
         } else if key.is_empty() {
             findings.invalid(field, "a label can't have an empty name");
         }

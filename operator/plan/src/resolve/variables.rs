@@ -50,10 +50,7 @@ pub(super) fn resolve(
     findings: &mut Findings,
 ) -> BTreeMap<String, EnvVar> {
     let variables = layers(inputs, name, service, findings);
-    let mut expansion = Expansion {
-        variables: &variables,
-        done: BTreeMap::new(),
-    };
+    let mut expansion = Expansion { variables: &variables, done: BTreeMap::new() };
     for key in variables.keys() {
         expansion.expand(key, &mut Vec::new(), findings);
     }
@@ -85,10 +82,7 @@ fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings)
         );
     }
     if value.expose().contains('\0') {
-        findings.invalid(
-            field,
-            "the value holds a NUL character, which no variable can",
-        );
+        findings.invalid(field, "the value holds a NUL character, which no variable can");
     }
     if key.len() + 1 + value.expose().len() > LONGEST {
         findings.invalid(
@@ -130,13 +124,7 @@ fn layers(
         };
         for (key, value) in &data.0 {
             let value = Value::Secret(value.clone());
-            whole.insert(
-                key.clone(),
-                Variable {
-                    field: field.clone(),
-                    value,
-                },
-            );
+            whole.insert(key.clone(), Variable { field: field.clone(), value });
         }
     }
     let mut variables = BTreeMap::new();
@@ -192,10 +180,9 @@ fn missing_secret(inputs: &Inputs<'_>, name: &str, field: String, findings: &mut
     let project = &inputs.environment.project;
     let nearest = match inputs.secrets.is_empty() {
         true => String::new(),
-        false => format!(
-            "; {}",
-            suggest::hint(name, "Secrets that are there", inputs.secrets.keys())
-        ),
+        false => {
+            format!("; {}", suggest::hint(name, "Secrets that are there", inputs.secrets.keys()))
+        }
     };
     findings.error(
         SpecErrorKind::SecretNotFound,
@@ -296,10 +283,7 @@ impl<'a> Expansion<'a> {
             .collect();
         findings.invalid(
             &variable.field,
-            format!(
-                "variables are composed of themselves: {}",
-                names.join(" → ")
-            ),
+            format!("variables are composed of themselves: {}", names.join(" → ")),
         );
     }
 }
@@ -319,9 +303,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     while let Some(dollar) = rest.find('$') {
         let (before, from) = rest.split_at(dollar);
         let behind = &from[1..];
-        let name = behind
-            .strip_prefix('(')
-            .and_then(|inside| inside.split_once(')'));
+        let name = behind.strip_prefix('(').and_then(|inside| inside.split_once(')'));
         if let Some((name, after)) = name {
             parts.push(Part::Text(before));
             parts.push(Part::Reference(name));
@@ -374,13 +356,7 @@ mod tests {
         for name in ["DB_PASSWORD", "token", "AWS_SECRET_ACCESS_KEY", "API_KEY"] {
             assert!(looks_secret(name), "{name}");
         }
-        for name in [
-            "KEYCLOAK_URL",
-            "PUBLIC_KEY",
-            "PASSWORD_FILE",
-            "TOKEN_TTL",
-            "MONKEY",
-        ] {
+        for name in ["KEYCLOAK_URL", "PUBLIC_KEY", "PASSWORD_FILE", "TOKEN_TTL", "MONKEY"] {
             assert!(!looks_secret(name), "{name}");
         }
     }

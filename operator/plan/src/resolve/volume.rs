@@ -23,10 +23,8 @@ pub(super) fn mounts(
         let field = format!("spec.services.{name}.volumes[{index}]");
         if !inputs.spec.volumes.contains_key(&mount.volume) {
             let hint = suggest::hint(&mount.volume, "volumes", inputs.spec.volumes.keys());
-            let message = format!(
-                "spec.volumes has no {:?}: declare it there; {hint}",
-                mount.volume
-            );
+            let message =
+                format!("spec.volumes has no {:?}: declare it there; {hint}", mount.volume);
             findings.invalid(&field, message);
         }
         let path = match mount.path.trim_end_matches('/') {
@@ -50,11 +48,7 @@ pub(super) fn mounts(
             );
         }
         let source = naming::volume(&inputs.environment, &mount.volume);
-        mounts.push(Mount {
-            source,
-            path,
-            read_only: mount.read_only,
-        });
+        mounts.push(Mount { source, path, read_only: mount.read_only });
     }
     mounts
 }
@@ -71,10 +65,7 @@ pub(super) fn resolve(
         for mount in &placed.service.volumes {
             mounted.insert(mount.volume.as_str());
             if let Some(place) = placed.host {
-                hosts
-                    .entry(mount.volume.as_str())
-                    .or_default()
-                    .insert(place.name);
+                hosts.entry(mount.volume.as_str()).or_default().insert(place.name);
             }
         }
     }
@@ -88,10 +79,7 @@ pub(super) fn resolve(
             );
         }
         if !mounted.contains(key.as_str()) {
-            findings.lint(
-                &field,
-                "no service mounts this volume, so that it isn't made",
-            );
+            findings.lint(&field, "no service mounts this volume, so that it isn't made");
         }
         let on = hosts.remove(key.as_str()).unwrap_or_default();
         if on.len() > 1 {

@@ -48,10 +48,7 @@ fn foreign(name: &str, port: Option<&str>) -> ObservedContainer {
         id: format!("foreign-{name}"),
         name: name.to_owned(),
         state: ContainerState::Running,
-        ports: port
-            .iter()
-            .filter_map(crate::simulator::published)
-            .collect(),
+        ports: port.iter().filter_map(crate::simulator::published).collect(),
         ..ObservedContainer::default()
     }
 }
@@ -75,10 +72,7 @@ services:
   d: {image: 'web:1', host: other}
 ";
     let plan = planned(&desired(yaml), &Simulator::new(&["local", "other"]));
-    let pulls = plan
-        .actions
-        .iter()
-        .filter(|action| action.operation == Operation::PullImage);
+    let pulls = plan.actions.iter().filter(|action| action.operation == Operation::PullImage);
     assert_eq!(pulls.count(), 2, "{}", shown(&plan));
 }
 
@@ -87,10 +81,7 @@ fn an_absent_image_that_must_not_be_pulled_is_waited_for_and_takes_nothing_down(
     let mut simulator = converged(FIXED);
     let yaml = FIXED.replace("'web:1'", "'gone:1', imagePullPolicy: Never");
     insta::assert_snapshot!(shown(&planned(&desired(&yaml), &simulator)), @"container shop-production-web-1-#1 on local waits: the host doesn't have the image gone:1, and imagePullPolicy is Never");
-    simulator
-        .host("local")
-        .images
-        .insert("gone:1".into(), "sha256:gone".into());
+    simulator.host("local").images.insert("gone:1".into(), "sha256:gone".into());
     settled(&yaml, &mut simulator);
 }
 
@@ -108,33 +99,21 @@ fn images_are_found_under_the_names_that_engines_list() {
 
 #[test]
 fn the_pinned_image_runs_as_long_as_it_is_there() {
-    let pin = PinnedImage {
-        host: "local".into(),
-        image: "web:1".into(),
-        id: "sha256:old".into(),
-    };
-    let fixture = Fixture {
-        pins: vec![pin],
-        ..Fixture::default()
-    };
+    let pin = PinnedImage { host: "local".into(), image: "web:1".into(), id: "sha256:old".into() };
+    let fixture = Fixture { pins: vec![pin], ..Fixture::default() };
     let desired = fixture.resolve(WEB).unwrap();
     let mut simulator = Simulator::new(&["local"]);
     let image = |simulator: &Simulator| {
         let plan = planned(&desired, simulator);
-        plan.actions
-            .into_iter()
-            .find_map(|action| match action.operation {
-                Operation::CreateContainer { image_id, .. } => Some(image_id),
-                _ => None,
-            })
+        plan.actions.into_iter().find_map(|action| match action.operation {
+            Operation::CreateContainer { image_id, .. } => Some(image_id),
+            _ => None,
+        })
     };
     assert_eq!(image(&simulator).unwrap(), None);
     simulator.host("local").images.clear();
     assert!(shown(&planned(&desired, &simulator)).starts_with("pull image web:1"));
-    simulator
-        .host("local")
-        .images
-        .insert("sha256:old".into(), "sha256:old".into());
+    simulator.host("local").images.insert("sha256:old".into(), "sha256:old".into());
     assert_eq!(image(&simulator).unwrap().unwrap(), "sha256:old");
 }
 
@@ -209,22 +188,14 @@ fn what_the_restart_policy_leaves_ended() {
     };
     let completed = Some("completed".to_owned());
     for policy in ["no", "on-failure"] {
-        let expected = (
-            String::new(),
-            Health::Healthy,
-            Drift::InSync,
-            completed.clone(),
-        );
+        let expected = (String::new(), Health::Healthy, Drift::InSync, completed.clone());
         assert_eq!(ended(policy, Some(0)), expected);
     }
     let (plan, health, ..) = ended("no", Some(3));
     assert_eq!(health, Health::Degraded);
     insta::assert_snapshot!(plan, @"container shop-production-web-1-#1 on local waits: the container fails: Exited 5 minutes ago, exit status 3");
     for (policy, code) in [("on-failure", 1), ("always", 0), ("unless-stopped", 0)] {
-        assert!(
-            ended(policy, Some(code)).0.starts_with("start "),
-            "{policy}"
-        );
+        assert!(ended(policy, Some(code)).0.starts_with("start "), "{policy}");
     }
 }
 
@@ -237,10 +208,7 @@ fn one_that_the_engine_keeps_starting_is_left_to_it() {
     assert!(plan.actions.is_empty());
     assert!(matches!(
         plan.waiting[0].cause,
-        WaitCause::ContainerFailing {
-            exit_code: Some(1),
-            ..
-        }
+        WaitCause::ContainerFailing { exit_code: Some(1), .. }
     ));
 }
 
@@ -270,11 +238,8 @@ fn what_can_not_run_side_by_side_goes_first_and_the_image_before_it() {
         let mut simulator = converged(yaml);
         let changed = yaml.replace("'web:1'", "'new:1'");
         let plan = planned(&desired(&changed), &simulator);
-        let verbs: Vec<&str> = plan
-            .actions
-            .iter()
-            .filter_map(|action| action.id.0.split(' ').next())
-            .collect();
+        let verbs: Vec<&str> =
+            plan.actions.iter().filter_map(|action| action.id.0.split(' ').next()).collect();
         assert_eq!(verbs, ["pull", "remove", "create"]);
         assert_eq!(plan.actions[1].needs, [plan.actions[0].id.clone()]);
         assert!(plan.actions[2].needs.contains(&plan.actions[1].id));
@@ -294,6 +259,24 @@ fn services_swap_their_ports() {
     };
     let mut simulator = converged(&yaml(8080, 8081));
     settled(&yaml(8081, 8080), &mut simulator);
+}
+
+#[test]
+fn a_port_that_the_engine_picked_is_given_up_for_one_that_the_manifest_names() {
+    let yaml = |image: &str, b: &str| {
+        format!(
+            "{{defaults: {{host: local}}, services: {{a: {{image: '{image}', ports: ['80']}}{b}}}}}"
+        )
+    };
+    let mut simulator = converged(&yaml("web:1", ""));
+    let picked = hades_api::PortMapping::parse("8080:80").unwrap();
+    simulator.container("a").ports = crate::simulator::published(&picked).into_iter().collect();
+    let changed = yaml("web:2", ", b: {image: 'web:1', ports: ['8080:80']}");
+    insta::assert_snapshot!(settled(&changed, &mut simulator), @"
+    remove container shop-production-a-1-#1 on local: shop-production-a-1-#2 takes its place
+    create container shop-production-a-1-#2 on local in place of shop-production-a-1-#1: image: web:1 → web:2
+    create container shop-production-b-1-#3 on local: it isn't there
+    ");
 }
 
 #[test]
@@ -319,13 +302,7 @@ fn an_old_one_stays_until_its_replacement_runs() {
     let half = simulator.clone();
     let new = |found: &&mut ObservedContainer| found.image == "web:2";
     let state = |simulator: &mut Simulator, state| {
-        simulator
-            .host("local")
-            .containers
-            .iter_mut()
-            .find(new)
-            .unwrap()
-            .state = state;
+        simulator.host("local").containers.iter_mut().find(new).unwrap().state = state;
     };
     state(&mut simulator, ContainerState::Restarting);
     insta::assert_snapshot!(shown(&planned(&desired(&changed), &simulator)), @"
@@ -388,10 +365,7 @@ fn names_that_others_have() {
     "#);
     let host = simulator.host("local");
     host.containers.clear();
-    let network = ObservedNetwork {
-        name: "shop-production".into(),
-        ..Default::default()
-    };
+    let network = ObservedNetwork { name: "shop-production".into(), ..Default::default() };
     host.networks.push(network);
     insta::assert_snapshot!(shown(&planned(&desired(WEB), &simulator)), @r#"
     network shop-production on local waits: the host has a network "shop-production" that this environment didn't make
@@ -399,10 +373,7 @@ fn names_that_others_have() {
     "#);
     let host = simulator.host("local");
     host.networks.clear();
-    let volume = ObservedVolume {
-        name: "shop-production-data".into(),
-        ..Default::default()
-    };
+    let volume = ObservedVolume { name: "shop-production-data".into(), ..Default::default() };
     host.volumes.push(volume);
     insta::assert_snapshot!(shown(&planned(&desired(DATA), &simulator)), @r#"
     create network shop-production on local: it isn't there
@@ -414,10 +385,7 @@ fn names_that_others_have() {
 #[test]
 fn ports_that_others_hold() {
     let mut simulator = Simulator::new(&["local"]);
-    simulator
-        .host("local")
-        .containers
-        .push(foreign("nginx", Some("127.0.0.1:8080:80")));
+    simulator.host("local").containers.push(foreign("nginx", Some("127.0.0.1:8080:80")));
     insta::assert_snapshot!(shown(&planned(&desired(FIXED), &simulator)), @r#"
     create network shop-production on local: it isn't there
     container shop-production-web-1-#1 on local waits: container "nginx" holds the host port of 8080:80
@@ -434,10 +402,7 @@ fn a_chain_of_ports_waits_from_its_end_and_keeps_what_runs() {
         )
     };
     let mut simulator = converged(&yaml("8080", "8081"));
-    simulator
-        .host("local")
-        .containers
-        .push(foreign("nginx", Some("9090:80")));
+    simulator.host("local").containers.push(foreign("nginx", Some("9090:80")));
     // a wants what b has, b wants what a stranger has.
     let plan = planned(&desired(&yaml("8081", "9090")), &simulator);
     assert!(plan.actions.is_empty(), "{}", shown(&plan));
@@ -448,11 +413,7 @@ fn a_chain_of_ports_waits_from_its_end_and_keeps_what_runs() {
 fn subnets_run_out() {
     let mut simulator = Simulator::new(&["local"]);
     let subnets = vec!["10.213.0.0/16".parse().unwrap()];
-    let network = ObservedNetwork {
-        name: "all".into(),
-        subnets,
-        ..Default::default()
-    };
+    let network = ObservedNetwork { name: "all".into(), subnets, ..Default::default() };
     simulator.host("local").networks.push(network);
     let plan = planned(&desired(WEB), &simulator);
     assert!(plan.actions.is_empty());
@@ -527,9 +488,7 @@ fn a_host_that_does_not_answer_holds_up_nothing_else() {
     let yaml = "services: {a: {image: 'web:1', host: local}, b: {image: 'web:1', host: other}}";
     let simulator = Simulator::new(&["local", "other"]);
     let mut observed = simulator.observe();
-    let silent = HostView::Unreachable {
-        message: "connection refused".into(),
-    };
+    let silent = HostView::Unreachable { message: "connection refused".into() };
     observed.hosts.insert("other".into(), silent);
     insta::assert_snapshot!(shown(&plan(&desired(yaml), &observed)), @"
     create network shop-production on local: it isn't there
@@ -543,14 +502,8 @@ fn a_host_that_does_not_answer_holds_up_nothing_else() {
 fn a_service_stays_where_it_is_while_its_new_host_does_not_answer() {
     let mut simulator = converged(WEB);
     simulator.hosts.remove("other");
-    let plan = planned(
-        &desired(&WEB.replace("host: local", "host: other")),
-        &simulator,
-    );
-    let removed = plan
-        .actions
-        .iter()
-        .filter(|action| action.target.service.is_some());
+    let plan = planned(&desired(&WEB.replace("host: local", "host: other")), &simulator);
+    let removed = plan.actions.iter().filter(|action| action.target.service.is_some());
     assert_eq!(removed.count(), 0, "{}", shown(&plan));
 }
 
@@ -562,10 +515,7 @@ services: {web: {image: 'web:1', volumes: ['keep:/a', 'drop:/b']}}
 volumes: {keep: {}, drop: {deletionPolicy: Delete}}
 ";
     let mut simulator = converged(yaml);
-    simulator
-        .host("local")
-        .containers
-        .push(foreign("stranger", None));
+    simulator.host("local").containers.push(foreign("stranger", None));
     let deletion = deletion(yaml);
     let plan = planned(&deletion, &simulator);
     insta::assert_snapshot!(shown(&plan), @"
@@ -580,9 +530,7 @@ volumes: {keep: {}, drop: {deletionPolicy: Delete}}
     assert_eq!(left.volumes[0].name, "shop-production-keep");
     assert_eq!(left.containers[0].name, "stranger");
     let mut observed = simulator.observe();
-    let silent = HostView::Unreachable {
-        message: "gone".into(),
-    };
+    let silent = HostView::Unreachable { message: "gone".into() };
     observed.hosts.insert("other".into(), silent);
     let waiting = plan_waiting(&deletion, &observed);
     assert_eq!(waiting, 1, "what can't be looked at can't be called clean");
@@ -598,10 +546,7 @@ fn a_volume_that_left_the_manifest_stays_and_is_pointed_out() {
     let plan = settled(WEB, &mut simulator);
     assert!(!plan.contains("volume "), "{plan}");
     let lints = planned(&desired(WEB), &simulator).lints;
-    assert!(
-        lints[0].message.contains("shop-production-data"),
-        "{lints:?}"
-    );
+    assert!(lints[0].message.contains("shop-production-data"), "{lints:?}");
 }
 
 #[test]

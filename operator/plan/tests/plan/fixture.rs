@@ -28,9 +28,8 @@ impl Default for Fixture {
             subnet_prefix: None,
         };
         let values = [("password", PASSWORD), ("user", "app")];
-        let values = values
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), SecretString::from(value)));
+        let values =
+            values.into_iter().map(|(key, value)| (key.to_owned(), SecretString::from(value)));
         Self {
             environment: EnvironmentName::new("shop", "production"),
             hosts: BTreeMap::from([
@@ -65,10 +64,7 @@ impl Fixture {
 
     pub fn annotated(key: &str, value: &str) -> Self {
         let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        Self {
-            annotations,
-            ..Self::default()
-        }
+        Self { annotations, ..Self::default() }
     }
 }
 
@@ -84,13 +80,7 @@ pub fn desired(yaml: &str) -> Desired {
 /// The environment on its way out.
 pub fn deletion(yaml: &str) -> Desired {
     let fixture = Fixture::default();
-    Desired::for_deletion(
-        fixture.environment,
-        UID,
-        INSTALLATION,
-        &spec(yaml),
-        &fixture.hosts,
-    )
+    Desired::for_deletion(fixture.environment, UID, INSTALLATION, &spec(yaml), &fixture.hosts)
 }
 
 /// Stands in for the keyed fingerprint (FNV-1a).
@@ -118,19 +108,14 @@ pub fn number_hashes(text: &str) -> String {
     while let Some(dash) = rest.find('-') {
         let (before, from) = rest.split_at(dash + 1);
         numbered.push_str(before);
-        let hex = from
-            .bytes()
-            .take_while(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
+        let hex = from.bytes().take_while(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
         rest = from;
         if hex.count() == 8 && !from[8..].starts_with(|c: char| c.is_ascii_alphanumeric()) {
             let hash = from[..8].to_owned();
-            let index = seen
-                .iter()
-                .position(|known| *known == hash)
-                .unwrap_or_else(|| {
-                    seen.push(hash);
-                    seen.len() - 1
-                });
+            let index = seen.iter().position(|known| *known == hash).unwrap_or_else(|| {
+                seen.push(hash);
+                seen.len() - 1
+            });
             numbered.push_str(&format!("#{}", index + 1));
             rest = &from[8..];
         }

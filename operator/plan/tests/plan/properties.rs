@@ -32,7 +32,9 @@ struct Service {
     policy: usize,
 }
 
-fn services() -> impl Strategy<Value = BTreeMap<&'static str, Service>> {
+type Services = BTreeMap<&'static str, Service>;
+
+fn services() -> impl Strategy<Value = Services> {
     let service = (
         0..4usize,
         0..2usize,
@@ -42,37 +44,37 @@ fn services() -> impl Strategy<Value = BTreeMap<&'static str, Service>> {
         0..3usize,
         0..4usize,
     )
-        .prop_map(
-            |(image, host, replicas, port, level, mount, policy)| Service {
-                image,
-                host,
-                replicas: if port.is_some() {
-                    replicas.min(1)
-                } else {
-                    replicas
-                },
-                port,
-                level,
-                mount,
-                policy,
-            },
-        );
-    prop::collection::btree_map(prop::sample::select(SERVICES.to_vec()), service, 0..=3)
-}
-
-fn yaml(services: &BTreeMap<&'static str, Service>) -> String {
-    let mut text = String::from("{defaults: {host: local}, services: {");
-    let (mut taken, mut volumes) = (BTreeSet::new(), String::new());
-    for (name, service) in services {
-        let Service {
+        .prop_map(|(image, host, replicas, port, level, mount, policy)| Service {
             image,
             host,
-            replicas,
+            replicas: if port.is_some() { replicas.min(1) } else { replicas },
             port,
             level,
             mount,
             policy,
-        } = service;
+        });
+    prop::collection::btree_map(prop::sample::select(SERVICES.to_vec()), service, 0..=3)
+}
+
+/// What was, and what is to be: of each service often the same.
+fn before_and_after() -> impl Strategy<Value = (Services, Services)> {
+    let same = prop::collection::vec(prop::bool::weighted(0.7), SERVICES.len());
+    (services(), services(), same).prop_map(|(before, mut after, same)| {
+        for (name, _) in SERVICES.iter().zip(same).filter(|(_, same)| *same) {
+            match before.get(name) {
+                Some(service) => after.insert(name, service.clone()),
+                None => after.remove(name),
+            };
+        }
+        (before, after)
+    })
+}
+
+fn yaml(services: &Services) -> String {
+    let mut text = String::from("{defaults: {host: local}, services: {");
+    let (mut taken, mut volumes) = (BTreeSet::new(), String::new());
+    for (name, service) in services {
+        let Service { image, host, replicas, port, level, mount, policy } = service;
         let image = ["web:1", "web:2", "job:1", "new:1"][*image];
         let policy = ["always", "unless-stopped", "on-failure", "'no'"][*policy];
         text += &format!(
@@ -101,6 +103,7 @@ enum Mess {
     Copy(usize),
     RenameCopy(usize),
     Relabel(usize),
+    PickPort(usize, u16),
     RemoveImages(usize),
     RemoveNetworks(usize),
     DoubleNetwork(usize, bool),
@@ -122,6 +125,7 @@ fn mess() -> impl Strategy<Value = Mess> {
         2 => n.clone().prop_map(Mess::Copy),
         1 => n.clone().prop_map(Mess::RenameCopy),
         1 => n.clone().prop_map(Mess::Relabel),
+        2 => (n.clone(), 8080..8083u16).prop_map(|(index, port)| Mess::PickPort(index, port)),
         1 => n.clone().prop_map(Mess::RemoveImages),
         1 => n.clone().prop_map(Mess::RemoveNetworks),
         2 => (n.clone(), any::<bool>()).prop_map(|(index, used)| Mess::DoubleNetwork(index, used)),
@@ -176,7 +180,16 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
             let Some((host, at)) = ours(simulator, *index) else {
                 return;
             };
-            let found = &mut simulator.host(&host).containers[at];
+            let containers = &mut simulator.host(&host).containers;
+            let is_rival = |(index, other): (usize, &ObservedContainer)| {
+                index != at
+                    && other.state.is_live()
+                    && other.ports.iter().any(|port| containers[at].ports.contains(port))
+            };
+            if STATES[*state].is_live() && containers.iter().enumerate().any(is_rival) {
+                return;
+            }
+            let found = &mut containers[at];
             found.state = STATES[*state];
             found.exit_code = Some((*index % 2) as i64);
         }
@@ -218,6 +231,18 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
             labels.insert("hades.dev/spec-hash".into(), "nonsense".into());
             labels.insert("hades.dev/spec".into(), "nonsense".into());
         }
+        // As an engine does where the manifest leaves the port to it.
+        Mess::PickPort(index, port) => {
+            let Some((host, at)) = ours(simulator, *index) else { return };
+            let port = PortMapping::parse(&format!("{port}:80")).unwrap();
+            let ports: Vec<_> = published(&port).into_iter().collect();
+            let containers = &mut simulator.host(&host).containers;
+            if containers[at].ports.is_empty()
+                && containers.iter().all(|found| found.ports != ports)
+            {
+                containers[at].ports = ports;
+            }
+        }
         Mess::RemoveImages(index) => simulator.host(host_of(*index)).images.clear(),
         Mess::RemoveNetworks(index) => {
             let host = simulator.host(host_of(*index));
@@ -226,12 +251,8 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
                     .iter()
                     .any(|found| found.state.is_live() && found.is_attached_to(network))
             };
-            let kept: Vec<ObservedNetwork> = host
-                .networks
-                .iter()
-                .filter(|network| in_use(network))
-                .cloned()
-                .collect();
+            let kept: Vec<ObservedNetwork> =
+                host.networks.iter().filter(|network| in_use(network)).cloned().collect();
             host.networks = kept;
         }
         Mess::DoubleNetwork(index, used) => {
@@ -243,51 +264,33 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
                 found.networks = vec![network.name.clone()];
                 found.network_ids = vec![new_id.clone()];
             }
-            host.networks.push(ObservedNetwork {
-                id: new_id,
-                subnets: vec![],
-                ..network
-            });
+            host.networks.push(ObservedNetwork { id: new_id, subnets: vec![], ..network });
         }
         Mess::ExtraOwned(index) => {
             let service = [Some("gone"), Some("a"), None][*index % 3];
-            simulator
-                .host(host_of(*index))
-                .containers
-                .push(ObservedContainer {
-                    name: format!("extra-{new_id}"),
-                    id: new_id,
-                    labels: owned_labels(service),
-                    state: STATES[*index % 7],
-                    ..ObservedContainer::default()
-                });
+            simulator.host(host_of(*index)).containers.push(ObservedContainer {
+                name: format!("extra-{new_id}"),
+                id: new_id,
+                labels: owned_labels(service),
+                state: STATES[*index % 7],
+                ..ObservedContainer::default()
+            });
         }
         Mess::ExtraNetwork(index) => {
-            simulator
-                .host(host_of(*index))
-                .networks
-                .push(ObservedNetwork {
-                    name: format!("extra-{new_id}"),
-                    id: new_id,
-                    labels: owned_labels(None),
-                    subnets: vec![],
-                })
+            simulator.host(host_of(*index)).networks.push(ObservedNetwork {
+                name: format!("extra-{new_id}"),
+                id: new_id,
+                labels: owned_labels(None),
+                subnets: vec![],
+            })
         }
         Mess::ForeignName(index) => {
-            let Some(name) = wanted
-                .containers
-                .get(*index)
-                .map(|found| found.name.clone())
-            else {
+            let Some(name) = wanted.containers.get(*index).map(|found| found.name.clone()) else {
                 return;
             };
             let host = simulator.host(&wanted.containers[*index].host);
             if host.containers.iter().all(|found| found.name != name) {
-                host.containers.push(ObservedContainer {
-                    id: new_id,
-                    name,
-                    ..Default::default()
-                });
+                host.containers.push(ObservedContainer { id: new_id, name, ..Default::default() });
             }
         }
         Mess::ForeignPort(index, port) => {
@@ -308,11 +311,7 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
             let host = simulator.host(host_of(*index));
             if host.networks.is_empty() {
                 let name = "shop-production".to_owned();
-                host.networks.push(ObservedNetwork {
-                    id: new_id,
-                    name,
-                    ..Default::default()
-                });
+                host.networks.push(ObservedNetwork { id: new_id, name, ..Default::default() });
             }
         }
         Mess::ForeignVolume(index) => {
@@ -322,10 +321,7 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
             let host = simulator.host(&volume.host);
             if host.volumes.iter().all(|found| found.name != volume.name) {
                 let name = volume.name.clone();
-                host.volumes.push(ObservedVolume {
-                    name,
-                    ..ObservedVolume::default()
-                });
+                host.volumes.push(ObservedVolume { name, ..ObservedVolume::default() });
             }
         }
         Mess::ForeignGuest(index) => {
@@ -371,11 +367,7 @@ fn foreign(simulator: &Simulator) -> String {
 fn check_plan(plan: &Plan, simulator: &Simulator) -> Result<(), TestCaseError> {
     let mut done = BTreeSet::new();
     for action in &plan.actions {
-        prop_assert!(
-            action.needs.iter().all(|need| done.contains(need)),
-            "{}",
-            shown(plan)
-        );
+        prop_assert!(action.needs.iter().all(|need| done.contains(need)), "{}", shown(plan));
         prop_assert!(done.insert(action.id.clone()), "twice: {}", action.id);
         let host = &simulator.hosts[&action.target.host];
         let is_ours = match &action.operation {
@@ -432,10 +424,8 @@ fn check_end(plan: &Plan, desired: &Desired, strangers: bool) -> Result<(), Test
                     && found.target.host == container.host
                     && found.drift == hades_api::Drift::InSync
             });
-            let replicas = desired
-                .containers
-                .iter()
-                .filter(|other| other.service == container.service);
+            let replicas =
+                desired.containers.iter().filter(|other| other.service == container.service);
             prop_assert_eq!(found.count(), replicas.count());
         }
     }
@@ -477,11 +467,7 @@ fn reversed(observed: &Observed) -> Observed {
         unreachable => unreachable.clone(),
     };
     Observed {
-        hosts: observed
-            .hosts
-            .iter()
-            .map(|(name, view)| (name.clone(), reverse(view)))
-            .collect(),
+        hosts: observed.hosts.iter().map(|(name, view)| (name.clone(), reverse(view))).collect(),
     }
 }
 
@@ -496,7 +482,7 @@ proptest! {
     /// leaves nothing to do.
     #[test]
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(
-        before in services(), after in services(), choice in 0..100usize
+        (before, after) in before_and_after(), choice in 0..100usize
     ) {
         let mut simulator = Simulator::new(&HOSTS);
         for services in [&before, &after] {
@@ -512,8 +498,7 @@ proptest! {
     /// From any state a few passes reach what is desired.
     #[test]
     fn every_state_converges(
-        before in services(),
-        after in services(),
+        (before, after) in before_and_after(),
         half in 0..12usize,
         messes in prop::collection::vec(mess(), 0..6),
         interruptions in interruptions(),
@@ -527,7 +512,7 @@ proptest! {
         let strangers = messes.iter().any(|mess| matches!(
             mess,
             Mess::ForeignName(_) | Mess::ForeignPort(..) | Mess::ForeignNetwork(_)
-                | Mess::ForeignVolume(_) | Mess::ForeignGuest(_)
+                | Mess::ForeignVolume(_) | Mess::ForeignGuest(_) | Mess::PickPort(..)
         ));
         passes(&after, &mut simulator, &interruptions)?;
         let end = plan(&after, &simulator.observe());
@@ -537,7 +522,7 @@ proptest! {
     /// The order in which an engine lists things means nothing.
     #[test]
     fn the_order_of_the_input_does_not_matter(
-        before in services(), after in services(), messes in prop::collection::vec(mess(), 0..6)
+        (before, after) in before_and_after(), messes in prop::collection::vec(mess(), 0..6)
     ) {
         let (before, mut after) = (desired(&yaml(&before)), desired(&yaml(&after)));
         let mut simulator = Simulator::new(&HOSTS);

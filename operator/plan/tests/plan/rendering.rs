@@ -37,10 +37,7 @@ volumes: {uploads: {}, conf: {deletionPolicy: Delete}}
 ";
 
 fn page(yaml: &str, simulator: &Simulator) -> String {
-    number_hashes(&render::text(
-        &plan(&desired(yaml), &simulator.observe()),
-        false,
-    ))
+    number_hashes(&render::text(&plan(&desired(yaml), &simulator.observe()), false))
 }
 
 #[test]
@@ -63,10 +60,7 @@ fn small_steps() {
     (job.state, job.exit_code) = (ContainerState::Exited, Some(1));
     simulator.container("api").state = ContainerState::Exited;
     let host = simulator.host("local");
-    let web = host
-        .containers
-        .iter_mut()
-        .filter(|found| found.name.contains("-web-"));
+    let web = host.containers.iter_mut().filter(|found| found.name.contains("-web-"));
     for (found, state) in web.zip([ContainerState::Paused, ContainerState::Running]) {
         found.state = state;
         found.networks.clear();
@@ -90,11 +84,7 @@ fn colour_adds_escapes_and_nothing_else() {
     assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[32m"));
     let mut bare = String::new();
     for (index, piece) in coloured.split('\u{1b}').enumerate() {
-        bare.push_str(if index == 0 {
-            piece
-        } else {
-            piece.split_once('m').unwrap().1
-        });
+        bare.push_str(if index == 0 { piece } else { piece.split_once('m').unwrap().1 });
     }
     assert_eq!(bare, plain);
 }

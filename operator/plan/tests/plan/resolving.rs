@@ -8,19 +8,12 @@ use crate::fixture::{Fixture, PASSWORD, desired, spec};
 /// Every error in one line each.
 fn errors(yaml: &str) -> String {
     let errors = Fixture::default().resolve(yaml).unwrap_err();
-    errors
-        .iter()
-        .map(|error| format!("{:?} {error}\n", error.kind))
-        .collect()
+    errors.iter().map(|error| format!("{:?} {error}\n", error.kind)).collect()
 }
 
 /// Every lint in one line each.
 fn lints(yaml: &str) -> String {
-    desired(yaml)
-        .lints
-        .iter()
-        .map(|lint| format!("{}: {}\n", lint.field, lint.message))
-        .collect()
+    desired(yaml).lints.iter().map(|lint| format!("{}: {}\n", lint.field, lint.message)).collect()
 }
 
 #[test]
@@ -94,19 +87,11 @@ fn a_host_that_makes_no_sense_is_named() {
     let mut fixture = Fixture::default();
     fixture.hosts.get_mut("local").unwrap().subnet_prefix = Some(8);
     fixture.hosts.get_mut("other").unwrap().subnet_pool = Some("nonsense".into());
-    let found = fixture
-        .resolve("services: {web: {image: 'a:1', host: local}}")
-        .unwrap_err();
+    let found = fixture.resolve("services: {web: {image: 'a:1', host: local}}").unwrap_err();
     // The other host isn't used, so that it is no matter of this environment.
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].field, "spec.services.web.host");
-    assert!(
-        found[0]
-            .message
-            .starts_with("DockerHost local: spec.subnetPrefix /8"),
-        "{}",
-        found[0]
-    );
+    assert!(found[0].message.starts_with("DockerHost local: spec.subnetPrefix /8"), "{}", found[0]);
 }
 
 #[test]
@@ -149,10 +134,7 @@ services:
     assert_eq!(plain("LITERAL"), "$(RAW) costs 5$");
     assert_eq!(plain("UNKNOWN"), "$(NOBODY)");
     let secret = |name: &str| match &env[name] {
-        EnvVar::Secret {
-            value: Some(value),
-            fingerprint,
-        } => {
+        EnvVar::Secret { value: Some(value), fingerprint } => {
             use secrecy::ExposeSecret;
             assert_eq!(fingerprint.len(), 16);
             value.expose_secret().to_owned()
@@ -161,10 +143,7 @@ services:
     };
     assert_eq!(secret("user"), "app");
     assert_eq!(secret("password"), PASSWORD);
-    assert_eq!(
-        secret("URL"),
-        format!("postgres://app:{PASSWORD}@db:3000/x")
-    );
+    assert_eq!(secret("URL"), format!("postgres://app:{PASSWORD}@db:3000/x"));
     assert_eq!(desired.lints.len(), 1, "{:?}", desired.lints);
     assert!(desired.lints[0].message.contains("$(NOBODY)"));
 }
@@ -231,19 +210,9 @@ fn the_hash_is_of_what_runs_and_of_nothing_else() {
         desired(&yaml).containers[0].spec_hash.clone()
     };
     let base = hash("image: 'web:1'");
-    assert_eq!(
-        base,
-        hash("image: 'web:1', imagePullPolicy: Never, replicas: 3")
-    );
-    assert_eq!(
-        base,
-        hash("image: 'web:1', host: other, restart: unless-stopped")
-    );
-    for other in [
-        "image: 'web:2'",
-        "image: 'web:1', env: {A: b}",
-        "image: 'web:1', init: true",
-    ] {
+    assert_eq!(base, hash("image: 'web:1', imagePullPolicy: Never, replicas: 3"));
+    assert_eq!(base, hash("image: 'web:1', host: other, restart: unless-stopped"));
+    for other in ["image: 'web:2'", "image: 'web:1', env: {A: b}", "image: 'web:1', init: true"] {
         assert_ne!(base, hash(other), "{other}");
     }
     let twins = desired("services: {web: {image: 'web:1', host: local, replicas: 2}}");
@@ -255,26 +224,17 @@ fn the_hash_is_of_what_runs_and_of_nothing_else() {
 fn restarts_by_annotation() {
     let yaml = "defaults: {host: local}\nservices: {a: {image: 'a:1'}, b: {image: 'b:1'}}";
     let at = |fixture: &Fixture, index: usize| {
-        fixture.resolve(yaml).unwrap().containers[index]
-            .spec
-            .restarted_at
-            .clone()
+        fixture.resolve(yaml).unwrap().containers[index].spec.restarted_at.clone()
     };
     let mut fixture = Fixture::annotated(annotation::RESTARTED_AT, "2026-01-01T12:00:00Z");
     let of_b = format!("{}b", annotation::RESTARTED_AT_SERVICE);
     // Later, though it sorts before as text.
-    fixture
-        .annotations
-        .insert(of_b.clone(), "2026-01-01T11:30:00-02:00".into());
+    fixture.annotations.insert(of_b.clone(), "2026-01-01T11:30:00-02:00".into());
     assert_eq!(at(&fixture, 0).unwrap(), "2026-01-01T12:00:00Z");
     assert_eq!(at(&fixture, 1).unwrap(), "2026-01-01T13:30:00Z");
     fixture.annotations.insert(of_b, "yesterday".into());
     assert_eq!(at(&fixture, 1).unwrap(), "2026-01-01T12:00:00Z");
-    assert!(
-        fixture.resolve(yaml).unwrap().lints[0]
-            .message
-            .contains("yesterday")
-    );
+    assert!(fixture.resolve(yaml).unwrap().lints[0].message.contains("yesterday"));
 }
 
 #[test]
@@ -283,8 +243,5 @@ fn kinds_of_errors_are_told_apart() {
         .resolve("services: {a: {image: 'a:1', host: nope, env: {A: {secretKeyRef: {name: none, key: k}}}}}")
         .unwrap_err();
     let kinds: Vec<SpecErrorKind> = found.iter().map(|error| error.kind).collect();
-    assert_eq!(
-        kinds,
-        [SpecErrorKind::SecretNotFound, SpecErrorKind::HostNotFound]
-    );
+    assert_eq!(kinds, [SpecErrorKind::SecretNotFound, SpecErrorKind::HostNotFound]);
 }

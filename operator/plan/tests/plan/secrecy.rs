@@ -36,19 +36,10 @@ fn no_form_of_a_plan_shows_it() {
     let before = format!("{:?}", simulator.hosts);
 
     let other = secrecy::SecretString::from("another-password");
-    fixture
-        .secrets
-        .get_mut("db")
-        .unwrap()
-        .0
-        .insert("password".into(), other);
+    fixture.secrets.get_mut("db").unwrap().0.insert("password".into(), other);
     let second = fixture.resolve(YAML).unwrap();
     let replace = plan(&second, &simulator.observe());
-    assert_eq!(
-        replace.summary().replace,
-        1,
-        "a changed secret makes the container anew"
-    );
+    assert_eq!(replace.summary().replace, 1, "a changed secret makes the container anew");
 
     let mut forms = [forms(&create), forms(&replace)].concat();
     forms.extend([
@@ -58,10 +49,7 @@ fn no_form_of_a_plan_shows_it() {
         format!("{fixture:?}", fixture = fixture.secrets),
     ]);
     for form in forms {
-        assert!(
-            !form.contains(PASSWORD) && !form.contains("another-password"),
-            "{form}"
-        );
+        assert!(!form.contains(PASSWORD) && !form.contains("another-password"), "{form}");
     }
     assert!(render::text(&replace, false).contains("env.PASS: (secret) "));
 }
@@ -72,13 +60,10 @@ fn a_plan_that_went_through_json_holds_no_value() {
     let plan = plan(&desired, &Simulator::new(&["local"]).observe());
     let back: Plan = serde_json::from_str(&render::json(&plan).unwrap()).unwrap();
     assert_eq!(back, plan);
-    let spec = back
-        .actions
-        .iter()
-        .find_map(|action| match &action.operation {
-            Operation::CreateContainer { spec, .. } => Some(spec.clone()),
-            _ => None,
-        });
+    let spec = back.actions.iter().find_map(|action| match &action.operation {
+        Operation::CreateContainer { spec, .. } => Some(spec.clone()),
+        _ => None,
+    });
     let value = &spec.unwrap().env["PASS"];
     assert!(matches!(value, EnvVar::Secret { value: None, .. }));
 }

@@ -19,29 +19,16 @@ impl Simulator {
     /// Hosts with nothing but an image `web:1`, `web:2`, `job:1`.
     pub fn new(hosts: &[&str]) -> Self {
         let images = ["web:1", "web:2", "job:1"];
-        let images = images
-            .iter()
-            .map(|name| ((*name).to_owned(), format!("sha256:{name}")));
-        let snapshot = HostSnapshot {
-            images: images.collect(),
-            ..HostSnapshot::default()
-        };
-        let hosts = hosts
-            .iter()
-            .map(|host| ((*host).to_owned(), snapshot.clone()))
-            .collect();
+        let images = images.iter().map(|name| ((*name).to_owned(), format!("sha256:{name}")));
+        let snapshot = HostSnapshot { images: images.collect(), ..HostSnapshot::default() };
+        let hosts = hosts.iter().map(|host| ((*host).to_owned(), snapshot.clone())).collect();
         Self { hosts, next_id: 0 }
     }
 
     pub fn observe(&self) -> Observed {
         let view = |snapshot: &HostSnapshot| HostView::Snapshot(Arc::new(snapshot.clone()));
-        let hosts = self
-            .hosts
-            .iter()
-            .map(|(name, snapshot)| (name.clone(), view(snapshot)));
-        Observed {
-            hosts: hosts.collect(),
-        }
+        let hosts = self.hosts.iter().map(|(name, snapshot)| (name.clone(), view(snapshot)));
+        Observed { hosts: hosts.collect() }
     }
 
     pub fn id(&mut self) -> String {
@@ -56,10 +43,7 @@ impl Simulator {
     /// The only container of a service; panics when there are several.
     pub fn container(&mut self, service: &str) -> &mut ObservedContainer {
         let of_service = |container: &&mut ObservedContainer| {
-            container
-                .labels
-                .get("hades.dev/service")
-                .is_some_and(|found| found == service)
+            container.labels.get("hades.dev/service").is_some_and(|found| found == service)
         };
         let mut found: Vec<_> = self
             .hosts
@@ -74,16 +58,14 @@ impl Simulator {
     /// What time does: containers that were being removed are gone.
     pub fn settle(&mut self) {
         for host in self.hosts.values_mut() {
-            host.containers
-                .retain(|found| found.state != ContainerState::Removing);
+            host.containers.retain(|found| found.state != ContainerState::Removing);
         }
     }
 
     /// Carries the whole plan out in its order.
     pub fn apply(&mut self, plan: &Plan) {
         for action in &plan.actions {
-            self.act(action)
-                .unwrap_or_else(|refusal| panic!("{}: {refusal}", action.id));
+            self.act(action).unwrap_or_else(|refusal| panic!("{}: {refusal}", action.id));
         }
     }
 
@@ -100,32 +82,24 @@ impl Simulator {
                 .collect();
             let action = ready[choice % ready.len()];
             choice = choice.wrapping_mul(31).wrapping_add(7);
-            self.act(action)
-                .unwrap_or_else(|refusal| panic!("{}: {refusal}", action.id));
+            self.act(action).unwrap_or_else(|refusal| panic!("{}: {refusal}", action.id));
             done.insert(&action.id);
         }
     }
 
     pub fn act(&mut self, action: &Action) -> Result<(), String> {
         let new_id = self.id();
-        let host = self
-            .hosts
-            .get_mut(&action.target.host)
-            .ok_or("no such host")?;
+        let host = self.hosts.get_mut(&action.target.host).ok_or("no such host")?;
         let name = &action.target.name;
         match &action.operation {
             Operation::PullImage => {
                 host.images.insert(name.clone(), format!("sha256:{name}"));
-                host.images
-                    .insert(format!("sha256:{name}"), format!("sha256:{name}"));
+                host.images.insert(format!("sha256:{name}"), format!("sha256:{name}"));
             }
             Operation::CreateNetwork { subnet, labels } => {
                 let subnet = (*subnet).into();
                 let taken = host.networks.iter().flat_map(|network| &network.subnets);
-                if taken
-                    .into_iter()
-                    .any(|taken: &ipnet::IpNet| overlap(taken, &subnet))
-                {
+                if taken.into_iter().any(|taken: &ipnet::IpNet| overlap(taken, &subnet)) {
                     return Err("the subnet overlaps with another".into());
                 }
                 host.networks.push(ObservedNetwork {
@@ -146,22 +120,12 @@ impl Simulator {
                 }
                 host.networks.retain(|network| network.id != *id);
             }
-            Operation::CreateVolume { labels } => host.volumes.push(ObservedVolume {
-                name: name.clone(),
-                labels: labels.clone(),
-            }),
+            Operation::CreateVolume { labels } => {
+                host.volumes.push(ObservedVolume { name: name.clone(), labels: labels.clone() })
+            }
             Operation::RemoveVolume => host.volumes.retain(|volume| volume.name != *name),
-            Operation::CreateContainer {
-                spec,
-                image_id,
-                network,
-                labels,
-                replaces: _,
-            } => {
-                let image = host
-                    .images
-                    .get(image_id.as_ref().unwrap_or(&spec.image))
-                    .cloned();
+            Operation::CreateContainer { spec, image_id, network, labels, replaces: _ } => {
+                let image = host.images.get(image_id.as_ref().unwrap_or(&spec.image)).cloned();
                 let found = ObservedContainer {
                     id: new_id.clone(),
                     name: name.clone(),
@@ -197,10 +161,7 @@ fn container<'a>(
     host: &'a mut HostSnapshot,
     id: &str,
 ) -> Result<&'a mut ObservedContainer, String> {
-    host.containers
-        .iter_mut()
-        .find(|found| found.id == id)
-        .ok_or("no such container".into())
+    host.containers.iter_mut().find(|found| found.id == id).ok_or("no such container".into())
 }
 
 fn create(
@@ -212,11 +173,7 @@ fn create(
         return Err("the name is taken".into());
     }
     for mount in &spec.mounts {
-        if !host
-            .volumes
-            .iter()
-            .any(|volume| volume.name == mount.source)
-        {
+        if !host.volumes.iter().any(|volume| volume.name == mount.source) {
             return Err(format!("no volume {}", mount.source));
         }
         if mount.read_only {
@@ -234,10 +191,7 @@ fn create(
             found.state.is_live()
                 && same_service
                 && other.is_some_and(|other| {
-                    other
-                        .mounts
-                        .iter()
-                        .any(|one| one.source == mount.source && !one.read_only)
+                    other.mounts.iter().any(|one| one.source == mount.source && !one.read_only)
                 })
         };
         if let Some(other) = host.containers.iter().find(writes) {
@@ -262,9 +216,8 @@ fn connect(host: &mut HostSnapshot, id: &str, network: &str) -> Result<(), Strin
     if found.state == ContainerState::Paused {
         return Err("it is paused".into());
     }
-    let others = std::mem::take(&mut found.networks)
-        .into_iter()
-        .zip(std::mem::take(&mut found.network_ids));
+    let others =
+        std::mem::take(&mut found.networks).into_iter().zip(std::mem::take(&mut found.network_ids));
     let (names, ids): (Vec<_>, Vec<_>) = others.filter(|(name, _)| name != network).unzip();
     (found.networks, found.network_ids) = (names, ids);
     found.networks.push(network.to_owned());
@@ -273,26 +226,22 @@ fn connect(host: &mut HostSnapshot, id: &str, network: &str) -> Result<(), Strin
 }
 
 fn start(host: &mut HostSnapshot, id: &str) -> Result<(), String> {
-    let found = container(host, id)?.clone();
-    let holder = host
-        .containers
-        .iter()
-        .filter(|other| other.id != id && other.state.is_live())
-        .find(|other| {
-            other
-                .ports
-                .iter()
-                .any(|port| found.ports.iter().any(|own| collide(own, port)))
-        });
+    let found = container(host, id)?;
+    // Ports that the manifest leaves to the engine are picked anew.
+    let label = found.labels.get("hades.dev/spec");
+    if let Some(spec) = label.and_then(|json| serde_json::from_str::<ContainerSpec>(json).ok()) {
+        found.ports = spec.ports.iter().filter_map(published).collect();
+    }
+    let found = found.clone();
+    let holder =
+        host.containers.iter().filter(|other| other.id != id && other.state.is_live()).find(
+            |other| other.ports.iter().any(|port| found.ports.iter().any(|own| collide(own, port))),
+        );
     if let Some(holder) = holder {
         return Err(format!("{} has its port", holder.name));
     }
     let networks = &host.networks;
-    if !found
-        .network_ids
-        .iter()
-        .all(|id| networks.iter().any(|network| network.id == *id))
-    {
+    if !found.network_ids.iter().all(|id| networks.iter().any(|network| network.id == *id)) {
         return Err("a network of its is gone".into());
     }
     container(host, id)?.state = ContainerState::Running;
