@@ -226,7 +226,8 @@ proptest! {
 
     #[test]
     fn without_directives_strategic_is_a_merge_patch(target in any_json(), patch in any_json()) {
-        prop_assume!(target.is_object() && patch.is_object());
+        // Objects by construction: thrown-away cases would end the test early.
+        let (target, patch) = (json!({"a": target}), json!({"a": patch}));
         let mut merged = target.clone();
         merge(&mut merged, &patch);
         let mut strategically = target;
