@@ -58,6 +58,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A request was handled, and nothing more will come of it by itself.
+    #[error("{what} is stalled: {why}")]
+    Stalled {
+        /// Such as `environment shop/production`.
+        what: String,
+        /// In one sentence.
+        why: String,
+    },
     /// The time given to wait is over.
     #[error("{what} after {}s: {state}", after.as_secs())]
     TimedOut {
@@ -145,6 +153,9 @@ impl Error {
             ),
             Self::Api(status) if status.is_forbidden() => {
                 Some("ask an administrator of the project for the role that allows it".to_owned())
+            }
+            Self::Stalled { .. } => {
+                Some("`hadesctl describe` shows all there is to know".to_owned())
             }
             Self::Api(_) | Self::Protocol { .. } | Self::TimedOut { .. } => None,
         }

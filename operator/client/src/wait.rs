@@ -189,7 +189,8 @@ impl std::fmt::Display for Subject<'_> {
 /// A server that goes away meanwhile is waited for as well.
 ///
 /// # Errors
-/// [`Error::TimedOut`] after `timeout`, with how things stood at the end; an
+/// [`Error::TimedOut`] after `timeout`, with how things stood at the end;
+/// [`Error::Stalled`] at once when a request was handled and led to a stall; an
 /// error of the first call at once.
 pub async fn until(
     session: &Session,
@@ -274,12 +275,29 @@ async fn look(
         .list(&ListParams::default().fields(&subject.selector()))
         .await
         .map_err(|error| session.error(error))?;
-    match reached(goal, list.items.first(), subject.kind.has_status) {
-        Ok(()) => Ok(Look::Reached),
-        Err(standing) => {
+    if judge(subject, goal, list.items.first(), tell)? {
+        return Ok(Look::Reached);
+    }
+    let version = list.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
+    Ok(Look::NotYet { version })
+}
+
+/// Whether the goal is reached; if not, how things stand is told.
+fn judge(
+    subject: Subject<'_>,
+    goal: &Goal,
+    object: Option<&DynamicObject>,
+    tell: &mut impl FnMut(&Standing),
+) -> Result<bool, Error> {
+    match (reached(goal, object, subject.kind.has_status), goal) {
+        (Ok(()), _) => Ok(true),
+        // The request was handled, and this is what came of it.
+        (Err(Standing::Stalled(why)), Goal::HandledAndReady(_)) => {
+            Err(Error::Stalled { what: subject.to_string(), why })
+        }
+        (Err(standing), _) => {
             tell(&standing);
-            let version = list.metadata.resource_version.unwrap_or_else(|| "0".to_owned());
-            Ok(Look::NotYet { version })
+            Ok(false)
         }
     }
 }
@@ -295,22 +313,16 @@ async fn watch_once(
         Look::Reached => return Ok(true),
         Look::NotYet { version } => version,
     };
-    let has_status = subject.kind.has_status;
-    let mut check = |object: Option<&DynamicObject>| match reached(goal, object, has_status) {
-        Ok(()) => true,
-        Err(standing) => {
-            tell(&standing);
-            false
-        }
-    };
     let api = session.api(subject.kind, subject.namespace);
     let parameters = WatchParams::default().fields(&subject.selector()).timeout(WATCH_SECONDS);
     let events = api.watch(&parameters, &version).await.map_err(|error| session.error(error))?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await.map_err(|error| session.error(error))? {
         let done = match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => check(Some(&object)),
-            WatchEvent::Deleted(_) => check(None),
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                judge(subject, goal, Some(&object), tell)?
+            }
+            WatchEvent::Deleted(_) => judge(subject, goal, None, tell)?,
             WatchEvent::Bookmark(_) => false,
             WatchEvent::Error(status) => return Err(session.error(kube::Error::Api(status))),
         };
@@ -408,5 +420,20 @@ mod tests {
         assert!(reached(&goal, Some(&ready), true).is_err());
         ready.data["status"]["lastHandledReconcileAt"] = json!("t1");
         assert!(reached(&goal, Some(&ready), true).is_ok());
+    }
+
+    #[test]
+    fn a_request_that_led_to_a_stall_is_not_waited_for() {
+        let kind = crate::catalog::environment();
+        let subject = Subject { kind: &kind, namespace: Some("shop"), name: "production" };
+        let goal = Goal::HandledAndReady("t1".to_owned());
+        let mut stalled = with_conditions(&[("Stalled", "True", "HostNotFound")]);
+        // A stall of before the request says nothing.
+        assert!(!judge(subject, &goal, Some(&stalled), &mut |_| {}).unwrap());
+        stalled.data["status"]["lastHandledReconcileAt"] = json!("t1");
+        let error = judge(subject, &goal, Some(&stalled), &mut |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "environment shop/production is stalled: HostNotFound: m");
+        // A plain wait goes on: somebody may be about to mend it.
+        assert!(!judge(subject, &Goal::Ready, Some(&stalled), &mut |_| {}).unwrap());
     }
 }

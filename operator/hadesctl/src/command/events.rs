@@ -137,9 +137,14 @@ pub fn when(event: &Event, now: Timestamp) -> String {
     }
 }
 
-/// The message on one line.
+/// The message on one line: its first, and how many more there are.
 pub fn message(event: &Event) -> String {
-    event.message.as_deref().unwrap_or_default().trim().replace('\n', " ")
+    let mut lines = event.message.as_deref().unwrap_or_default().trim().lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => first.to_owned(),
+        more => format!("{first} (and {more} more)"),
+    }
 }
 
 struct Printer {
@@ -231,7 +236,12 @@ pub mod tests {
         };
         vec![
             event("PlanApplied", "1 created", "2026-06-01T00:00:00Z", 1),
-            event("DriftHealed", "api-1 was gone\nand is back", "2026-06-01T00:04:00Z", 3),
+            event(
+                "DriftHealed",
+                "start container api-1\nstart container api-2",
+                "2026-06-01T00:04:00Z",
+                3,
+            ),
         ]
     }
 
