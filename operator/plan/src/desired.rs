@@ -42,7 +42,8 @@ impl Desired {
     /// What is desired of an environment that is being deleted: nothing but
     /// that its volumes with the policy `Delete` go too. `spec` (merged where
     /// the template is still there) may be invalid in every other way; `hosts`
-    /// are all that there are.
+    /// are all that there are. Which hosts must answer before the environment
+    /// counts as removed is up to what is observed: see [`crate::plan()`].
     pub fn for_deletion(
         environment: EnvironmentName,
         uid: &str,
