@@ -17,6 +17,20 @@ use crate::output;
 use crate::target::{self, Search, Target};
 use crate::terminal::Paint;
 
+/// Fields of a status that have a section of their own, or are nobody's concern.
+const SHOWN_STATUS: [&str; 10] = [
+    "conditions",
+    "errors",
+    "images",
+    "inventory",
+    "lastHandledReconcileAt",
+    "lastPlan",
+    "observedGeneration",
+    "ready",
+    "resources",
+    "syncedCommit",
+];
+
 /// Show one object with its conditions, resources and events
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -66,10 +80,17 @@ fn text(
         }
     };
     for (key, value) in object.data.as_object().into_iter().flatten() {
-        if key != "status" {
-            section(&capitalised(key), indented(&output::yaml(value)?, 2));
+        let is_secret = target.kind.resource.kind == "Secret";
+        match (key.as_str(), value) {
+            ("status", _) => {}
+            // Kubernetes hands the values out; a screen is no place for them.
+            ("data" | "stringData", Value::Object(values)) if is_secret => {
+                section("Keys", values.keys().map(|key| format!("  {key}\n")).collect());
+            }
+            _ => section(&capitalised(key), indented(&output::yaml(value)?, 2)),
         }
     }
+    section("Reported", other_status(object)?);
     section("Conditions", conditions_table(object, now));
     section("Resources", resources_table(object));
     section("Inventory", inventory_table(object));
@@ -138,6 +159,18 @@ fn moment(time: Timestamp, now: Timestamp) -> String {
 fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What the status holds that no other section shows.
+fn other_status(object: &DynamicObject) -> Result<String, Error> {
+    let Some(status) = object.data.get("status").and_then(Value::as_object) else {
+        return Ok(String::new());
+    };
+    let mut rest = status.clone();
+    for shown in SHOWN_STATUS {
+        rest.remove(shown);
+    }
+    if rest.is_empty() { Ok(String::new()) } else { Ok(indented(&output::yaml(&rest)?, 2)) }
 }
 
 /// A table, or nothing when it would be empty.
@@ -289,6 +322,30 @@ mod tests {
                 },
             }),
             &events::tests::two(),
+        );
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn secrets_keep_their_values() {
+        let kind = hades_client::Catalog::built_in().kind("secret").unwrap().clone();
+        let text = describe(
+            kind,
+            json!({"metadata": {"name": "db", "namespace": "shop"}, "type": "Opaque",
+                   "data": {"password": "aHVudGVyMg=="}}),
+            &[],
+        );
+        assert!(text.contains("password") && !text.contains("aHVudGVyMg"), "{text}");
+    }
+
+    #[test]
+    fn docker_host() {
+        let kind = hades_client::Catalog::built_in().kind("dh").unwrap().clone();
+        let text = describe(
+            kind,
+            json!({"metadata": {"name": "local"}, "spec": {"endpoint": "unix:///var/run/docker.sock"},
+                   "status": {"version": "20.10", "containers": 3, "capacity": {"cpus": 2, "memory": 1024}}}),
+            &[],
         );
         insta::assert_snapshot!(text);
     }
