@@ -21,7 +21,8 @@ pub const SPEC_HASH: &str = "hades.dev/spec-hash";
 /// What the container was made from, as JSON with secrets replaced by keyed
 /// fingerprints; lets a plan name the fields that differ.
 pub const SPEC: &str = "hades.dev/spec";
-/// The ConfigRepository (`namespace/name`) that owns an object of the API.
+/// The ConfigRepository (`namespace.name`, as a label's value can hold no `/`)
+/// that owns an object of the API.
 pub const CONFIG_REPOSITORY: &str = "hades.dev/config-repository";
 /// The HadesProject that owns a namespace.
 pub const OWNED_BY_PROJECT: &str = "hades.dev/owned-by-project";

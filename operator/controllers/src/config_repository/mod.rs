@@ -228,6 +228,15 @@ enum Step {
 /// A path of the server's own disk is read with the server's own rights, so only
 /// those who look after the whole fleet may name one.
 fn forbidden(repository: &ConfigRepository) -> Option<Problem> {
+    /// What Kubernetes allows for the value of a label.
+    const LONGEST_LABEL: usize = 63;
+    if check::owner(repository).len() > LONGEST_LABEL {
+        let message = format!(
+            "metadata.name: the names of namespace and ConfigRepository together have more than {} characters; choose a shorter name",
+            LONGEST_LABEL - 1
+        );
+        return Some(Problem::new(reason::INVALID_SPEC, message));
+    }
     let fleet = repository.namespace().as_deref() == Some(SYSTEM_NAMESPACE);
     (!fleet && hades_source::git::is_local_url(&repository.spec.url)).then(|| {
         let message = format!(
