@@ -135,8 +135,7 @@ impl<E: Engine> Steps<E> {
 
     async fn remove_network(&self, target: &Target, id: &str) -> Result<Outcome, ProviderError> {
         let doing = format!("removing network {}", target.name);
-        let Some(network) =
-            self.engine.inspect_network(id).await.map_err(|e| other(&doing, e))?
+        let Some(network) = self.engine.inspect_network(id).await.map_err(|e| other(&doing, e))?
         else {
             return Ok(Outcome::Done);
         };
@@ -156,8 +155,7 @@ impl<E: Engine> Steps<E> {
     ) -> Result<Outcome, ProviderError> {
         let name = &target.name;
         let doing = format!("making volume {name}");
-        let volume =
-            self.engine.create_volume(name, labels).await.map_err(|e| other(&doing, e))?;
+        let volume = self.engine.create_volume(name, labels).await.map_err(|e| other(&doing, e))?;
         if ownership::same_owner(&volume.labels, labels) {
             return Ok(Outcome::Done);
         }
@@ -168,8 +166,7 @@ impl<E: Engine> Steps<E> {
     async fn remove_volume(&self, target: &Target) -> Result<Outcome, ProviderError> {
         let name = &target.name;
         let doing = format!("removing volume {name}");
-        let Some(volume) =
-            self.engine.inspect_volume(name).await.map_err(|e| other(&doing, e))?
+        let Some(volume) = self.engine.inspect_volume(name).await.map_err(|e| other(&doing, e))?
         else {
             return Ok(Outcome::Done);
         };
@@ -415,7 +412,8 @@ mod tests {
     #[test]
     fn ports_are_found_in_the_words_of_engines() {
         let allocated = "driver failed on endpoint x (ab12): Bind for 0.0.0.0:18777 failed: port is already allocated";
-        let in_use = "Error starting userland proxy: listen tcp4 127.0.0.1:80: bind: address already in use";
+        let in_use =
+            "Error starting userland proxy: listen tcp4 127.0.0.1:80: bind: address already in use";
         assert_eq!(port_in(allocated), "0.0.0.0:18777");
         assert_eq!(port_in(in_use), "127.0.0.1:80");
         assert_eq!(port_in("listen tcp6 [::]:80: bind"), "[::]:80");

@@ -22,7 +22,9 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use hades_api::{Protocol, reason};
-use hades_plan::{Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort};
+use hades_plan::{
+    Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort,
+};
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -127,7 +129,9 @@ impl FakeHost {
                 let policy = container.spec.as_ref().map(|spec| spec.restart);
                 let revived = matches!(
                     policy,
-                    Some(hades_api::RestartPolicy::Always | hades_api::RestartPolicy::UnlessStopped)
+                    Some(
+                        hades_api::RestartPolicy::Always | hades_api::RestartPolicy::UnlessStopped
+                    )
                 );
                 if revived && container.seen.state == ContainerState::Exited {
                     container.run();

@@ -279,8 +279,7 @@ impl State {
     }
 
     pub fn remove_network(&mut self, id: &str) -> Result<ObservedNetwork, CallError> {
-        let attached =
-            |c: &&Container| c.is_live() && c.seen.network_ids.iter().any(|n| n == id);
+        let attached = |c: &&Container| c.is_live() && c.seen.network_ids.iter().any(|n| n == id);
         if let Some(container) = self.containers.values().find(attached) {
             let words = format!("network {id} has active endpoints: {}", container.seen.name);
             return Err(CallError::InUse(words));

@@ -1,0 +1,273 @@
+//! The engine's events, as wakes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::{EventMessage, EventMessageTypeEnum};
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use hades_api::name::EnvironmentName;
+use hades_plan::HostSnapshot;
+use hades_provider::{Wake, ownership};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::client::Client;
+use crate::failure::Failure;
+
+/// Pause before the connection is tried again, and how long it may grow.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Wakes kept for a caller who is busy.
+const WAKES_KEPT: usize = 256;
+
+/// What the engine is asked for. Health checks and commands run in containers
+/// would come by the thousand and change nothing that a plan looks at.
+const TYPES: [&str; 4] = ["container", "network", "volume", "image"];
+const ACTIONS: [&str; 14] = [
+    "create",
+    "start",
+    "die",
+    "destroy",
+    "pause",
+    "unpause",
+    "rename",
+    "connect",
+    "disconnect",
+    "remove",
+    "pull",
+    "tag",
+    "load",
+    "import",
+];
+
+/// Whose networks and volumes are whose, as last observed: their events carry
+/// no labels.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    networks: HashMap<String, EnvironmentName>,
+    volumes: HashMap<String, EnvironmentName>,
+}
+
+impl Index {
+    /// Of what `installation` made.
+    pub fn new(snapshot: &HostSnapshot, installation: Option<&str>) -> Self {
+        let owner = |labels| ownership::environment_of(labels, installation);
+        let networks = &snapshot.networks;
+        let volumes = &snapshot.volumes;
+        Self {
+            networks: networks
+                .iter()
+                .filter_map(|n| Some((n.id.clone(), owner(&n.labels)?)))
+                .collect(),
+            volumes: volumes
+                .iter()
+                .filter_map(|v| Some((v.name.clone(), owner(&v.labels)?)))
+                .collect(),
+        }
+    }
+}
+
+/// Wakes for ever. Listens in a task of its own from the first poll on, so that
+/// a caller who is busy misses nothing; the task ends with the stream.
+pub(crate) fn listen(
+    client: Arc<Client>,
+    installation: Option<String>,
+    index: Arc<RwLock<Index>>,
+) -> BoxStream<'static, Wake> {
+    let listener = Listener { client, installation, index, events: None, pause: None };
+    stream::once(async move {
+        let (told, wakes) = mpsc::channel(WAKES_KEPT);
+        tokio::spawn(pass_on(listener, told));
+        stream::unfold(wakes, |mut wakes| async move { Some((wakes.recv().await?, wakes)) })
+    })
+    .flatten()
+    .boxed()
+}
+
+async fn pass_on(mut listener: Listener, told: mpsc::Sender<Wake>) {
+    loop {
+        let wake = tokio::select! {
+            wake = listener.next() => wake,
+            () = told.closed() => return,
+        };
+        // Nobody takes them: one wake then stands for all that is left out.
+        if let Err(TrySendError::Full(_)) = told.try_send(wake)
+            && told.send(Wake::Everything).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+struct Listener {
+    client: Arc<Client>,
+    installation: Option<String>,
+    index: Arc<RwLock<Index>>,
+    events: Option<BoxStream<'static, Result<EventMessage, Error>>>,
+    /// Before the next attempt; none before the first.
+    pause: Option<Duration>,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Wake {
+        loop {
+            let Some(events) = &mut self.events else {
+                if let Some(pause) = self.pause {
+                    tokio::time::sleep(pause).await;
+                }
+                self.pause = Some(longer(self.pause));
+                match subscribe(&self.client).await {
+                    Ok(events) => self.events = Some(events),
+                    Err(failure) => {
+                        let error = failure.into_provider_error();
+                        tracing::debug!(endpoint = %self.client.endpoint(), %error, "no events");
+                        continue;
+                    }
+                }
+                return Wake::Everything;
+            };
+            match events.next().await {
+                Some(Ok(event)) => {
+                    self.pause = Some(FIRST_PAUSE);
+                    let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(wake) = wake(event, self.installation.as_deref(), &index) {
+                        return wake;
+                    }
+                }
+                Some(Err(error)) => {
+                    // Forgets the connection too.
+                    let _ = self.client.failure(&error);
+                    self.events = None;
+                }
+                None => self.events = None,
+            }
+        }
+    }
+}
+
+/// The library sends the request only when the stream is polled. Asking for
+/// the events since before the caller is woken leaves no gap.
+async fn subscribe(
+    client: &Client,
+) -> Result<BoxStream<'static, Result<EventMessage, Error>>, Failure> {
+    let info = client.look(|docker| async move { docker.info().await }).await?;
+    let filters = HashMap::from([("type", TYPES.to_vec()), ("event", ACTIONS.to_vec())]);
+    let mut options = EventsOptionsBuilder::new().filters(&filters);
+    // By the engine's clock: ours may differ.
+    let now = info.system_time.and_then(|time| time.parse::<Timestamp>().ok());
+    if let Some(now) = now {
+        options = options.since(&format!("{}.{:09}", now.as_second(), now.subsec_nanosecond()));
+    }
+    let docker = client.docker().await?;
+    let options = options.build();
+    Ok(docker.events(Some(options)).boxed())
+}
+
+fn longer(pause: Option<Duration>) -> Duration {
+    pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE))
+}
+
+/// Whom an event concerns, if anybody.
+fn wake(event: EventMessage, installation: Option<&str>, index: &Index) -> Option<Wake> {
+    let action = event.action.unwrap_or_default();
+    let actor = event.actor.unwrap_or_default();
+    let attributes: BTreeMap<_, _> = actor.attributes.unwrap_or_default().into_iter().collect();
+    let id = actor.id.unwrap_or_default();
+    match event.typ? {
+        EventMessageTypeEnum::CONTAINER => {
+            // Labels are among the attributes.
+            if let Some(environment) = ownership::environment_of(&attributes, installation) {
+                return Some(Wake::Environment(environment));
+            }
+            // It may have let a name or a port go, or taken one.
+            matches!(&*action, "start" | "die" | "destroy" | "rename").then_some(Wake::Foreign)
+        }
+        EventMessageTypeEnum::NETWORK => match index.networks.get(&id) {
+            Some(environment) => Some(Wake::Environment(environment.clone())),
+            None => (action == "destroy" || action == "remove").then_some(Wake::Foreign),
+        },
+        EventMessageTypeEnum::VOLUME => match index.volumes.get(&id) {
+            Some(environment) => {
+                (action != "create").then(|| Wake::Environment(environment.clone()))
+            }
+            None => (action == "destroy").then_some(Wake::Foreign),
+        },
+        // Somebody may be waiting for it.
+        EventMessageTypeEnum::IMAGE => Some(Wake::Foreign),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hades_plan::{ObservedNetwork, ObservedVolume, naming};
+    use serde_json::json;
+
+    use super::*;
+
+    fn shop() -> EnvironmentName {
+        EnvironmentName::new("shop", "prod")
+    }
+
+    fn index() -> Index {
+        let labels = naming::ownership("i", &shop(), "uid");
+        let network = ObservedNetwork {
+            id: "n1".to_owned(),
+            name: "shop-prod".to_owned(),
+            labels: labels.clone(),
+            subnets: Vec::new(),
+        };
+        let snapshot = HostSnapshot {
+            networks: vec![network],
+            volumes: vec![ObservedVolume { name: "shop-prod-data".to_owned(), labels }],
+            ..HostSnapshot::default()
+        };
+        Index::new(&snapshot, Some("i"))
+    }
+
+    fn event(kind: &str, action: &str, id: &str, attributes: serde_json::Value) -> Option<Wake> {
+        let event = json!({
+            "Type": kind, "Action": action, "Actor": {"ID": id, "Attributes": attributes},
+        });
+        wake(serde_json::from_value(event).unwrap(), Some("i"), &index())
+    }
+
+    #[test]
+    fn whom_events_concern() {
+        let ours = json!({
+            "name": "x", "hades.dev/installation": "i", "hades.dev/project": "shop",
+            "hades.dev/environment": "prod",
+        });
+        let theirs = json!({
+            "name": "x", "hades.dev/installation": "j", "hades.dev/project": "shop",
+            "hades.dev/environment": "prod",
+        });
+        let environment = Some(Wake::Environment(shop()));
+        assert_eq!(event("container", "die", "c", ours), environment);
+        assert_eq!(event("container", "die", "c", theirs.clone()), Some(Wake::Foreign));
+        assert_eq!(event("container", "create", "c", theirs), None);
+        assert_eq!(event("container", "rename", "c", json!({})), Some(Wake::Foreign));
+        assert_eq!(event("network", "disconnect", "n1", json!({})), environment);
+        assert_eq!(event("network", "disconnect", "n2", json!({})), None);
+        assert_eq!(event("network", "destroy", "n2", json!({})), Some(Wake::Foreign));
+        assert_eq!(event("volume", "destroy", "shop-prod-data", json!({})), environment);
+        assert_eq!(event("volume", "destroy", "other", json!({})), Some(Wake::Foreign));
+        assert_eq!(event("image", "load", "i", json!({})), Some(Wake::Foreign));
+        assert_eq!(event("plugin", "enable", "p", json!({})), None);
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let pauses = std::iter::successors(Some(longer(None)), |pause| Some(longer(Some(*pause))));
+        let pauses: Vec<_> = pauses.take(8).collect();
+        assert_eq!(pauses[0], FIRST_PAUSE);
+        assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert_eq!(pauses[7], LONGEST_PAUSE);
+    }
+}
