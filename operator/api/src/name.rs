@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of an environment, service or volume. Three of them, a replica
-/// number and a hash must fit the 63 characters of a DNS label in Docker's DNS.
+/// Longest name of a project, environment, service or volume, so that names made
+/// of several of them stay readable.
 pub const MAX_LENGTH: usize = 40;
 
 /// Why a name can't be used.

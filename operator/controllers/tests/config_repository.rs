@@ -89,7 +89,7 @@ async fn a_commit_becomes_containers_and_a_second_one_changes_them() {
     assert_eq!(status.inventory.len(), 2);
     eventually("the container", || async {
         let running = hades.running();
-        if running == ["blog-prod-web-1"] { Ok(()) } else { Err(running) }
+        if running == ["blog_prod_web-1"] { Ok(()) } else { Err(running) }
     })
     .await;
     let second = repository.commit(&[("deep/er/prod.yaml", &environment("prod", "two"))]);
@@ -124,7 +124,7 @@ async fn what_leaves_git_is_pruned_and_only_that() {
     eventually("b to be gone, with what it ran", || async {
         let running = hades.running();
         let gone = blog(&hades).get_opt("b").await.unwrap().is_none();
-        if gone && running == ["blog-a-web-1"] { Ok(()) } else { Err(running) }
+        if gone && running == ["blog_a_web-1"] { Ok(()) } else { Err(running) }
     })
     .await;
     assert!(blog(&hades).get_opt("mine").await.unwrap().is_some());
@@ -303,4 +303,22 @@ async fn a_projects_repository_may_not_read_the_servers_disk() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn git_takes_over_what_was_applied_by_hand() {
+    let hades = Hades::start().await;
+    let parameters = PatchParams::apply("hadesctl");
+    let project = json!({
+        "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject",
+        "metadata": {"name": "blog"}, "spec": {"displayName": "By hand"},
+    });
+    let projects: kube::Api<hades_api::HadesProject> = kube::Api::all(hades.client.clone());
+    projects.patch("blog", &parameters, &Patch::Apply(project)).await.unwrap();
+    let repository = Repository::new(&[("project.yaml", PROJECT)]);
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    synced(&hades, &first).await;
+    let found = projects.get("blog").await.unwrap();
+    assert_eq!(found.spec.display_name, None, "git doesn't say it, so it goes");
 }

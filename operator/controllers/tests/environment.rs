@@ -28,11 +28,11 @@ async fn an_environment_comes_up_and_says_what_runs() {
     let status = hades.ready("prod").await;
     assert_eq!(
         hades.running(),
-        ["shop-prod-web-1", "shop-prod-worker-1", "shop-prod-worker-2"]
+        ["shop_prod_web-1", "shop_prod_worker-1", "shop_prod_worker-2"]
     );
     assert_eq!(status.ready.as_deref(), Some("3/3"));
     let plan = status.last_plan.expect("the plan is shown");
-    assert!(plan.actions.iter().any(|line| line.contains("shop-prod-web-1")), "{plan:?}");
+    assert!(plan.actions.iter().any(|line| line.contains("shop_prod_web-1")), "{plan:?}");
     let containers: Vec<_> = status.resources.iter().filter(|r| r.kind == "Container").collect();
     assert_eq!(containers.len(), 3);
     assert!(containers.iter().all(|c| c.health == Health::Healthy && c.drift == Drift::InSync));
@@ -54,7 +54,7 @@ async fn a_changed_spec_replaces_only_what_it_changes() {
     let kept: Vec<_> = after.iter().filter(|name| before.contains(name)).collect();
     assert_eq!(after.len(), 3);
     assert_eq!(kept.len(), 2, "before {before:?}, after {after:?}");
-    let web = after.iter().find(|name| name.contains("-web-")).unwrap();
+    let web = after.iter().find(|name| name.contains("_web-")).unwrap();
     assert_eq!(hades.host.env_of(web).unwrap()["MESSAGE"], "two");
 }
 
@@ -64,7 +64,7 @@ async fn drift_of_every_sort_is_healed_and_told() {
     hades.apply_environment("prod", two_services()).await;
     hades.ready("prod").await;
     let wanted = hades.host.running();
-    let web = wanted.iter().find(|name| name.contains("-web-")).unwrap().clone();
+    let web = wanted.iter().find(|name| name.contains("_web-")).unwrap().clone();
     type Mess = fn(&Hades, &str);
     let messes: [(&str, Mess); 4] = [
         ("removed", |hades, web| assert!(hades.host.remove_by_hand(web))),
@@ -77,7 +77,7 @@ async fn drift_of_every_sort_is_healed_and_told() {
         eventually(&format!("a {what} container to be healed"), || async {
             let found = hades.host.container(&web);
             let healed = hades.host.running() == wanted
-                && found.as_ref().is_some_and(|c| c.networks.contains(&"shop-prod".to_owned()));
+                && found.as_ref().is_some_and(|c| c.networks.contains(&"shop_prod".to_owned()));
             if healed { Ok(()) } else { Err(found) }
         })
         .await;
@@ -161,7 +161,7 @@ async fn secrets_reach_the_container_and_nothing_else() {
     hades.apply_environment("prod", spec).await;
     let status = hades.ready("prod").await;
     let running = hades.host.running();
-    let web = running.iter().find(|name| name.contains("-web-")).unwrap().clone();
+    let web = running.iter().find(|name| name.contains("_web-")).unwrap().clone();
     let env = hades.host.env_of(&web).unwrap();
     assert_eq!(env["PASS"], VALUE);
     assert_eq!(env["URL"], format!("postgres://app:{VALUE}@db/app"));
@@ -174,14 +174,43 @@ async fn secrets_reach_the_container_and_nothing_else() {
     hades.apply(secret("another-value-that-is-longer")).await;
     eventually("the service to get the new value", || async {
         let names = hades.host.running();
-        let web = names.iter().find(|name| name.contains("-web-")).cloned().unwrap_or_default();
+        let web = names.iter().find(|name| name.contains("_web-")).cloned().unwrap_or_default();
         let env = hades.host.env_of(&web).unwrap_or_default();
         let new = env.get("PASS").is_some_and(|pass| pass == "another-value-that-is-longer");
         if new && names.len() == 2 { Ok(()) } else { Err(names) }
     })
     .await;
-    let other = running.iter().find(|name| name.contains("-other-")).unwrap();
+    let other = running.iter().find(|name| name.contains("_other-")).unwrap();
     assert!(hades.host.running().contains(other));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_change_rolls_only_what_it_changes() {
+    let hades = Hades::start().await;
+    let template = |message: &str| {
+        json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "EnvironmentTemplate",
+            "metadata": {"name": "base", "namespace": "shop"},
+            "spec": {"defaults": {"host": "local"}, "services": {
+                "web": {"image": "app:1", "env": {"MESSAGE": message}},
+                "worker": {"image": "app:1"},
+            }},
+        })
+    };
+    hades.apply(template("one")).await;
+    let spec = json!({"templateRef": {"name": "base"}, "services": {"worker": {"replicas": 2}}});
+    hades.apply_environment("prod", spec).await;
+    hades.ready("prod").await;
+    let before = hades.host.running();
+    assert_eq!(before.len(), 3);
+    hades.apply(template("two")).await;
+    eventually("the one service to be replaced", || async {
+        let after = hades.host.running();
+        let changed: Vec<_> = after.iter().filter(|name| !before.contains(name)).cloned().collect();
+        let done = after.len() == 3 && changed.len() == 1 && changed[0].contains("_web-");
+        if done { Ok(()) } else { Err(after) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +226,7 @@ async fn a_suspended_environment_is_left_alone_until_resumed() {
         if is_true(&status.conditions, condition::SUSPENDED) { Ok(()) } else { Err(status) }
     })
     .await;
-    let web = hades.host.running().into_iter().find(|name| name.contains("-web-")).unwrap();
+    let web = hades.host.running().into_iter().find(|name| name.contains("_web-")).unwrap();
     hades.host.remove_by_hand(&web);
     let status = eventually("the drift to be seen", || async {
         let status = hades.status("prod").await;
@@ -231,8 +260,8 @@ async fn deletion_removes_what_was_made_and_nothing_foreign() {
     assert_eq!(hades.host.running(), ["somebody-elses"]);
     let left = hades.host.snapshot();
     let volumes: Vec<_> = left.volumes.iter().map(|volume| volume.name.as_str()).collect();
-    assert_eq!(volumes, ["shop-prod-keep"]);
-    assert!(left.networks.iter().all(|network| network.name != "shop-prod"));
+    assert_eq!(volumes, ["shop_prod_keep"]);
+    assert!(left.networks.iter().all(|network| network.name != "shop_prod"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -299,7 +328,7 @@ async fn a_restart_replaces_the_containers_of_the_service_only() {
     eventually("the service to be replaced", || async {
         let after = hades.host.running();
         let changed: Vec<_> = after.iter().filter(|name| !before.contains(name)).cloned().collect();
-        let done = after.len() == 3 && changed.len() == 1 && changed[0].contains("-web-");
+        let done = after.len() == 3 && changed.len() == 1 && changed[0].contains("_web-");
         if done { Ok(()) } else { Err(after) }
     })
     .await;
@@ -333,7 +362,7 @@ async fn a_crash_between_any_two_calls_is_survived() {
             hades.ready("prod").await;
             assert_eq!(
                 hades.running(),
-                ["shop-prod-web-1", "shop-prod-worker-1", "shop-prod-worker-2"],
+                ["shop_prod_web-1", "shop_prod_worker-1", "shop_prod_worker-2"],
                 "after a crash {moment:?} call {step}"
             );
             let all = hades.host.snapshot().containers.len();

@@ -62,7 +62,7 @@ async fn previewed_plan(
 }
 
 async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequest) -> Response {
-    let (environment, templates) = match overrides(request, name) {
+    let (environment, templates) = match overrides(request, namespace, name) {
         Ok(overrides) => overrides,
         Err(error) => return error.into_response(),
     };
@@ -75,7 +75,11 @@ async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequ
 
 type Overrides = (Option<Environment>, BTreeMap<String, EnvironmentTemplate>);
 
-fn overrides(request: PlanRequest, name: &str) -> Result<Overrides, StatusError> {
+fn overrides(
+    request: PlanRequest,
+    namespace: &str,
+    name: &str,
+) -> Result<Overrides, StatusError> {
     let mut environment = None;
     let mut templates = BTreeMap::new();
     for object in request.objects {
@@ -83,7 +87,12 @@ fn overrides(request: PlanRequest, name: &str) -> Result<Overrides, StatusError>
         let unreadable = |error: serde_json::Error| {
             StatusError::bad_request(format!("the {kind} in the request can't be read: {error}"))
         };
+        let elsewhere = object
+            .pointer("/metadata/namespace")
+            .and_then(Value::as_str)
+            .is_some_and(|found| found != namespace);
         match kind.as_str() {
+            _ if elsewhere => {}
             "Environment" => {
                 let found: Environment = serde_json::from_value(object).map_err(unreadable)?;
                 if found.name_any() == name {

@@ -56,7 +56,7 @@ fn shop() -> (Server, Shell) {
 fn environment_status() -> serde_json::Value {
     let container = |replica: u32, state: &str, health: &str, message: Option<&str>| {
         json!({
-            "kind": "Container", "name": format!("shop-production-api-{replica}-3f2a9c1d"),
+            "kind": "Container", "name": format!("shop_production_api-{replica}-3f2a9c1d"),
             "host": "local", "service": "api", "state": state, "health": health,
             "drift": "InSync", "message": message, "image": "api:1", "ports": [],
         })
@@ -69,7 +69,7 @@ fn environment_status() -> serde_json::Value {
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }],
         "lastPlan": {"digest": "0123456789abcdef", "time": "2026-01-01T00:00:00Z",
-                     "actions": ["create container shop-production-api-1-3f2a9c1d on local"]},
+                     "actions": ["create container shop_production_api-1-3f2a9c1d on local"]},
         "resources": [
             container(1, "running", "Healthy", None),
             container(2, "exited", "Degraded", Some("exit status 1")),

@@ -1,5 +1,9 @@
 //! Names and labels of what Hades makes: the same for the same input, so that
 //! a crash between making and recording can never make a thing twice.
+//!
+//! Parts are joined by `_`, which none of them can hold: environment
+//! `eu-production` of project `shop` and `production` of `shop-eu` never want
+//! the same name.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +15,12 @@ const HASH_IN_NAME: usize = 8;
 
 /// Name of the network of an environment on any of its hosts.
 pub fn network(environment: &EnvironmentName) -> String {
-    format!("{}-{}", environment.project, environment.environment)
+    format!("{}_{}", environment.project, environment.environment)
 }
 
 /// Name of a volume on its host.
 pub fn volume(environment: &EnvironmentName, key: &str) -> String {
-    format!("{}-{}-{key}", environment.project, environment.environment)
+    format!("{}_{}_{key}", environment.project, environment.environment)
 }
 
 /// Name of a container. The hash lets a new version start beside the old one.
@@ -27,7 +31,7 @@ pub fn container(
     spec_hash: &str,
 ) -> String {
     let hash = spec_hash.get(..HASH_IN_NAME).unwrap_or(spec_hash);
-    format!("{}-{}-{service}-{replica}-{hash}", environment.project, environment.environment)
+    format!("{}_{}_{service}-{replica}-{hash}", environment.project, environment.environment)
 }
 
 /// Labels that say who made a thing, and for what.
@@ -42,4 +46,18 @@ pub fn ownership(
         (label::ENVIRONMENT.to_owned(), environment.environment.clone()),
         (label::ENVIRONMENT_UID.to_owned(), uid.to_owned()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_environments_share_a_name() {
+        let (one, other) =
+            (EnvironmentName::new("shop", "eu-prod"), EnvironmentName::new("shop-eu", "prod"));
+        assert_ne!(network(&one), network(&other));
+        assert_ne!(volume(&one, "data"), volume(&other, "data"));
+        assert_eq!(container(&one, "web", 2, "0123456789"), "shop_eu-prod_web-2-01234567");
+    }
 }

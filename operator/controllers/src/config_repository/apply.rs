@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt};
 use hades_api::{ConfigRepository, reason};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
+use kube::{Api, ResourceExt};
+use serde_json::json;
 use kube::api::{DynamicObject, Patch, PatchParams};
 
 use super::check::{Object, parameters};
@@ -93,5 +94,30 @@ async fn write_one<'a>(
     object: &'a Object,
 ) -> (&'a Object, Result<DynamicObject, kube::Error>) {
     let api = object.kind.api(&context.client, object.namespace.as_deref());
-    (object, api.patch(&object.name, parameters, &Patch::Apply(&object.value)).await)
+    let written = api.patch(&object.name, parameters, &Patch::Apply(&object.value)).await;
+    let adopted = match written {
+        Ok(written) if is_applied_by_hand(&written) => adopt(&api, object).await,
+        other => other,
+    };
+    (object, adopted)
+}
+
+/// Field manager of `hadesctl apply`.
+const BY_HAND: &str = "hadesctl";
+
+fn is_applied_by_hand(object: &DynamicObject) -> bool {
+    object.managed_fields().iter().any(|entry| {
+        entry.manager.as_deref() == Some(BY_HAND) && entry.operation.as_deref() == Some("Apply")
+    })
+}
+
+/// An object that was applied by hand and now comes from git: the hand gives its
+/// fields up, or they would stay when they leave git.
+async fn adopt(api: &Api<DynamicObject>, object: &Object) -> Result<DynamicObject, kube::Error> {
+    let nothing = json!({
+        "apiVersion": object.api_version,
+        "kind": object.kind_name,
+        "metadata": {"name": object.name, "namespace": object.namespace},
+    });
+    api.patch(&object.name, &PatchParams::apply(BY_HAND), &Patch::Apply(&nothing)).await
 }

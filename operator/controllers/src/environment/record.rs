@@ -140,10 +140,18 @@ fn progressing(
 
 fn summary(plan: &Plan) -> String {
     let summary = plan.summary();
-    format!(
-        "{} to create, {} to update, {} to replace, {} to remove",
-        summary.create, summary.update, summary.replace, summary.remove
-    )
+    let counts = [
+        (summary.create, "to create"),
+        (summary.update, "to update"),
+        (summary.replace, "to replace"),
+        (summary.remove, "to remove"),
+    ];
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    if parts.is_empty() { "looking for what is left to do".to_owned() } else { parts.join(", ") }
 }
 
 /// What was found and done.

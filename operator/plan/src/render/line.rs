@@ -42,7 +42,7 @@ pub(super) fn head(action: &Action) -> String {
     }
 }
 
-/// `container shop-production-web-1-3f2a9c1d on local`.
+/// `container shop_production_web-1-3f2a9c1d on local`.
 pub(super) fn thing(target: &Target) -> String {
     let Target { host, kind, name, service: _ } = target;
     format!("{kind} {name} on {host}")

@@ -56,9 +56,9 @@ fn foreign(name: &str, port: Option<&str>) -> ObservedContainer {
 #[test]
 fn nothing_is_there() {
     insta::assert_snapshot!(settled(DATA, &mut Simulator::new(&["local"])), @"
-    create network shop-production on local: it isn't there
-    create volume shop-production-data on local: it isn't there
-    create container shop-production-web-1-#1 on local: it isn't there
+    create network shop_production on local: it isn't there
+    create volume shop_production_data on local: it isn't there
+    create container shop_production_web-1-#1 on local: it isn't there
     ");
 }
 
@@ -80,7 +80,7 @@ services:
 fn an_absent_image_that_must_not_be_pulled_is_waited_for_and_takes_nothing_down() {
     let mut simulator = converged(FIXED);
     let yaml = FIXED.replace("'web:1'", "'gone:1', imagePullPolicy: Never");
-    insta::assert_snapshot!(shown(&planned(&desired(&yaml), &simulator)), @"container shop-production-web-1-#1 on local waits: the host doesn't have the image gone:1, and imagePullPolicy is Never");
+    insta::assert_snapshot!(shown(&planned(&desired(&yaml), &simulator)), @"container shop_production_web-1-#1 on local waits: the host doesn't have the image gone:1, and imagePullPolicy is Never");
     simulator.host("local").images.insert("gone:1".into(), "sha256:gone".into());
     settled(&yaml, &mut simulator);
 }
@@ -125,33 +125,33 @@ fn the_smallest_step_that_heals() {
         (
             "stopped",
             |found| found.container("web").state = ContainerState::Exited,
-            "start container shop-production-web-1-#1 on local: it isn't running (exited)",
+            "start container shop_production_web-1-#1 on local: it isn't running (exited)",
         ),
         (
             "never started",
             |found| found.container("web").state = ContainerState::Created,
-            "start container shop-production-web-1-#1 on local: it isn't running (created)",
+            "start container shop_production_web-1-#1 on local: it isn't running (created)",
         ),
         (
             "paused",
             |found| found.container("web").state = ContainerState::Paused,
-            "unpause container shop-production-web-1-#1 on local: it is paused",
+            "unpause container shop_production_web-1-#1 on local: it is paused",
         ),
         (
             "detached",
             |found| found.container("web").networks.clear(),
-            "attach container shop-production-web-1-#1 on local to network shop-production: it isn't attached to its network",
+            "attach container shop_production_web-1-#1 on local to network shop_production: it isn't attached to its network",
         ),
         (
             "removed",
             |found| found.host("local").containers.clear(),
-            "create container shop-production-web-1-#1 on local: it isn't there",
+            "create container shop_production_web-1-#1 on local: it isn't there",
         ),
         (
             "half removed",
             |found| found.container("web").state = ContainerState::Dead,
-            "remove container shop-production-web-1-#1 on local: the engine left it half removed\n\
-             create container shop-production-web-1-#1 on local: it isn't there",
+            "remove container shop_production_web-1-#1 on local: the engine left it half removed\n\
+             create container shop_production_web-1-#1 on local: it isn't there",
         ),
     ];
     for (what, mess, expected) in cases {
@@ -167,9 +167,9 @@ fn a_network_that_was_made_anew_is_attached_before_the_start() {
     simulator.container("web").state = ContainerState::Exited;
     simulator.host("local").networks.clear();
     insta::assert_snapshot!(settled(WEB, &mut simulator), @"
-    create network shop-production on local: it isn't there
-    attach container shop-production-web-1-#1 on local to network shop-production: it isn't attached to its network
-    start container shop-production-web-1-#1 on local: it isn't running (exited)
+    create network shop_production on local: it isn't there
+    attach container shop_production_web-1-#1 on local to network shop_production: it isn't attached to its network
+    start container shop_production_web-1-#1 on local: it isn't running (exited)
     ");
 }
 
@@ -193,7 +193,7 @@ fn what_the_restart_policy_leaves_ended() {
     }
     let (plan, health, ..) = ended("no", Some(3));
     assert_eq!(health, Health::Degraded);
-    insta::assert_snapshot!(plan, @"container shop-production-web-1-#1 on local waits: the container fails: Exited 5 minutes ago, exit status 3");
+    insta::assert_snapshot!(plan, @"container shop_production_web-1-#1 on local waits: the container fails: Exited 5 minutes ago, exit status 3");
     for (policy, code) in [("on-failure", 1), ("always", 0), ("unless-stopped", 0)] {
         assert!(ended(policy, Some(code)).0.starts_with("start "), "{policy}");
     }
@@ -227,8 +227,8 @@ fn one_that_is_being_removed_is_waited_for() {
 fn a_change_starts_the_new_one_before_the_old_one_goes() {
     let mut simulator = converged(WEB);
     insta::assert_snapshot!(settled(&WEB.replace("web:1", "web:2"), &mut simulator), @"
-    create container shop-production-web-1-#1 on local in place of shop-production-web-1-#2: image: web:1 → web:2
-    remove container shop-production-web-1-#2 on local: shop-production-web-1-#1 takes its place
+    create container shop_production_web-1-#1 on local in place of shop_production_web-1-#2: image: web:1 → web:2
+    remove container shop_production_web-1-#2 on local: shop_production_web-1-#1 takes its place
     ");
 }
 
@@ -273,9 +273,9 @@ fn a_port_that_the_engine_picked_is_given_up_for_one_that_the_manifest_names() {
     simulator.container("a").ports = crate::simulator::published(&picked).into_iter().collect();
     let changed = yaml("web:2", ", b: {image: 'web:1', ports: ['8080:80']}");
     insta::assert_snapshot!(settled(&changed, &mut simulator), @"
-    remove container shop-production-a-1-#1 on local: shop-production-a-1-#2 takes its place
-    create container shop-production-a-1-#2 on local in place of shop-production-a-1-#1: image: web:1 → web:2
-    create container shop-production-b-1-#3 on local: it isn't there
+    remove container shop_production_a-1-#1 on local: shop_production_a-1-#2 takes its place
+    create container shop_production_a-1-#2 on local in place of shop_production_a-1-#1: image: web:1 → web:2
+    create container shop_production_b-1-#3 on local: it isn't there
     ");
 }
 
@@ -286,8 +286,8 @@ fn a_restart_that_was_asked_for() {
     let desired = fixture.resolve(WEB).unwrap();
     let plan = planned(&desired, &simulator);
     insta::assert_snapshot!(shown(&plan), @"
-    create container shop-production-web-1-#1 on local in place of shop-production-web-1-#2: a restart was asked for at 2026-01-01T12:00:00Z
-    remove container shop-production-web-1-#2 on local: shop-production-web-1-#1 takes its place
+    create container shop_production_web-1-#1 on local in place of shop_production_web-1-#2: a restart was asked for at 2026-01-01T12:00:00Z
+    remove container shop_production_web-1-#2 on local: shop_production_web-1-#1 takes its place
     ");
     simulator.apply(&plan);
     assert!(planned(&desired, &simulator).is_empty());
@@ -306,16 +306,16 @@ fn an_old_one_stays_until_its_replacement_runs() {
     };
     state(&mut simulator, ContainerState::Restarting);
     insta::assert_snapshot!(shown(&planned(&desired(&changed), &simulator)), @"
-    container shop-production-web-1-#1 on local waits: shop-production-web-1-#2, which takes its place, doesn't run yet
-    container shop-production-web-1-#2 on local waits: the container fails: restarting
+    container shop_production_web-1-#1 on local waits: shop_production_web-1-#2, which takes its place, doesn't run yet
+    container shop_production_web-1-#2 on local waits: the container fails: restarting
     ");
     state(&mut simulator, ContainerState::Created);
     insta::assert_snapshot!(settled(&changed, &mut simulator), @"
-    start container shop-production-web-1-#1 on local: it isn't running (created)
-    remove container shop-production-web-1-#2 on local: shop-production-web-1-#1 takes its place
+    start container shop_production_web-1-#1 on local: it isn't running (created)
+    remove container shop_production_web-1-#2 on local: shop_production_web-1-#1 takes its place
     ");
     // Going back needs nothing new.
-    insta::assert_snapshot!(settled(WEB, &mut half.clone()), @"remove container shop-production-web-1-#1 on local: shop-production-web-1-#2 takes its place");
+    insta::assert_snapshot!(settled(WEB, &mut half.clone()), @"remove container shop_production_web-1-#1 on local: shop_production_web-1-#2 takes its place");
 }
 
 #[test]
@@ -323,12 +323,12 @@ fn replicas_come_and_go() {
     let yaml = |replicas: u32| WEB.replace("'web:1'", &format!("'web:1', replicas: {replicas}"));
     let mut simulator = converged(&yaml(3));
     insta::assert_snapshot!(settled(&yaml(1), &mut simulator), @"
-    remove container shop-production-web-2-#1 on local: it is no longer in the manifest
-    remove container shop-production-web-3-#1 on local: it is no longer in the manifest
+    remove container shop_production_web-2-#1 on local: it is no longer in the manifest
+    remove container shop_production_web-3-#1 on local: it is no longer in the manifest
     ");
     insta::assert_snapshot!(settled(&yaml(0), &mut simulator), @"
-    remove container shop-production-web-1-#1 on local: it is no longer in the manifest
-    remove network shop-production on local: it is no longer in the manifest
+    remove container shop_production_web-1-#1 on local: it is no longer in the manifest
+    remove network shop_production on local: it is no longer in the manifest
     ");
 }
 
@@ -337,10 +337,10 @@ fn a_service_moves_to_another_host() {
     let mut simulator = converged(WEB);
     let plan = settled(&WEB.replace("host: local", "host: other"), &mut simulator);
     insta::assert_snapshot!(plan, @"
-    create network shop-production on other: it isn't there
-    create container shop-production-web-1-#1 on other: host: local → other
-    remove container shop-production-web-1-#1 on local: shop-production-web-1-#1 takes its place
-    remove network shop-production on local: it is no longer in the manifest
+    create network shop_production on other: it isn't there
+    create container shop_production_web-1-#1 on other: host: local → other
+    remove container shop_production_web-1-#1 on local: shop_production_web-1-#1 takes its place
+    remove network shop_production on local: it is no longer in the manifest
     ");
 }
 
@@ -350,7 +350,7 @@ fn duplicates_are_removed() {
     let mut copy = simulator.container("web").clone();
     (copy.id, copy.name) = ("copy".into(), "a-copy".into());
     simulator.host("local").containers.insert(0, copy);
-    insta::assert_snapshot!(settled(WEB, &mut simulator), @"remove container a-copy on local: shop-production-web-1-#1 takes its place");
+    insta::assert_snapshot!(settled(WEB, &mut simulator), @"remove container a-copy on local: shop_production_web-1-#1 takes its place");
 }
 
 #[test]
@@ -360,25 +360,25 @@ fn names_that_others_have() {
     let name = desired(WEB).containers[0].name.clone();
     host.containers.push(foreign(&name, None));
     insta::assert_snapshot!(shown(&planned(&desired(WEB), &simulator)), @r#"
-    create network shop-production on local: it isn't there
-    container shop-production-web-1-#1 on local waits: the host has a container "shop-production-web-1-#1" that this environment didn't make
+    create network shop_production on local: it isn't there
+    container shop_production_web-1-#1 on local waits: the host has a container "shop_production_web-1-#1" that this environment didn't make
     "#);
     let host = simulator.host("local");
     host.containers.clear();
-    let network = ObservedNetwork { name: "shop-production".into(), ..Default::default() };
+    let network = ObservedNetwork { name: "shop_production".into(), ..Default::default() };
     host.networks.push(network);
     insta::assert_snapshot!(shown(&planned(&desired(WEB), &simulator)), @r#"
-    network shop-production on local waits: the host has a network "shop-production" that this environment didn't make
-    container shop-production-web-1-#1 on local waits: the host has a network "shop-production" that this environment didn't make
+    network shop_production on local waits: the host has a network "shop_production" that this environment didn't make
+    container shop_production_web-1-#1 on local waits: the host has a network "shop_production" that this environment didn't make
     "#);
     let host = simulator.host("local");
     host.networks.clear();
-    let volume = ObservedVolume { name: "shop-production-data".into(), ..Default::default() };
+    let volume = ObservedVolume { name: "shop_production_data".into(), ..Default::default() };
     host.volumes.push(volume);
     insta::assert_snapshot!(shown(&planned(&desired(DATA), &simulator)), @r#"
-    create network shop-production on local: it isn't there
-    volume shop-production-data on local waits: the host has a volume "shop-production-data" that this environment didn't make
-    container shop-production-web-1-#1 on local waits: the host has a volume "shop-production-data" that this environment didn't make
+    create network shop_production on local: it isn't there
+    volume shop_production_data on local waits: the host has a volume "shop_production_data" that this environment didn't make
+    container shop_production_web-1-#1 on local waits: the host has a volume "shop_production_data" that this environment didn't make
     "#);
 }
 
@@ -387,8 +387,8 @@ fn ports_that_others_hold() {
     let mut simulator = Simulator::new(&["local"]);
     simulator.host("local").containers.push(foreign("nginx", Some("127.0.0.1:8080:80")));
     insta::assert_snapshot!(shown(&planned(&desired(FIXED), &simulator)), @r#"
-    create network shop-production on local: it isn't there
-    container shop-production-web-1-#1 on local waits: container "nginx" holds the host port of 8080:80
+    create network shop_production on local: it isn't there
+    container shop_production_web-1-#1 on local waits: container "nginx" holds the host port of 8080:80
     "#);
     simulator.host("local").containers[0].state = ContainerState::Exited;
     settled(FIXED, &mut simulator);
@@ -418,8 +418,8 @@ fn subnets_run_out() {
     let plan = planned(&desired(WEB), &simulator);
     assert!(plan.actions.is_empty());
     insta::assert_snapshot!(shown(&plan), @"
-    network shop-production on local waits: no subnet of the host's pool 10.213.0.0/16 is free
-    container shop-production-web-1-#1 on local waits: no subnet of the host's pool 10.213.0.0/16 is free
+    network shop_production on local waits: no subnet of the host's pool 10.213.0.0/16 is free
+    container shop_production_web-1-#1 on local waits: no subnet of the host's pool 10.213.0.0/16 is free
     ");
 }
 
@@ -430,7 +430,7 @@ fn of_several_networks_of_ours_the_one_in_use_stays() {
     double.id = "a-double".into();
     double.subnets.clear();
     simulator.host("local").networks.insert(0, double);
-    insta::assert_snapshot!(settled(WEB, &mut simulator), @"remove network shop-production on local: shop-production (id0001) takes its place");
+    insta::assert_snapshot!(settled(WEB, &mut simulator), @"remove network shop_production on local: shop_production (id0001) takes its place");
 }
 
 #[test]
@@ -444,9 +444,9 @@ fn a_container_on_the_wrong_one_of_two_networks_is_made_anew() {
     host.networks.push(double);
     host.containers[0].network_ids = vec!["a-double".into()];
     insta::assert_snapshot!(settled(&yaml, &mut simulator), @"
-    remove container shop-production-web-1-#1 on local: it isn't attached to its network
-    remove network shop-production on local: shop-production (id0001) takes its place
-    create container shop-production-web-1-#1 on local in place of shop-production-web-1-#1: it isn't attached to its network
+    remove container shop_production_web-1-#1 on local: it isn't attached to its network
+    remove network shop_production on local: shop_production (id0001) takes its place
+    create container shop_production_web-1-#1 on local in place of shop_production_web-1-#1: it isn't attached to its network
     ");
 }
 
@@ -465,8 +465,8 @@ fn nothing_is_made_while_a_name_is_the_name_of_two_networks() {
     host.networks.push(double);
     let yaml = WEB.replace("'web:1'", "'web:1', replicas: 2");
     insta::assert_snapshot!(shown(&planned(&desired(&yaml), &simulator)), @"
-    network shop-production on local waits: it is used by stranger-on-a-double
-    container shop-production-web-2-#1 on local waits: it is used by stranger-on-a-double
+    network shop_production on local waits: it is used by stranger-on-a-double
+    container shop_production_web-2-#1 on local waits: it is used by stranger-on-a-double
     ");
 }
 
@@ -474,12 +474,12 @@ fn nothing_is_made_while_a_name_is_the_name_of_two_networks() {
 fn a_network_that_strangers_use_stays() {
     let mut simulator = converged(WEB);
     let mut stranger = foreign("stranger", None);
-    stranger.networks = vec!["shop-production".into()];
+    stranger.networks = vec!["shop_production".into()];
     simulator.host("local").containers.push(stranger);
     let empty = "{defaults: {host: local}}";
     insta::assert_snapshot!(shown(&planned(&desired(empty), &simulator)), @"
-    remove container shop-production-web-1-#1 on local: it is no longer in the manifest
-    network shop-production on local waits: it is used by stranger
+    remove container shop_production_web-1-#1 on local: it is no longer in the manifest
+    network shop_production on local waits: it is used by stranger
     ");
 }
 
@@ -491,10 +491,10 @@ fn a_host_that_does_not_answer_holds_up_nothing_else() {
     let silent = HostView::Unreachable { message: "connection refused".into() };
     observed.hosts.insert("other".into(), silent);
     insta::assert_snapshot!(shown(&plan(&desired(yaml), &observed)), @"
-    create network shop-production on local: it isn't there
-    create container shop-production-a-1-#1 on local: it isn't there
-    network shop-production on other waits: its host doesn't answer: connection refused
-    container shop-production-b-1-#2 on other waits: its host doesn't answer: connection refused
+    create network shop_production on local: it isn't there
+    create container shop_production_a-1-#1 on local: it isn't there
+    network shop_production on other waits: its host doesn't answer: connection refused
+    container shop_production_b-1-#2 on other waits: its host doesn't answer: connection refused
     ");
 }
 
@@ -519,15 +519,15 @@ volumes: {keep: {}, drop: {deletionPolicy: Delete}}
     let deletion = deletion(yaml);
     let plan = planned(&deletion, &simulator);
     insta::assert_snapshot!(shown(&plan), @"
-    remove container shop-production-web-1-#1 on local: its environment is being deleted
-    remove network shop-production on local: its environment is being deleted
-    remove volume shop-production-drop on local: its environment is being deleted
+    remove container shop_production_web-1-#1 on local: its environment is being deleted
+    remove network shop_production on local: its environment is being deleted
+    remove volume shop_production_drop on local: its environment is being deleted
     ");
     assert_eq!(plan.lints[0].field, "spec.volumes.keep");
     simulator.apply(&plan);
     assert!(planned(&deletion, &simulator).is_empty());
     let left = simulator.host("local");
-    assert_eq!(left.volumes[0].name, "shop-production-keep");
+    assert_eq!(left.volumes[0].name, "shop_production_keep");
     assert_eq!(left.containers[0].name, "stranger");
     let mut observed = simulator.observe();
     let silent = HostView::Unreachable { message: "gone".into() };
@@ -546,11 +546,11 @@ fn a_volume_that_left_the_manifest_stays_and_is_pointed_out() {
     let plan = settled(WEB, &mut simulator);
     assert!(!plan.contains("volume "), "{plan}");
     let lints = planned(&desired(WEB), &simulator).lints;
-    assert!(lints[0].message.contains("shop-production-data"), "{lints:?}");
+    assert!(lints[0].message.contains("shop_production_data"), "{lints:?}");
 }
 
 #[test]
-fn another_environment_with_the_same_names_is_foreign() {
+fn environments_whose_names_join_alike_do_not_disturb_one_another() {
     let mut simulator = converged(WEB);
     let mut fixture = Fixture::default();
     fixture.environment.project = "shop-production".into();

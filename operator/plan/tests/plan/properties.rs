@@ -310,7 +310,7 @@ fn mess_up(simulator: &mut Simulator, mess: &Mess, wanted: &Desired) {
         Mess::ForeignNetwork(index) => {
             let host = simulator.host(host_of(*index));
             if host.networks.is_empty() {
-                let name = "shop-production".to_owned();
+                let name = "shop_production".to_owned();
                 host.networks.push(ObservedNetwork { id: new_id, name, ..Default::default() });
             }
         }
