@@ -21,6 +21,9 @@ readonly SHARED_SOCKET=/var/run/docker.sock
 
 fail() { echo "dockerd.sh: $*" >&2; exit 1; }
 
+# The default folder is each user's own.
+default_state() { if [ "$(id -u)" = 0 ]; then echo /tmp/hades-testbed; else echo "/tmp/hades-testbed-$(id -u)"; fi; }
+
 # Whether an engine answers at a socket.
 answers() { [ -S "$1" ] && curl -fsS --max-time 5 --unix-socket "$1" http://docker/_ping >/dev/null 2>&1; }
 
@@ -127,6 +130,14 @@ start_engine() {
     done
 }
 
+# Where the machine has a service manager, its own engine is a service.
+start_service() {
+    [ -d /run/systemd/system ] && ! answers "$1" || return 0
+    systemctl start docker.service >/dev/null 2>&1 || return 0
+    local deadline=$((SECONDS + START_SECONDS))
+    until answers "$1" || [ "$SECONDS" -ge "$deadline" ]; do sleep 0.1; done
+}
+
 stop_engine() {
     local state=$1
     alive "$state" || return 0
@@ -142,7 +153,7 @@ stop_engine() {
 main() {
     local command=${1:-start} name=${2:-shared}
     [[ $name =~ ^[a-z0-9][a-z0-9-]{0,40}$ ]] || fail "$name: a name is lower-case letters, digits and '-'"
-    local state=${HADES_TESTBED_DIR:-/tmp/hades-testbed}/dockerd-$name
+    local state=${HADES_TESTBED_DIR:-$(default_state)}/dockerd-$name
     local socket=$state/docker.sock namespace
     namespace=$(short_name "$state")
     if [ "$name" = shared ]; then
@@ -161,6 +172,7 @@ main() {
     flock 9
     case $command in
         start)
+            [ "$name" != shared ] || start_service "$socket"
             answers "$socket" || start_engine "$name" "$socket" "$namespace" "$state"
             echo "unix://$socket"
             ;;

@@ -8,9 +8,12 @@
 # into a label, so that two tags can be made to have different image ids.
 set -euo pipefail
 
+# The default folder is each user's own.
+default_state() { if [ "$(id -u)" = 0 ]; then echo /tmp/hades-testbed; else echo "/tmp/hades-testbed-$(id -u)"; fi; }
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source=$root/tests/fixtures/sample-app/main.rs
-cache=${HADES_TESTBED_DIR:-/tmp/hades-testbed}/sample-app
+cache=${HADES_TESTBED_DIR:-$(default_state)}/sample-app
 [ "$#" -gt 0 ] || set -- hades-sample:1
 
 mkdir -p "$cache"

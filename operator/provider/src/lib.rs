@@ -8,7 +8,14 @@
 //! ```
 //!
 //! The laws are written at [`Provider`]; [`conformance`] checks them on every
-//! provider, the fake included.
+//! provider, the fake included. Container engines share the way from an action
+//! to single calls, so that a crash between any two of them can be tried on the
+//! fake and holds on the real one:
+//!
+//! ```text
+//! execute(action) ──▶ steps ──▶ engine::Engine ─┬─ Docker
+//!                     (once)    (single calls)  └─ fake, which fails as told
+//! ```
 
 pub mod coalesce;
 pub mod conformance;
@@ -69,7 +76,8 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Wakes whenever something may have changed. Never ends by itself: on a
     /// lost connection it reconnects with back-off and says
-    /// [`Wake::Everything`] afterwards.
+    /// [`Wake::Everything`] afterwards; it may say so of the first one too.
+    /// Must be polled within a tokio runtime.
     fn wakes(&self) -> BoxStream<'static, Wake>;
 
     /// Output of a container, by its id on the host.

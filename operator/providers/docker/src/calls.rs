@@ -259,16 +259,15 @@ fn detail(found: ContainerInspectResponse) -> Option<ContainerDetail> {
 }
 
 fn create_error(failure: Failure) -> CallError {
-    match failure {
+    match &failure {
         Failure::Refused { status: 404, words } if words.contains("network") => {
-            let _ = words;
             CallError::NoNetwork
         }
         Failure::Refused { status: 404, .. } => CallError::NoImage,
         Failure::Refused { status: 409, words } if words.contains("already in use") => {
             CallError::NameTaken
         }
-        failure => failure.into(),
+        _ => failure.into(),
     }
 }
 

@@ -234,7 +234,7 @@ mod tests {
 
     fn body(spec: &ContainerSpec) -> Result<ContainerCreateBody, MissingSecret> {
         let labels = labels();
-        let (name, image, network) = ("shop-prod-web-1-abc", "web:1", "shop-prod");
+        let (name, image, network) = ("shop_prod_web-1-abc", "web:1", "shop_prod");
         container(NewContainer { name, spec, image, network, labels: &labels })
     }
 
@@ -244,13 +244,13 @@ mod tests {
             image: Some("web:1".to_owned()),
             labels: Some(hash_map(&labels())),
             host_config: Some(HostConfig {
-                network_mode: Some("shop-prod".to_owned()),
+                network_mode: Some("shop_prod".to_owned()),
                 restart_policy: Some(restart_policy(hades_api::RestartPolicy::UnlessStopped)),
                 ..Default::default()
             }),
             networking_config: Some(NetworkingConfig {
                 endpoints_config: Some(HashMap::from([(
-                    "shop-prod".to_owned(),
+                    "shop_prod".to_owned(),
                     EndpointSettings::default(),
                 )])),
             }),
@@ -274,7 +274,7 @@ mod tests {
             ]),
             ports: vec![port("127.0.0.1:8080:80"), port("8081:80"), port("53/udp")],
             mounts: vec![SpecMount {
-                source: "shop-prod-data".to_owned(),
+                source: "shop_prod_data".to_owned(),
                 path: "/data".to_owned(),
                 read_only: true,
             }],
@@ -308,14 +308,14 @@ mod tests {
         assert_eq!(host.port_bindings, Some(expected));
         let mounts = host.mounts.unwrap();
         assert_eq!(mounts.len(), 1);
-        assert_eq!(mounts[0].source.as_deref(), Some("shop-prod-data"));
+        assert_eq!(mounts[0].source.as_deref(), Some("shop_prod_data"));
         assert_eq!(mounts[0].target.as_deref(), Some("/data"));
         assert_eq!((mounts[0].typ, mounts[0].read_only), (Some(MountType::VOLUME), Some(true)));
         let owner = mounts[0].volume_options.clone().unwrap().labels.unwrap();
         assert_eq!(owner.get(label::VOLUME).map(String::as_str), Some("data"));
         assert_eq!(owner.get(label::INSTALLATION).map(String::as_str), Some("i"));
         assert!(!owner.contains_key(label::SERVICE));
-        let endpoint = &body.networking_config.unwrap().endpoints_config.unwrap()["shop-prod"];
+        let endpoint = &body.networking_config.unwrap().endpoints_config.unwrap()["shop_prod"];
         assert_eq!(endpoint.aliases, Some(texts(&["web", "www"])));
     }
 
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn networks_volumes_and_connections() {
-        let made = network("shop-prod", "10.90.0.0/24".parse().unwrap(), &labels());
+        let made = network("shop_prod", "10.90.0.0/24".parse().unwrap(), &labels());
         assert_eq!(made.driver.as_deref(), Some("bridge"));
         let subnet = made.ipam.unwrap().config.unwrap()[0].subnet.clone();
         assert_eq!(subnet.as_deref(), Some("10.90.0.0/24"));

@@ -36,8 +36,9 @@ pub type DormantPorts = HashMap<String, Vec<PublishedPort>>;
 /// A snapshot out of the lists.
 pub fn snapshot(lists: Lists, dormant: &DormantPorts) -> HostSnapshot {
     let networks: Vec<_> = lists.networks.into_iter().filter_map(network).collect();
-    let containers =
+    let mut containers: Vec<_> =
         lists.containers.into_iter().filter_map(|c| container(c, &networks, dormant)).collect();
+    disown_copies(&mut containers, &lists.images);
     HostSnapshot {
         containers,
         volumes: lists.volumes.into_iter().map(volume).collect(),
@@ -87,6 +88,26 @@ fn container(
         ports,
         status,
     })
+}
+
+/// Takes our labels off containers that have them only from their image.
+///
+/// `docker commit` of a container of ours puts its labels into the image, and
+/// whoever runs that would seem to have made a second one: it would be removed
+/// as no longer wanted. One that we make from such an image has a spec hash of
+/// its own, as the image's name goes into it.
+fn disown_copies(containers: &mut [ObservedContainer], images: &[ImageSummary]) {
+    let hashes: HashMap<&str, &str> = images
+        .iter()
+        .filter_map(|image| Some((&*image.id, &**image.labels.get(label::SPEC_HASH)?)))
+        .collect();
+    for container in containers {
+        let of_image = hashes.get(&*container.image_id).copied();
+        let own = container.labels.get(label::SPEC_HASH).map(String::as_str);
+        if of_image.is_some() && of_image == own {
+            container.labels.retain(|key, _| !key.starts_with(label::PREFIX));
+        }
+    }
 }
 
 fn state(summary: &ContainerSummary) -> ContainerState {
@@ -254,7 +275,7 @@ mod tests {
 
     fn networks() -> Vec<Network> {
         read(json!([
-            {"Id": "n1", "Name": "shop-prod", "Labels": {"a": "b"},
+            {"Id": "n1", "Name": "shop_prod", "Labels": {"a": "b"},
              "IPAM": {"Config": [{"Subnet": "10.90.0.0/24", "Gateway": "10.90.0.1"}]}},
             {"Id": "n2", "Name": "host", "Labels": null, "IPAM": {"Config": null}},
         ]))
@@ -283,7 +304,7 @@ mod tests {
                     {"IP": "127.0.0.1", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"},
                     {"PrivatePort": 9000, "Type": "tcp"},
                 ],
-                "NetworkSettings": {"Networks": {"shop-prod": {"NetworkID": "n1"}}},
+                "NetworkSettings": {"Networks": {"shop_prod": {"NetworkID": "n1"}}},
             }),
             &DormantPorts::new(),
         );
@@ -291,7 +312,7 @@ mod tests {
         assert_eq!((seen.state, seen.exit_code), (ContainerState::Running, None));
         assert_eq!(
             (&*seen.networks, &*seen.network_ids),
-            (&["shop-prod".into()][..], &["n1".into()][..])
+            (&["shop_prod".into()][..], &["n1".into()][..])
         );
         let ports: Vec<_> =
             seen.ports.iter().map(|p| (p.host_ip, p.host_port, p.protocol)).collect();
@@ -309,7 +330,7 @@ mod tests {
         };
         let stopped = json!({
             "Id": "c1", "Names": ["/web"], "State": "exited", "Status": "Exited (137) 2 hours ago",
-            "Ports": [], "NetworkSettings": {"Networks": {"shop-prod": {"NetworkID": "gone"}}},
+            "Ports": [], "NetworkSettings": {"Networks": {"shop_prod": {"NetworkID": "gone"}}},
         });
         let summary: ContainerSummary = read(stopped.clone());
         assert_eq!(needs_inspection(&summary), Some("c1"));
@@ -321,12 +342,12 @@ mod tests {
         let ours = json!({
             "Id": "c1", "Names": ["/web"], "State": "created", "Status": "Created",
             "Labels": {label::SPEC: r#"{"image":"web:1","ports":["8080:80","81"]}"#},
-            "NetworkSettings": {"Networks": {"shop-prod": {"NetworkID": ""}}},
+            "NetworkSettings": {"Networks": {"shop_prod": {"NetworkID": ""}}},
         });
         assert_eq!(needs_inspection(&read(ours.clone())), None, "its spec is in its label");
         let seen = look(ours, &DormantPorts::new());
         assert_eq!(seen.ports, [port]);
-        assert_eq!(seen.networks, ["shop-prod"], "it will be attached when it starts");
+        assert_eq!(seen.networks, ["shop_prod"], "it will be attached when it starts");
         assert!(seen.network_ids.is_empty());
     }
 

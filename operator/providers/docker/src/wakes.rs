@@ -219,13 +219,13 @@ mod tests {
         let labels = naming::ownership("i", &shop(), "uid");
         let network = ObservedNetwork {
             id: "n1".to_owned(),
-            name: "shop-prod".to_owned(),
+            name: "shop_prod".to_owned(),
             labels: labels.clone(),
             subnets: Vec::new(),
         };
         let snapshot = HostSnapshot {
             networks: vec![network],
-            volumes: vec![ObservedVolume { name: "shop-prod-data".to_owned(), labels }],
+            volumes: vec![ObservedVolume { name: "shop_prod_data".to_owned(), labels }],
             ..HostSnapshot::default()
         };
         Index::new(&snapshot, Some("i"))
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(event("network", "disconnect", "n1", json!({})), environment);
         assert_eq!(event("network", "disconnect", "n2", json!({})), None);
         assert_eq!(event("network", "destroy", "n2", json!({})), Some(Wake::Foreign));
-        assert_eq!(event("volume", "destroy", "shop-prod-data", json!({})), environment);
+        assert_eq!(event("volume", "destroy", "shop_prod_data", json!({})), environment);
         assert_eq!(event("volume", "destroy", "other", json!({})), Some(Wake::Foreign));
         assert_eq!(event("image", "load", "i", json!({})), Some(Wake::Foreign));
         assert_eq!(event("plugin", "enable", "p", json!({})), None);

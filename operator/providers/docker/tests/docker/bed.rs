@@ -68,6 +68,12 @@ impl DockerBed {
         run(Command::new("docker").args(arguments), &[("DOCKER_HOST", &self.endpoint)])
     }
 
+    /// Runs a container of an image as somebody else; answers its id.
+    pub fn run_foreign_container_of(&self, name: &str, image: &str) -> String {
+        let label = self.foreign_label();
+        self.docker(&["run", "-d", "--name", name, "--label", &label, "--network", "none", image])
+    }
+
     fn foreign_label(&self) -> String {
         format!("{FOREIGN_LABEL}={}", self.installation)
     }
@@ -165,8 +171,7 @@ impl Testbed for DockerBed {
         self.taken_ports.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
     async fn run_foreign_container(&self, name: &str) -> String {
-        let label = self.foreign_label();
-        self.docker(&["run", "-d", "--name", name, "--label", &label, "--network", "none", IMAGE])
+        self.run_foreign_container_of(name, IMAGE)
     }
     async fn make_foreign_network(&self, name: &str, subnet: Ipv4Net) -> String {
         let (label, subnet) = (self.foreign_label(), subnet.to_string());

@@ -132,3 +132,22 @@ async fn a_name_taken_by_another_network_of_the_environment_is_found_again() {
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!(scene.own().await.networks.len(), 1);
 }
+
+#[tokio::test]
+async fn a_copy_of_a_container_is_not_ours() {
+    let bed = DockerBed::shared();
+    let scene = Scene::new(&bed);
+    let id = scene.web().await;
+    let image = format!("{}:copy", scene.environment.project);
+    bed.docker(&["commit", &id, &image]);
+    let copy = bed.run_foreign_container_of(&format!("{}-copy", scene.environment.project), &image);
+    let snapshot = scene.observe().await;
+    let labels = |id: &str| {
+        let found = snapshot.containers.iter().find(|c| c.id == id);
+        found.map(|c| c.labels.clone()).unwrap_or_default()
+    };
+    assert!(labels(&copy).keys().all(|key| !key.starts_with(hades_api::label::PREFIX)));
+    assert!(labels(&id).contains_key(hades_api::label::INSTALLATION));
+    bed.docker(&["rm", "-f", &copy]);
+    bed.docker(&["rmi", &image]);
+}
