@@ -8,7 +8,7 @@ use bollard::models::{
     PortMap, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use hades_api::{PortMapping, label};
-use hades_plan::{ContainerSpec, EnvVar};
+use hades_plan::{ContainerSpec, EnvVar, naming};
 use hades_provider::engine::NewContainer;
 use hades_provider::ownership;
 use ipnet::Ipv4Net;
@@ -177,9 +177,8 @@ fn restart_policy(policy: hades_api::RestartPolicy) -> RestartPolicy {
 /// happen because somebody has just removed it, it must still carry an owner.
 fn mount(mount: &hades_plan::Mount, labels: &BTreeMap<String, String>) -> Mount {
     let mut owner = ownership::ownership_part(labels);
-    if let (Some(project), Some(environment)) =
-        (labels.get(label::PROJECT), labels.get(label::ENVIRONMENT))
-        && let Some(key) = mount.source.strip_prefix(&format!("{project}-{environment}-"))
+    if let Some(environment) = ownership::environment_of(labels, None)
+        && let Some(key) = mount.source.strip_prefix(&naming::volume(&environment, ""))
     {
         owner.insert(label::VOLUME.to_owned(), key.to_owned());
     }
@@ -230,6 +229,10 @@ mod tests {
             (label::ENVIRONMENT.to_owned(), "prod".to_owned()),
             (label::SERVICE.to_owned(), "web".to_owned()),
         ])
+    }
+
+    fn volume_name() -> String {
+        naming::volume(&hades_api::name::EnvironmentName::new("shop", "prod"), "data")
     }
 
     fn body(spec: &ContainerSpec) -> Result<ContainerCreateBody, MissingSecret> {
