@@ -23,7 +23,9 @@ spec:
 #[test]
 fn a_killed_server_goes_on_where_it_was() {
     let mut hades = Hades::start(Engine::shared());
-    hades.apply("{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: PROJECT}, spec: {}}");
+    hades.apply(
+        "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: PROJECT}, spec: {}}",
+    );
     for version in 0..12 {
         hades.apply(&environment(version));
         // Later in the roll-out each time: it lasts about a second.
@@ -41,8 +43,7 @@ fn a_killed_server_goes_on_where_it_was() {
         }
     }
     let filter = format!("label=hades.dev/installation={}", hades.installation());
-    let count = |what: &str| {
-        hades.engine.docker(&[what, "ls", "-q", "--filter", &filter]).lines().count()
-    };
+    let count =
+        |what: &str| hades.engine.docker(&[what, "ls", "-q", "--filter", &filter]).lines().count();
     assert_eq!((count("network"), count("volume")), (1, 1));
 }

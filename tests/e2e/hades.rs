@@ -279,10 +279,7 @@ pub fn condition(object: &Value, type_: &str) -> Value {
 }
 
 /// Tries until `probe` answers `Ok`; fails with the last `Err`.
-pub fn eventually<T, E: std::fmt::Debug>(
-    what: &str,
-    mut probe: impl FnMut() -> Result<T, E>,
-) -> T {
+pub fn eventually<T, E: std::fmt::Debug>(what: &str, mut probe: impl FnMut() -> Result<T, E>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match probe() {

@@ -6,7 +6,9 @@ use crate::hades::{Engine, Hades, free_port, http_get};
 
 fn start() -> Hades {
     let hades = Hades::start(Engine::shared());
-    hades.apply("{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: PROJECT}, spec: {}}");
+    hades.apply(
+        "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: PROJECT}, spec: {}}",
+    );
     hades
 }
 
@@ -110,7 +112,16 @@ fn secrets_stay_secret() {
     let project = hades.project.as_str();
     let seen = [
         hades.hadesctl(&["get", "secret", "db", "-p", project, "-o", "yaml"]),
-        hades.kubectl(&["get", "secret", "db", "-n", project, "-o", "json", "--show-managed-fields"]),
+        hades.kubectl(&[
+            "get",
+            "secret",
+            "db",
+            "-n",
+            project,
+            "-o",
+            "json",
+            "--show-managed-fields",
+        ]),
         hades.hadesctl(&["describe", "env", "production", "-p", project]),
         hades.hadesctl(&["events", &format!("{project}/production")]),
         hades.engine.docker(&["inspect", "--format", "{{.Config.Labels}}", &container]),

@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn scalars_come_back_as_they_went_in() {
-        for text in [r#""x""#, "3000", "1.5", "true", r#"{"secretKeyRef":{"name":"a","key":"b"}}"#] {
+        for text in [r#""x""#, "3000", "1.5", "true", r#"{"secretKeyRef":{"name":"a","key":"b"}}"#]
+        {
             let value: EnvValue = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&value).unwrap(), text);
         }

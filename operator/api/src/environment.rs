@@ -72,7 +72,7 @@ pub struct EnvironmentSpec {
     namespaced,
     derive = "PartialEq",
     doc = "An EnvironmentTemplate is a base that Environments of the same project are merged over. It is not deployed itself.",
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EnvironmentTemplateSpec {

@@ -15,6 +15,9 @@
 //! - what a type accepts in JSON it writes back in the same form, so that
 //!   server-side apply sees no change where there is none.
 
+// Two printer columns of one type repeat `type_ = "string"`, which is no mistake.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod annotation;
 pub mod condition;
 mod config_repository;

@@ -46,9 +46,8 @@ impl PortMapping {
     /// # Errors
     /// A sentence for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let refusal = || {
-            format!("{text:?} is not a port: write 8080:80, 127.0.0.1:8080:80, 53:53/udp or 80")
-        };
+        let refusal =
+            || format!("{text:?} is not a port: write 8080:80, 127.0.0.1:8080:80, 53:53/udp or 80");
         let (addresses, protocol) = match text.split_once('/') {
             None | Some((_, "tcp")) => (text.split('/').next().unwrap_or(text), Protocol::Tcp),
             Some((addresses, "udp")) => (addresses, Protocol::Udp),
@@ -143,7 +142,9 @@ mod tests {
 
     #[test]
     fn short_forms() {
-        for text in ["80", "8080:80", "127.0.0.1:8080:80", "127.0.0.1::80", "[::1]:8080:80", "53:53/udp"] {
+        for text in
+            ["80", "8080:80", "127.0.0.1:8080:80", "127.0.0.1::80", "[::1]:8080:80", "53:53/udp"]
+        {
             assert_eq!(PortMapping::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(PortMapping::parse("1:2/tcp").unwrap().to_string(), "1:2");

@@ -1,6 +1,8 @@
 //! The files in `schemas/` and `charts/` are what the kinds say. With
 //! `HADES_GENERATE=1` (hack/generate.sh) they are written instead of compared.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

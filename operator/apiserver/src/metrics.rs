@@ -66,16 +66,8 @@ impl Metrics {
             "Requests answered, by verb, resource and HTTP status code",
             self.requests.clone(),
         );
-        registry.register(
-            "watchers",
-            "Open watches, by resource",
-            self.watchers.clone(),
-        );
-        registry.register(
-            "objects",
-            "Objects in the store, by resource",
-            self.objects.clone(),
-        );
+        registry.register("watchers", "Open watches, by resource", self.watchers.clone());
+        registry.register("objects", "Objects in the store, by resource", self.objects.clone());
         registry.register_with_unit(
             "store_commit",
             "Time of a commit of the store, waiting for the disk included",
@@ -92,42 +84,32 @@ impl Metrics {
     /// Counts an answered request. `resource` is `group/plural`, or empty where
     /// the request is about no known resource.
     pub(crate) fn request(&self, verb: &str, resource: &str, code: u16) {
-        let labels = RequestLabels {
-            verb: verb.to_owned(),
-            resource: display_resource(resource),
-            code,
-        };
+        let labels =
+            RequestLabels { verb: verb.to_owned(), resource: display_resource(resource), code };
         self.requests.get_or_create(&labels).inc();
     }
 
     /// A guard that counts one open watch until it is dropped.
     pub(crate) fn watching(&self, resource: &str) -> WatchGuard {
-        let labels = ResourceLabels {
-            resource: display_resource(resource),
-        };
+        let labels = ResourceLabels { resource: display_resource(resource) };
         let gauge = self.watchers.get_or_create(&labels).clone();
         gauge.inc();
         WatchGuard(gauge)
     }
 
     pub(crate) fn object_added(&self, resource: &str) {
-        let labels = ResourceLabels {
-            resource: display_resource(resource),
-        };
+        let labels = ResourceLabels { resource: display_resource(resource) };
         self.objects.get_or_create(&labels).inc();
     }
 
     pub(crate) fn object_removed(&self, resource: &str) {
-        let labels = ResourceLabels {
-            resource: display_resource(resource),
-        };
+        let labels = ResourceLabels { resource: display_resource(resource) };
         self.objects.get_or_create(&labels).dec();
     }
 
     pub(crate) fn committed(&self, elapsed: Duration, writes: usize) {
         self.commit_seconds.observe(elapsed.as_secs_f64());
-        self.commit_writes
-            .observe(u32::try_from(writes).map_or(f64::MAX, f64::from));
+        self.commit_writes.observe(u32::try_from(writes).map_or(f64::MAX, f64::from));
     }
 }
 

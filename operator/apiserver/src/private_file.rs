@@ -8,10 +8,7 @@ use std::path::Path;
 /// Makes a directory for its owner alone, with its parents; an existing one is
 /// left as it is.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file with mode 0600 so that after a crash either the old or the
@@ -25,11 +22,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(temporary, path)?;

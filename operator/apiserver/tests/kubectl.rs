@@ -45,15 +45,7 @@ impl Cluster {
         let serving = tokio::spawn(async move { serving.serve(listener, &tls, token).await });
         let kubeconfig = installation.kubeconfig.clone();
         let ca = installation.ca.clone();
-        Self {
-            home,
-            kubeconfig,
-            url,
-            ca,
-            server,
-            shutdown,
-            serving,
-        }
+        Self { home, kubeconfig, url, ca, server, shutdown, serving }
     }
 
     async fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
@@ -144,75 +136,29 @@ async fn objects_by_kubectl() {
         return;
     }
     let cluster = Cluster::start().await;
-    contains(
-        &cluster.ok("version").await,
-        &["Server Version: v1.", "+hades"],
-    );
-    contains(
-        &cluster.ok("create namespace shop").await,
-        &["namespace/shop created"],
-    );
-    contains(
-        &cluster.ok_with("apply -f -", BARN).await,
-        &["barn.farm.example/red created"],
-    );
+    contains(&cluster.ok("version").await, &["Server Version: v1.", "+hades"]);
+    contains(&cluster.ok("create namespace shop").await, &["namespace/shop created"]);
+    contains(&cluster.ok_with("apply -f -", BARN).await, &["barn.farm.example/red created"]);
     contains(&cluster.ok_with("apply -f -", BARN).await, &["unchanged"]);
     let changed = BARN.replace("cows: 3", "cows: 4");
     let difference = cluster.kubectl(&["diff", "-f", "-"], &changed).await;
-    contains(
-        &difference.out,
-        &["-  cows: 3", "+  cows: 4", "generation: 2"],
-    );
-    contains(
-        &cluster.ok_with("apply -f -", &changed).await,
-        &["configured"],
-    );
-    contains(
-        &cluster.ok("get barns -n shop").await,
-        &["NAME", "COWS", "AGE", "red", "4"],
-    );
+    contains(&difference.out, &["-  cows: 3", "+  cows: 4", "generation: 2"]);
+    contains(&cluster.ok_with("apply -f -", &changed).await, &["configured"]);
+    contains(&cluster.ok("get barns -n shop").await, &["NAME", "COWS", "AGE", "red", "4"]);
     contains(&cluster.ok("get ba -n shop -o wide").await, &["MILK"]);
     contains(&cluster.ok("get farm -A").await, &["barn.farm.example/red"]);
-    contains(
-        &cluster.ok("get barn red -n shop -o yaml").await,
-        &["color: red", "generation: 2"],
-    );
+    contains(&cluster.ok("get barn red -n shop -o yaml").await, &["color: red", "generation: 2"]);
     contains(
         &cluster.ok("get barns -n shop -l tier=front -o name").await,
         &["barn.farm.example/red"],
     );
-    assert!(
-        cluster
-            .ok("get barns -n shop -l tier!=front -o name")
-            .await
-            .is_empty()
-    );
-    contains(
-        &cluster.ok("describe barn red -n shop").await,
-        &["Name:", "red", "Cows:", "Events:"],
-    );
-    contains(
-        &cluster.ok("explain barn.spec.cows").await,
-        &["how many cows"],
-    );
-    contains(
-        &cluster.ok("label barn red -n shop size=big").await,
-        &["labeled"],
-    );
-    contains(
-        &cluster.ok("annotate barn red -n shop note=x").await,
-        &["annotated"],
-    );
-    let merge = [
-        "patch",
-        "barn",
-        "red",
-        "-n",
-        "shop",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"cows":5}}"#,
-    ];
+    assert!(cluster.ok("get barns -n shop -l tier!=front -o name").await.is_empty());
+    contains(&cluster.ok("describe barn red -n shop").await, &["Name:", "red", "Cows:", "Events:"]);
+    contains(&cluster.ok("explain barn.spec.cows").await, &["how many cows"]);
+    contains(&cluster.ok("label barn red -n shop size=big").await, &["labeled"]);
+    contains(&cluster.ok("annotate barn red -n shop note=x").await, &["annotated"]);
+    let merge =
+        ["patch", "barn", "red", "-n", "shop", "--type=merge", "-p", r#"{"spec":{"cows":5}}"#];
     contains(&cluster.kubectl(&merge, "").await.out, &["patched"]);
     let json = [
         "patch",
@@ -238,37 +184,19 @@ async fn objects_by_kubectl() {
     ];
     contains(&cluster.kubectl(&status, "").await.out, &["patched"]);
     contains(
-        &cluster
-            .ok("wait barn/red -n shop --for=condition=Ready --timeout=20s")
-            .await,
+        &cluster.ok("wait barn/red -n shop --for=condition=Ready --timeout=20s").await,
         &["condition met"],
     );
+    contains(&cluster.ok("get barn red -n shop -o jsonpath={.spec.cows}").await, &["6"]);
     contains(
-        &cluster
-            .ok("get barn red -n shop -o jsonpath={.spec.cows}")
-            .await,
-        &["6"],
-    );
-    contains(
-        &cluster
-            .ok_with("apply --server-side --force-conflicts -f -", BARN)
-            .await,
+        &cluster.ok_with("apply --server-side --force-conflicts -f -", BARN).await,
         &["serverside-applied"],
     );
     contains(&cluster.ok("get crds").await, &["barns.farm.example"]);
-    contains(
-        &cluster.ok("api-resources").await,
-        &["barns", "farms", "configmaps"],
-    );
+    contains(&cluster.ok("api-resources").await, &["barns", "farms", "configmaps"]);
     contains(&cluster.ok("delete barn red -n shop").await, &["deleted"]);
-    contains(
-        &cluster.ok("delete namespace shop --timeout=20s").await,
-        &["deleted"],
-    );
-    contains(
-        &cluster.fails("get barn red -n shop", "").await,
-        &["NotFound"],
-    );
+    contains(&cluster.ok("delete namespace shop --timeout=20s").await, &["deleted"]);
+    contains(&cluster.fails("get barn red -n shop", "").await, &["NotFound"]);
     cluster.stop().await;
 }
 
@@ -284,21 +212,11 @@ async fn mistakes_by_kubectl() {
     let wrong = BARN.replace("cows: 3", "cows: many");
     contains(&cluster.fails("apply -f -", &wrong).await, &["spec.cows"]);
     let unknown = BARN.replace("cows: 3", "cows: 3, colour: red");
-    contains(
-        &cluster.fails("apply -f -", &unknown).await,
-        &["unknown field \"spec.colour\""],
-    );
-    cluster
-        .ok_with("apply --server-side --field-manager=git -f -", BARN)
-        .await;
+    contains(&cluster.fails("apply -f -", &unknown).await, &["unknown field \"spec.colour\""]);
+    cluster.ok_with("apply --server-side --field-manager=git -f -", BARN).await;
     let other = BARN.replace("cows: 3", "cows: 4");
-    let conflict = cluster
-        .fails("apply --server-side --field-manager=hand -f -", &other)
-        .await;
-    contains(
-        &conflict,
-        &["conflict", ".spec.cows", "git", "--force-conflicts"],
-    );
+    let conflict = cluster.fails("apply --server-side --field-manager=hand -f -", &other).await;
+    contains(&conflict, &["conflict", ".spec.cows", "git", "--force-conflicts"]);
     cluster.stop().await;
 }
 
@@ -312,25 +230,15 @@ async fn built_in_kinds_and_questions_by_kubectl() {
         &cluster.ok("get namespaces").await,
         &["default", "Active", "hades-system", "kube-system"],
     );
-    cluster
-        .ok("create configmap settings --from-literal=a=b")
-        .await;
-    contains(
-        &cluster.ok("get cm settings -o jsonpath={.data.a}").await,
-        &["b"],
-    );
-    cluster
-        .ok("create secret generic db --from-literal=password=hunter2")
-        .await;
+    cluster.ok("create configmap settings --from-literal=a=b").await;
+    contains(&cluster.ok("get cm settings -o jsonpath={.data.a}").await, &["b"]);
+    cluster.ok("create secret generic db --from-literal=password=hunter2").await;
     let shown = cluster.ok("get secret db -o yaml").await;
     assert!(!shown.contains("aHVudGVyMg"), "{shown}");
     contains(&cluster.ok("get secrets").await, &["db", "Opaque", "1"]);
     contains(&cluster.ok("describe secret db").await, &["password"]);
     cluster.ok("create serviceaccount robot").await;
-    contains(
-        &cluster.ok("auth whoami").await,
-        &["admin", "system:masters"],
-    );
+    contains(&cluster.ok("auth whoami").await, &["admin", "system:masters"]);
     contains(&cluster.ok("auth can-i delete barns").await, &["yes"]);
     contains(&cluster.ok("auth can-i --list").await, &["*.*"]);
     let event = "
@@ -346,23 +254,12 @@ lastTimestamp: 2026-01-01T00:00:00Z
 count: 1
 source: {component: tester}
 ";
-    let uid = cluster
-        .ok("get cm settings -o jsonpath={.metadata.uid}")
-        .await;
+    let uid = cluster.ok("get cm settings -o jsonpath={.metadata.uid}").await;
     let event = event.replace("UID", &uid);
     cluster.ok_with("create -f -", &event).await;
-    contains(
-        &cluster.ok("get events").await,
-        &["Changed", "somebody touched it", "Warning"],
-    );
-    contains(
-        &cluster.ok("events --for configmap/settings").await,
-        &["somebody touched it"],
-    );
-    contains(
-        &cluster.ok("describe configmap settings").await,
-        &["somebody touched it"],
-    );
+    contains(&cluster.ok("get events").await, &["Changed", "somebody touched it", "Warning"]);
+    contains(&cluster.ok("events --for configmap/settings").await, &["somebody touched it"]);
+    contains(&cluster.ok("describe configmap settings").await, &["somebody touched it"]);
     contains(&cluster.ok("get events.events.k8s.io").await, &["Changed"]);
     cluster.stop().await;
 }
@@ -387,9 +284,7 @@ data: {password: aHVudGVyMg==}
     let shown = cluster.ok("get secret db -o yaml").await;
     assert!(!shown.contains("aHVudGVyMg"), "{shown}");
     cluster.ok_with("replace -f -", &shown).await;
-    cluster
-        .ok_with("apply -f -", &secret.replace("aHVudGVyMg==", "b3RoZXI="))
-        .await;
+    cluster.ok_with("apply -f -", &secret.replace("aHVudGVyMg==", "b3RoZXI=")).await;
     assert_ne!(cluster.ok(version).await, before);
     cluster.stop().await;
 }
@@ -404,14 +299,7 @@ async fn nobody_is_let_in_without_the_token_and_watches_end_at_shutdown() {
     std::fs::write(&ca, &cluster.ca).unwrap();
     let server = format!("--server={}", cluster.url);
     let ca = format!("--certificate-authority={}", ca.display());
-    let anonymous = [
-        "--kubeconfig=/dev/null",
-        &server,
-        &ca,
-        "--token=wrong",
-        "get",
-        "namespaces",
-    ];
+    let anonymous = ["--kubeconfig=/dev/null", &server, &ca, "--token=wrong", "get", "namespaces"];
     let output = cluster.kubectl(&anonymous, "").await;
     assert!(!output.ok);
     contains(&output.err, &["You must be logged in to the server"]);
@@ -426,9 +314,7 @@ async fn nobody_is_let_in_without_the_token_and_watches_end_at_shutdown() {
         .unwrap();
     let mut lines = tokio::io::BufReader::new(watching.stdout.take().unwrap());
     let mut line = String::new();
-    tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line)
-        .await
-        .unwrap();
+    tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line).await.unwrap();
     assert!(line.contains("NAME"), "{line}");
     cluster.stop().await;
     watching.kill().await.unwrap();

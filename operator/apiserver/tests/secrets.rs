@@ -26,25 +26,16 @@ fn value(secret: &Secret) -> String {
 }
 
 fn apis(server: &Server) -> (Api<Secret>, Api<Secret>) {
-    (
-        Api::namespaced(server.admin(), "default"),
-        Api::namespaced(server.controller(), "default"),
-    )
+    (Api::namespaced(server.admin(), "default"), Api::namespaced(server.controller(), "default"))
 }
 
 #[tokio::test]
 async fn no_plaintext_reaches_the_disk() {
     let server = Server::start().await;
     let (person, controller) = apis(&server);
-    person
-        .create(&PostParams::default(), &object(PLAINTEXT))
-        .await
-        .unwrap();
+    person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
     let patch = json!({"stringData": {"other": format!("{PLAINTEXT}-2")}});
-    person
-        .patch("db", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert_eq!(value(&controller.get("db").await.unwrap()), PLAINTEXT);
     let server = server.restart().await;
     let (_, controller) = apis(&server);
@@ -52,20 +43,13 @@ async fn no_plaintext_reaches_the_disk() {
     server.server.shutdown().await;
     // Base64 of the value, too, at every alignment that could appear.
     let encoded = BASE64.encode(PLAINTEXT);
-    let needles = [
-        PLAINTEXT,
-        encoded.trim_end_matches('='),
-        "last-applied",
-        "\"app\":\"shop\"",
-    ];
+    let needles = [PLAINTEXT, encoded.trim_end_matches('='), "last-applied", "\"app\":\"shop\""];
     let mut files = 0;
     for entry in std::fs::read_dir(server.directory.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         files += 1;
         for needle in needles {
-            let found = bytes
-                .windows(needle.len())
-                .any(|window| window == needle.as_bytes());
+            let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
             assert!(!found, "{needle} is on disk in the clear");
         }
     }
@@ -76,114 +60,67 @@ async fn no_plaintext_reaches_the_disk() {
 async fn people_see_fingerprints_everywhere() {
     let server = Server::start().await;
     let (person, controller) = apis(&server);
-    let created = person
-        .create(&PostParams::default(), &object(PLAINTEXT))
-        .await
-        .unwrap();
+    let created = person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
     let print = value(&created);
     assert!(print.starts_with("hades:fp:"), "{print}");
     assert_eq!(value(&person.get("db").await.unwrap()), print);
-    let listed = person
-        .list(&ListParams::default().labels("app=shop"))
-        .await
-        .unwrap();
+    let listed = person.list(&ListParams::default().labels("app=shop")).await.unwrap();
     assert_eq!(value(&listed.items[0]), print);
-    let mut stream = person
-        .watch(&WatchParams::default(), "0")
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = person.watch(&WatchParams::default(), "0").await.unwrap().boxed();
     match stream.try_next().await.unwrap().unwrap() {
         WatchEvent::Added(secret) => assert_eq!(value(&secret), print),
         other => panic!("unexpected: {other:?}"),
     }
     let patch = json!({"metadata": {"annotations": {"a": "b"}}});
-    let patched = person
-        .patch("db", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    let patched = person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     assert_eq!(value(&patched), print);
     let headers = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let path = format!("{PATH}?includeObject=Object");
     let (_, table) = server.raw_with("GET", &path, &headers, Vec::new()).await;
-    assert!(
-        table.to_string().contains(&BASE64.encode(&print)),
-        "{table}"
-    );
+    assert!(table.to_string().contains(&BASE64.encode(&print)), "{table}");
     assert!(!table.to_string().contains(&BASE64.encode(PLAINTEXT)));
-    let dry = PostParams {
-        dry_run: true,
-        field_manager: None,
-    };
+    let dry = PostParams { dry_run: true, field_manager: None };
     let mut other = object(PLAINTEXT);
     other.metadata.name = Some("dry".to_owned());
     assert!(value(&person.create(&dry, &other).await.unwrap()).starts_with("hades:fp:"));
     assert_eq!(value(&controller.get("db").await.unwrap()), PLAINTEXT);
     // A deletion of many shows what was deleted.
     let (_, deleted) = server.raw("DELETE", PATH, Value::Null).await;
-    assert!(
-        !deleted.to_string().contains(&BASE64.encode(PLAINTEXT)),
-        "{deleted}"
-    );
+    assert!(!deleted.to_string().contains(&BASE64.encode(PLAINTEXT)), "{deleted}");
 }
 
 #[tokio::test]
 async fn a_fingerprint_written_back_keeps_the_value_in_every_kind_of_write() {
     let server = Server::start().await;
     let (person, controller) = apis(&server);
-    person
-        .create(&PostParams::default(), &object(PLAINTEXT))
-        .await
-        .unwrap();
+    person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
     let mut shown = person.get("db").await.unwrap();
     let version = shown.metadata.resource_version.clone();
-    let same = person
-        .replace("db", &PostParams::default(), &shown)
-        .await
-        .unwrap();
+    let same = person.replace("db", &PostParams::default(), &shown).await.unwrap();
     assert_eq!(same.metadata.resource_version, version, "nothing changed");
     shown.metadata.annotations = Some([("seen".to_owned(), "yes".to_owned())].into());
-    person
-        .replace("db", &PostParams::default(), &shown)
-        .await
-        .unwrap();
+    person.replace("db", &PostParams::default(), &shown).await.unwrap();
     assert_eq!(value(&controller.get("db").await.unwrap()), PLAINTEXT);
     let print = BASE64.encode(value(&shown));
     let apply = json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": print, "user": "YWRtaW4="}});
     let manager = PatchParams::apply("git").force();
-    person
-        .patch("db", &manager, &Patch::Apply(&apply))
-        .await
-        .unwrap();
+    person.patch("db", &manager, &Patch::Apply(&apply)).await.unwrap();
     let stored = controller.get("db").await.unwrap();
     assert_eq!(value(&stored), PLAINTEXT);
     assert_eq!(stored.data.unwrap()["user"].0, b"admin");
     for (path, body) in [
         (format!("{PATH}/db"), json!({"data": {"elsewhere": print}})),
-        (
-            format!("{PATH}/db"),
-            json!({"stringData": {"password": "hades:fp:00"}}),
-        ),
+        (format!("{PATH}/db"), json!({"stringData": {"password": "hades:fp:00"}})),
     ] {
         let headers = [("content-type", "application/merge-patch+json")];
-        let (code, status) = server
-            .raw_with("PATCH", &path, &headers, body.to_string().into_bytes())
-            .await;
+        let (code, status) =
+            server.raw_with("PATCH", &path, &headers, body.to_string().into_bytes()).await;
         assert_eq!(code, 422, "{status}");
-        assert!(
-            status["message"].as_str().unwrap().contains("fingerprint"),
-            "{status}"
-        );
+        assert!(status["message"].as_str().unwrap().contains("fingerprint"), "{status}");
     }
     let mut copy = person.get("db").await.unwrap();
-    copy.metadata = kube::api::ObjectMeta {
-        name: Some("copy".to_owned()),
-        ..Default::default()
-    };
-    let error = person
-        .create(&PostParams::default(), &copy)
-        .await
-        .unwrap_err();
+    copy.metadata = kube::api::ObjectMeta { name: Some("copy".to_owned()), ..Default::default() };
+    let error = person.create(&PostParams::default(), &copy).await.unwrap_err();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 422));
 }
 
@@ -195,21 +132,12 @@ async fn kubectls_copy_of_the_object_holds_no_value() {
     let copy = json!({"kind": "Secret", "stringData": {"password": PLAINTEXT}}).to_string();
     let name = "kubectl.kubernetes.io/last-applied-configuration";
     secret.metadata.annotations = Some([(name.to_owned(), copy)].into());
-    person
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    person.create(&PostParams::default(), &secret).await.unwrap();
     let stored = controller.get("db").await.unwrap();
     let annotation = &stored.metadata.annotations.as_ref().unwrap()[name];
-    assert!(
-        !annotation.contains(PLAINTEXT) && annotation.contains("hades:fp:"),
-        "{annotation}"
-    );
+    assert!(!annotation.contains(PLAINTEXT) && annotation.contains("hades:fp:"), "{annotation}");
     let patch = json!({"metadata": {"annotations": {name: format!("not json {PLAINTEXT}")}}});
-    person
-        .patch("db", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     let stored = controller.get("db").await.unwrap();
     assert!(!format!("{:?}", stored.metadata).contains(PLAINTEXT));
 }
@@ -220,21 +148,13 @@ async fn an_immutable_secret_does_not_change() {
     let (person, _) = apis(&server);
     let mut secret = object(PLAINTEXT);
     secret.immutable = Some(true);
-    person
-        .create(&PostParams::default(), &secret)
-        .await
-        .unwrap();
+    person.create(&PostParams::default(), &secret).await.unwrap();
     let patch = json!({"stringData": {"password": "other"}});
-    let error = person
-        .patch("db", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap_err();
+    let error =
+        person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap_err();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 422));
     let patch = json!({"metadata": {"labels": {"a": "b"}}});
-    person
-        .patch("db", &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .unwrap();
+    person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
 }
 
 #[tokio::test]

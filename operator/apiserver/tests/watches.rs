@@ -33,12 +33,7 @@ async fn next_kind(
     stream: &mut (impl futures::Stream<Item = kube::Result<WatchEvent<Barn>>> + Unpin),
 ) -> (String, Barn) {
     let event = tokio::time::timeout(Duration::from_secs(30), stream.try_next());
-    match event
-        .await
-        .expect("an event in time")
-        .unwrap()
-        .expect("an open stream")
-    {
+    match event.await.expect("an event in time").unwrap().expect("an open stream") {
         WatchEvent::Added(barn) => ("ADDED".to_owned(), barn),
         WatchEvent::Modified(barn) => ("MODIFIED".to_owned(), barn),
         WatchEvent::Deleted(barn) => ("DELETED".to_owned(), barn),
@@ -50,23 +45,12 @@ async fn next_kind(
 async fn a_watch_shows_changes_in_order_from_its_version_on() {
     let server = Server::start().await;
     let api = barns(&server);
-    let old = api
-        .create(&PostParams::default(), &barn("old", 1))
-        .await
-        .unwrap();
+    let old = api.create(&PostParams::default(), &barn("old", 1)).await.unwrap();
     let version = old.resource_version().unwrap();
-    let mut stream = api
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
-    api.create(&PostParams::default(), &barn("b", 1))
-        .await
-        .unwrap();
+    let mut stream = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
+    api.create(&PostParams::default(), &barn("b", 1)).await.unwrap();
     let patch = Patch::Merge(json!({"spec": {"cows": 2}}));
-    api.patch("b", &PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    api.patch("b", &PatchParams::default(), &patch).await.unwrap();
     api.delete("b", &DeleteParams::default()).await.unwrap();
     let mut versions = vec![version.parse::<u64>().unwrap()];
     for expected in ["ADDED", "MODIFIED", "DELETED"] {
@@ -76,11 +60,7 @@ async fn a_watch_shows_changes_in_order_from_its_version_on() {
     }
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
     // Without a version, what exists comes first.
-    let mut stream = api
-        .watch(&WatchParams::default(), "0")
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = api.watch(&WatchParams::default(), "0").await.unwrap().boxed();
     let (kind, barn) = next_kind(&mut stream).await;
     assert_eq!((kind.as_str(), barn.name_any().as_str()), ("ADDED", "old"));
 }
@@ -90,22 +70,13 @@ async fn an_object_that_leaves_the_selector_is_deleted_for_the_watcher() {
     let server = Server::start().await;
     let api = barns(&server);
     let params = WatchParams::default().labels("tier=front");
-    let version = api
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
+    let version =
+        api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
     let mut stream = api.watch(&params, &version).await.unwrap().boxed();
-    api.create(&PostParams::default(), &barn("b", 1))
-        .await
-        .unwrap();
+    api.create(&PostParams::default(), &barn("b", 1)).await.unwrap();
     for (tier, expected) in [("front", "ADDED"), ("back", "DELETED"), ("front", "ADDED")] {
         let patch = Patch::Merge(json!({"metadata": {"labels": {"tier": tier}}}));
-        api.patch("b", &PatchParams::default(), &patch)
-            .await
-            .unwrap();
+        api.patch("b", &PatchParams::default(), &patch).await.unwrap();
         assert_eq!(next_kind(&mut stream).await.0, expected);
     }
     api.delete("b", &DeleteParams::default()).await.unwrap();
@@ -120,21 +91,12 @@ async fn too_old_a_version_is_expired_in_the_stream_and_watchers_recover() {
     let server = ApiServer::open(config).await.unwrap();
     let server = Server { server, directory };
     let api = barns(&server);
-    let first = api
-        .create(&PostParams::default(), &barn("b0", 1))
-        .await
-        .unwrap();
+    let first = api.create(&PostParams::default(), &barn("b0", 1)).await.unwrap();
     for index in 1..6 {
-        api.create(&PostParams::default(), &barn(&format!("b{index}"), 1))
-            .await
-            .unwrap();
+        api.create(&PostParams::default(), &barn(&format!("b{index}"), 1)).await.unwrap();
     }
     let version = first.resource_version().unwrap();
-    let mut stream = api
-        .watch(&WatchParams::default(), &version)
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
     match stream.try_next().await.unwrap().unwrap() {
         WatchEvent::Error(status) => {
             assert_eq!((status.code, status.reason.as_str()), (410, "Expired"))
@@ -149,16 +111,11 @@ async fn too_old_a_version_is_expired_in_the_stream_and_watchers_recover() {
     for index in 0..40 {
         let api = api.clone();
         tasks.spawn(async move {
-            api.create(&PostParams::default(), &barn(&format!("c{index}"), 1))
-                .await
-                .unwrap();
+            api.create(&PostParams::default(), &barn(&format!("c{index}"), 1)).await.unwrap();
         });
     }
     tasks.join_all().await;
-    eventually("the reflector has all", || async {
-        reader.state().len() == 46
-    })
-    .await;
+    eventually("the reflector has all", || async { reader.state().len() == 46 }).await;
     task.abort();
 }
 
@@ -167,22 +124,14 @@ async fn streaming_lists_end_with_their_bookmark() {
     let server = Server::start().await;
     let api = barns(&server);
     for name in ["a", "b"] {
-        api.create(&PostParams::default(), &barn(name, 1))
-            .await
-            .unwrap();
+        api.create(&PostParams::default(), &barn(name, 1)).await.unwrap();
     }
     let config = watcher::Config::default().streaming_lists();
     let (reader, writer) = reflector::store();
-    let task = tokio::spawn(
-        watcher(api.clone(), config)
-            .reflect(writer)
-            .for_each(|_| async {}),
-    );
+    let task = tokio::spawn(watcher(api.clone(), config).reflect(writer).for_each(|_| async {}));
     reader.wait_until_ready().await.unwrap();
     assert_eq!(reader.state().len(), 2);
-    api.create(&PostParams::default(), &barn("c", 1))
-        .await
-        .unwrap();
+    api.create(&PostParams::default(), &barn("c", 1)).await.unwrap();
     eventually("the third barn", || async { reader.state().len() == 3 }).await;
     task.abort();
 }
@@ -191,13 +140,9 @@ async fn streaming_lists_end_with_their_bookmark() {
 async fn metadata_watches_and_table_watches() {
     let server = Server::start().await;
     let api = barns(&server);
-    api.create(&PostParams::default(), &barn("a", 1))
-        .await
-        .unwrap();
+    api.create(&PostParams::default(), &barn("a", 1)).await.unwrap();
     let partial: Api<PartialObjectMeta<Barn>> = Api::namespaced(server.admin(), "default");
-    let mut stream = watcher(partial, watcher::Config::default())
-        .applied_objects()
-        .boxed();
+    let mut stream = watcher(partial, watcher::Config::default()).applied_objects().boxed();
     assert_eq!(stream.try_next().await.unwrap().unwrap().name_any(), "a");
     let headers = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let path = "/apis/farm.example/v1/barns?watch=true&timeoutSeconds=1";
@@ -206,15 +151,9 @@ async fn metadata_watches_and_table_watches() {
         request = request.header(name, value);
     }
     let mut request = request.body(axum::body::Body::empty()).unwrap();
-    request
-        .extensions_mut()
-        .insert(Identity::administrator("tester"));
-    let response = tower::ServiceExt::oneshot(server.server.router(), request)
-        .await
-        .unwrap();
-    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
-        .await
-        .unwrap();
+    request.extensions_mut().insert(Identity::administrator("tester"));
+    let response = tower::ServiceExt::oneshot(server.server.router(), request).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let line: Value =
         serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
     assert_eq!(
@@ -227,11 +166,7 @@ async fn metadata_watches_and_table_watches() {
 #[tokio::test]
 async fn a_shutdown_ends_watches() {
     let server = Server::start().await;
-    let mut stream = barns(&server)
-        .watch(&WatchParams::default(), "0")
-        .await
-        .unwrap()
-        .boxed();
+    let mut stream = barns(&server).watch(&WatchParams::default(), "0").await.unwrap().boxed();
     server.server.shutdown().await;
     let end = tokio::time::timeout(Duration::from_secs(10), stream.try_next()).await;
     assert!(end.expect("the stream ends").unwrap().is_none());
@@ -243,14 +178,8 @@ async fn a_shutdown_ends_watches() {
 async fn both_views_of_an_event_show_what_a_recorder_wrote() {
     let server = Server::start().await;
     let api = barns(&server);
-    let owner = api
-        .create(&PostParams::default(), &barn("b", 1))
-        .await
-        .unwrap();
-    let reporter = Reporter {
-        controller: "tester".to_owned(),
-        instance: None,
-    };
+    let owner = api.create(&PostParams::default(), &barn("b", 1)).await.unwrap();
+    let reporter = Reporter { controller: "tester".to_owned(), instance: None };
     let recorder = Recorder::new(server.controller(), reporter);
     let note = kube::runtime::events::Event {
         type_: EventType::Normal,
@@ -260,10 +189,7 @@ async fn both_views_of_an_event_show_what_a_recorder_wrote() {
         secondary: None,
     };
     for _ in 0..3 {
-        recorder
-            .publish(&note, &owner.object_ref(&()))
-            .await
-            .unwrap();
+        recorder.publish(&note, &owner.object_ref(&())).await.unwrap();
     }
     let new: Api<Event> = Api::namespaced(server.admin(), "default");
     let events = new.list(&ListParams::default()).await.unwrap().items;
@@ -274,20 +200,13 @@ async fn both_views_of_an_event_show_what_a_recorder_wrote() {
         "involvedObject.name=b,involvedObject.kind=Barn,involvedObject.uid={}",
         owner.uid().unwrap()
     );
-    let events = core
-        .list(&ListParams::default().fields(&selector))
-        .await
-        .unwrap()
-        .items;
+    let events = core.list(&ListParams::default().fields(&selector)).await.unwrap().items;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].message.as_deref(), Some("seven litres"));
     assert_eq!(events[0].involved_object.name.as_deref(), Some("b"));
     let series = events[0].series.as_ref().and_then(|series| series.count);
     assert!(series >= Some(2), "{series:?}");
-    let other = core
-        .list(&ListParams::default().fields("involvedObject.name=c"))
-        .await
-        .unwrap();
+    let other = core.list(&ListParams::default().fields("involvedObject.name=c")).await.unwrap();
     assert!(other.items.is_empty());
 }
 
@@ -303,13 +222,8 @@ async fn a_lease_has_one_holder() {
     let created = api.create(&PostParams::default(), &lease).await.unwrap();
     let mut mine = created.clone();
     mine.spec.as_mut().unwrap().holder_identity = Some("b".to_owned());
-    api.replace("leader", &PostParams::default(), &mine)
-        .await
-        .unwrap();
-    let error = api
-        .replace("leader", &PostParams::default(), &mine)
-        .await
-        .unwrap_err();
+    api.replace("leader", &PostParams::default(), &mine).await.unwrap();
+    let error = api.replace("leader", &PostParams::default(), &mine).await.unwrap_err();
     assert!(matches!(error, kube::Error::Api(status) if status.code == 409));
 }
 
@@ -337,24 +251,15 @@ async fn reconcile(
                     "data": {"cows": barn.spec.cows.to_string()},
                 });
                 let manager = PatchParams::apply("farmer").force();
-                context
-                    .maps
-                    .patch(&name, &manager, &Patch::Apply(&map))
-                    .await?;
+                context.maps.patch(&name, &manager, &Patch::Apply(&map)).await?;
                 let status = json!({
                     "apiVersion": "farm.example/v1", "kind": "Barn",
                     "status": BarnStatus { milk: barn.spec.cows * 10 },
                 });
-                context
-                    .api
-                    .patch_status(&name, &manager, &Patch::Apply(&status))
-                    .await?;
+                context.api.patch_status(&name, &manager, &Patch::Apply(&status)).await?;
             }
             FinalizerEvent::Cleanup(barn) => {
-                let gone = context
-                    .maps
-                    .delete(&barn.name_any(), &DeleteParams::default())
-                    .await;
+                let gone = context.maps.delete(&barn.name_any(), &DeleteParams::default()).await;
                 match gone {
                     Err(kube::Error::Api(status)) if status.code == 404 => {}
                     other => drop(other?),
@@ -393,28 +298,17 @@ async fn a_controller_with_finalizers_converges_again_and_again() {
     for round in 0..12_i64 {
         for index in 0..BARNS {
             let object = barn(&format!("b{index}"), round + 20);
-            context
-                .api
-                .create(&PostParams::default(), &object)
-                .await
-                .unwrap();
+            context.api.create(&PostParams::default(), &object).await.unwrap();
         }
         let milked = |expected: i64| {
             let context = Arc::clone(&context);
             move || {
                 let context = Arc::clone(&context);
                 async move {
-                    let list = context
-                        .api
-                        .list(&ListParams::default())
-                        .await
-                        .unwrap()
-                        .items;
+                    let list = context.api.list(&ListParams::default()).await.unwrap().items;
                     list.len() == BARNS
                         && list.iter().all(|barn| {
-                            barn.status
-                                .as_ref()
-                                .is_some_and(|status| status.milk == expected)
+                            barn.status.as_ref().is_some_and(|status| status.milk == expected)
                         })
                 }
             }
@@ -422,35 +316,15 @@ async fn a_controller_with_finalizers_converges_again_and_again() {
         eventually("every barn is milked", milked((round + 20) * 10)).await;
         for index in 0..BARNS {
             let patch = Patch::Merge(json!({"spec": {"cows": 100}}));
-            context
-                .api
-                .patch(&format!("b{index}"), &PatchParams::default(), &patch)
-                .await
-                .unwrap();
+            context.api.patch(&format!("b{index}"), &PatchParams::default(), &patch).await.unwrap();
         }
         eventually("every barn is milked again", milked(1000)).await;
         for index in 0..BARNS {
-            context
-                .api
-                .delete(&format!("b{index}"), &DeleteParams::default())
-                .await
-                .unwrap();
+            context.api.delete(&format!("b{index}"), &DeleteParams::default()).await.unwrap();
         }
         eventually("nothing is left", || async {
-            let barns = context
-                .api
-                .list(&ListParams::default())
-                .await
-                .unwrap()
-                .items
-                .len();
-            let maps = context
-                .maps
-                .list(&ListParams::default())
-                .await
-                .unwrap()
-                .items
-                .len();
+            let barns = context.api.list(&ListParams::default()).await.unwrap().items.len();
+            let maps = context.maps.list(&ListParams::default()).await.unwrap().items.len();
             barns + maps == 0
         })
         .await;
@@ -467,11 +341,7 @@ async fn a_controller_that_applies_the_same_again_is_quiet() {
         maps: Api::namespaced(client, "default"),
         reconciles: Arc::default(),
     });
-    context
-        .api
-        .create(&PostParams::default(), &barn("b", 1))
-        .await
-        .unwrap();
+    context.api.create(&PostParams::default(), &barn("b", 1)).await.unwrap();
     for _ in 0..5 {
         let object = Arc::new(context.api.get("b").await.unwrap());
         reconcile(object, Arc::clone(&context)).await.unwrap();
@@ -479,10 +349,7 @@ async fn a_controller_that_applies_the_same_again_is_quiet() {
     let before = context.api.get("b").await.unwrap().resource_version();
     let object = Arc::new(context.api.get("b").await.unwrap());
     reconcile(object, Arc::clone(&context)).await.unwrap();
-    assert_eq!(
-        context.api.get("b").await.unwrap().resource_version(),
-        before
-    );
+    assert_eq!(context.api.get("b").await.unwrap().resource_version(), before);
 }
 
 #[tokio::test]
@@ -511,10 +378,7 @@ async fn discovery_by_kube_finds_everything() {
             "farm.example/farms",
             "apiextensions.k8s.io/customresourcedefinitions",
         ] {
-            assert!(
-                found.contains(wanted),
-                "{wanted} (aggregated: {aggregated}) in {found:?}"
-            );
+            assert!(found.contains(wanted), "{wanted} (aggregated: {aggregated}) in {found:?}");
         }
     }
     let version = server.admin().apiserver_version().await.unwrap();

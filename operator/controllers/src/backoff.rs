@@ -42,8 +42,7 @@ impl<K: Eq + Hash + Clone, N: Clone> Backoff<K, N> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.get(key).map_or(0, |known| known.count);
         let pause = if hopeless { HOPELESS } else { pause(count) };
-        let failure =
-            Failures { count: count.saturating_add(1), not_before: now + pause, note };
+        let failure = Failures { count: count.saturating_add(1), not_before: now + pause, note };
         failures.insert(key.clone(), failure);
         pause
     }

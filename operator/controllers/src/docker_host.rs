@@ -91,8 +91,7 @@ fn judged(
     let (ready, reason, message) = match found {
         Ok(found) => {
             after.version = Some(found.info.version.clone());
-            after.capacity =
-                Some(Capacity { cpus: found.info.cpus, memory: found.info.memory });
+            after.capacity = Some(Capacity { cpus: found.info.cpus, memory: found.info.memory });
             after.containers = Some(found.containers);
             (true, reason::REACHABLE, format!("Docker {} answers", found.info.version))
         }

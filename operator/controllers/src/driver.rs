@@ -93,13 +93,7 @@ impl ReconcileError {
 #[async_trait]
 pub(crate) trait Reconciler: Send + Sync + 'static {
     /// Kind that it works on.
-    type Kind: Resource<DynamicType = ()>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static;
+    type Kind: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static;
 
     /// Access to one namespace's objects, or to all.
     fn api(client: &Client, namespace: Option<&str>) -> Api<Self::Kind>;
@@ -269,7 +263,10 @@ where
 }
 
 /// References to every object that a store holds, or to those of one namespace.
-pub(crate) fn references<K>(store: &Store<Meta<K>>, namespace: Option<&str>) -> Vec<ObjectRef<Meta<K>>>
+pub(crate) fn references<K>(
+    store: &Store<Meta<K>>,
+    namespace: Option<&str>,
+) -> Vec<ObjectRef<Meta<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
     Meta<K>: Resource<DynamicType = ()> + Clone,

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::{Client, Resource};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
 
 /// Longest note that the Kubernetes API takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -59,8 +59,14 @@ impl Events {
         self.publish(object, EventType::Warning, reason, action, note).await;
     }
 
-    async fn publish<K>(&self, object: &K, type_: EventType, reason: &str, action: &str, note: String)
-    where
+    async fn publish<K>(
+        &self,
+        object: &K,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: String,
+    ) where
         K: Resource<DynamicType = ()>,
     {
         let note = shorten(note);

@@ -155,8 +155,8 @@ async fn clean_up(
         .get_opt(&name)
         .await
         .map_err(ReconcileError::api(format!("read namespace {name}")))?;
-    let owned = found
-        .filter(|namespace| namespace.labels().get(label::OWNED_BY_PROJECT) == Some(&name));
+    let owned =
+        found.filter(|namespace| namespace.labels().get(label::OWNED_BY_PROJECT) == Some(&name));
     if let Some(namespace) = owned {
         if namespace.metadata.deletion_timestamp.is_none() {
             namespaces

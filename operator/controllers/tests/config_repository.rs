@@ -1,5 +1,5 @@
 //! Repositories: a real git, applied whole or not at all.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
@@ -162,10 +162,8 @@ async fn a_commit_with_errors_changes_nothing_and_every_error_has_its_place() {
     let status = stalled(&hades, &types, "InvalidManifests").await;
     assert!(status.errors[0].message.contains("integer"), "{:?}", status.errors);
 
-    let twice = repository.commit(&[
-        ("a.yaml", &environment("a", "x")),
-        ("again.yaml", &environment("a", "y")),
-    ]);
+    let twice = repository
+        .commit(&[("a.yaml", &environment("a", "x")), ("again.yaml", &environment("a", "y"))]);
     let status = stalled(&hades, &twice, "InvalidManifests").await;
     assert!(status.errors[0].message.contains("a.yaml"), "{:?}", status.errors);
     assert_eq!(status.synced_commit.as_deref(), Some(first.as_str()));

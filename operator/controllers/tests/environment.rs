@@ -1,11 +1,11 @@
 //! Environments on a host that can be made to fail.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
 use hades_api::{Drift, Health, annotation, condition};
-use hades_provider::fake::{CallKind, Fault, FaultPlan};
 use hades_provider::ErrorClass;
+use hades_provider::fake::{CallKind, Fault, FaultPlan};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -26,10 +26,7 @@ async fn an_environment_comes_up_and_says_what_runs() {
     let hades = Hades::start().await;
     hades.apply_environment("prod", two_services()).await;
     let status = hades.ready("prod").await;
-    assert_eq!(
-        hades.running(),
-        ["shop_prod_web-1", "shop_prod_worker-1", "shop_prod_worker-2"]
-    );
+    assert_eq!(hades.running(), ["shop_prod_web-1", "shop_prod_worker-1", "shop_prod_worker-2"]);
     assert_eq!(status.ready.as_deref(), Some("3/3"));
     let plan = status.last_plan.expect("the plan is shown");
     assert!(plan.actions.iter().any(|line| line.contains("shop_prod_web-1")), "{plan:?}");

@@ -54,10 +54,8 @@ async fn previewed_plan(
 ) -> Response {
     match serde_json::from_slice(&body) {
         Ok(request) => reply(&context, &namespace, &name, request).await,
-        Err(error) => {
-            StatusError::bad_request(format!("the body is not a plan request: {error}"))
-                .into_response()
-        }
+        Err(error) => StatusError::bad_request(format!("the body is not a plan request: {error}"))
+            .into_response(),
     }
 }
 
@@ -75,11 +73,7 @@ async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequ
 
 type Overrides = (Option<Environment>, BTreeMap<String, EnvironmentTemplate>);
 
-fn overrides(
-    request: PlanRequest,
-    namespace: &str,
-    name: &str,
-) -> Result<Overrides, StatusError> {
+fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Overrides, StatusError> {
     let mut environment = None;
     let mut templates = BTreeMap::new();
     for object in request.objects {

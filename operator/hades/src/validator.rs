@@ -5,8 +5,8 @@ use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
     HadesProjectSpec,
 };
-use hades_apiserver::admission::{Cause, CauseReason};
 use hades_apiserver::Validator;
+use hades_apiserver::admission::{Cause, CauseReason};
 use kube::core::GroupVersionKind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -20,20 +20,12 @@ fn errors(text: &str) -> String {
 }
 
 fn rendered(set: &ManifestSet) -> String {
-    set.errors
-        .iter()
-        .map(|error| error.render())
-        .collect::<Vec<_>>()
-        .join("\n")
+    set.errors.iter().map(|error| error.render()).collect::<Vec<_>>().join("\n")
 }
 
 /// All errors on a line each.
 fn lines(set: &ManifestSet) -> String {
-    set.errors
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    set.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -117,38 +109,21 @@ fn every_field_has_a_place() {
     assert_eq!(at("spec.services.api.env[\"A.B\"]"), Some((16, 13)));
     assert_eq!(at("spec.services['api'].env.A.B"), Some((16, 13)));
     assert_eq!(at(""), Some((2, 1)));
-    for missing in [
-        "spec.replicas",
-        "spec.services.api.ports[7]",
-        "[",
-        "a[b",
-        "spec..services",
-    ] {
+    for missing in ["spec.replicas", "spec.services.api.ports[7]", "[", "a[b", "spec..services"] {
         assert_eq!(at(missing), None, "{missing}");
     }
     // What is missing is missed in what should hold it.
     let nearest = document.locate_nearest("spec.services.api.image");
-    assert_eq!(
-        nearest,
-        Position {
-            line: 11,
-            column: 5
-        }
-    );
+    assert_eq!(nearest, Position { line: 11, column: 5 });
     assert_eq!(document.locate_nearest("nothing").line, 2);
 }
 
 #[test]
 fn later_errors_point_at_the_line() {
     let set = read(ENVIRONMENT);
-    let error = set.documents[0].error_at(
-        "spec.services.api.imgae",
-        "unknown field \"imgae\"; did you mean \"image\"?",
-    );
-    assert_eq!(
-        error.to_string(),
-        "a.yaml:12:7: unknown field \"imgae\"; did you mean \"image\"?"
-    );
+    let error = set.documents[0]
+        .error_at("spec.services.api.imgae", "unknown field \"imgae\"; did you mean \"image\"?");
+    assert_eq!(error.to_string(), "a.yaml:12:7: unknown field \"imgae\"; did you mean \"image\"?");
     insta::assert_snapshot!(error.render(), @r#"
     error: unknown field "imgae"; did you mean "image"?
       --> a.yaml:12:7
@@ -270,22 +245,13 @@ fn documents_are_told_apart() {
     for (text, names) in [
         (format!("{one}---\n{two}"), 2),
         (format!("---\n{one}---\n{two}---\n"), 2),
-        (
-            format!("# head\n---\n\n---\n# nothing\n---\n{one}...\n{two}"),
-            2,
-        ),
+        (format!("# head\n---\n\n---\n# nothing\n---\n{one}...\n{two}"), 2),
         (format!("%YAML 1.2\n---\n{one}"), 1),
         (format!("\u{feff}{one}"), 1),
-        (
-            one.replace('\n', "\r\n") + "---\r\n" + &two.replace('\n', "\r\n"),
-            2,
-        ),
+        (one.replace('\n', "\r\n") + "---\r\n" + &two.replace('\n', "\r\n"), 2),
         (format!("{one}text: |\n  ---\n  a\n---\n{two}"), 2),
         (format!("--- # first\n{one}"), 1),
-        (
-            format!("--- {{apiVersion: v1, kind: A, metadata: {{name: b}}}}\n---\n{two}"),
-            2,
-        ),
+        (format!("--- {{apiVersion: v1, kind: A, metadata: {{name: b}}}}\n---\n{two}"), 2),
         (String::new(), 0),
         ("# nothing\n---\n".to_owned(), 0),
     ] {
@@ -336,17 +302,10 @@ fn lists_are_taken_apart() {
          {name: a}\n- apiVersion: v1\n  kind: ConfigMapList\n  items:\n  - {apiVersion: v1, kind: \
          ConfigMap, metadata: {name: b}}\n- kind: ConfigMap\n",
     );
-    let names: Vec<_> = set
-        .documents
-        .iter()
-        .map(|each| each.name.as_str())
-        .collect();
+    let names: Vec<_> = set.documents.iter().map(|each| each.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(set.documents[0].line, 4);
-    assert_eq!(
-        set.documents[1].locate("metadata.name").map(|at| at.line),
-        Some(10)
-    );
+    assert_eq!(set.documents[1].locate("metadata.name").map(|at| at.line), Some(10));
     assert_eq!(lines(&set), "a.yaml:11:3: apiVersion is missing");
     // A kind that merely ends so is an object like any other.
     let set = read(&object("AllowList", "a"));
@@ -361,13 +320,7 @@ fn json_is_held_to_json() {
     let set = json(good);
     assert_eq!(lines(&set), "");
     assert_eq!(set.documents[0].name, "a\u{e9}/");
-    assert_eq!(
-        set.documents[0].locate("metadata.name"),
-        Some(Position {
-            line: 4,
-            column: 15
-        })
-    );
+    assert_eq!(set.documents[0].locate("metadata.name"), Some(Position { line: 4, column: 15 }));
     insta::assert_snapshot!(
         ["{\"a\": 1,}", "{a: 1}", "{\"a\": 1", "{\n  \"kind\": \"A\",\n  \"kind\": \"B\"\n}"]
             .map(|text| lines(&json(text)))
@@ -429,11 +382,7 @@ fn aliases_are_bounded() {
         let below = format!("*a{},", level - 1).repeat(10);
         laughs += &format!("a{level}: &a{level} [{below}]\n");
     }
-    let long = format!(
-        "a: &a \"{}\"\nb: [{}]\n",
-        "x".repeat(500_000),
-        "*a,".repeat(900)
-    );
+    let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(500_000), "*a,".repeat(900));
     let recursive = "a: &a\n  b: *a\n".to_owned();
     for text in [laughs, long, recursive] {
         let set = read(&text);
@@ -493,15 +442,9 @@ fn a_folder_is_read_whole() {
         ("kustomization.yaml", &three),
     ]);
     let set = read_relative(dir.path(), &Limits::default()).unwrap();
-    let found: Vec<_> = set
-        .documents
-        .iter()
-        .map(|each| format!("{} {}", each.file, each.name))
-        .collect();
-    assert_eq!(
-        found,
-        ["deep/er/two.yml two", "one.yaml one", "three.JSON b"]
-    );
+    let found: Vec<_> =
+        set.documents.iter().map(|each| format!("{} {}", each.file, each.name)).collect();
+    assert_eq!(found, ["deep/er/two.yml two", "one.yaml one", "three.JSON b"]);
     assert_eq!(set.files, 4);
     insta::assert_snapshot!(lines(&set), @r"
     .hadesignore:2:1: patterns that begin with ! (take back in) are not supported; name what is to be left out more exactly
@@ -514,10 +457,7 @@ fn an_object_in_two_places_is_an_error_that_names_both() {
     let one = object("Environment", "one");
     let dir = folder(&[
         ("a.yaml", &format!("---\n{one}")),
-        (
-            "b.yaml",
-            &format!("{one}---\n{}---\n{one}", object("Template", "one")),
-        ),
+        ("b.yaml", &format!("{one}---\n{}---\n{one}", object("Template", "one"))),
     ]);
     let mut set = read_relative(dir.path(), &Limits::default()).unwrap();
     insta::assert_snapshot!(rendered(&set), @r"
@@ -557,10 +497,7 @@ fn symbolic_links_are_not_followed() {
         lines(&set),
         "link.yaml: a symbolic link, which is not followed: put the manifest itself here"
     );
-    assert_eq!(
-        set.notes,
-        ["folder: a symbolic link, which is not followed"]
-    );
+    assert_eq!(set.notes, ["folder: a symbolic link, which is not followed"]);
     assert_eq!(set.files, 1);
 }
 
@@ -603,10 +540,7 @@ fn the_digest_is_of_paths_and_contents() {
     };
     let one = digest(&[("a.yaml", "x: 1"), ("b.yaml", "")]);
     assert_eq!(one.len(), 64);
-    assert_eq!(
-        one,
-        digest(&[("b.yaml", ""), ("a.yaml", "x: 1"), ("c.md", "x")])
-    );
+    assert_eq!(one, digest(&[("b.yaml", ""), ("a.yaml", "x: 1"), ("c.md", "x")]));
     assert_ne!(one, digest(&[("a.yaml", "x: 2"), ("b.yaml", "")]));
     assert_ne!(one, digest(&[("c.yaml", "x: 1"), ("b.yaml", "")]));
     assert_ne!(one, digest(&[("a.yaml", "x: 1")]));

@@ -20,11 +20,7 @@ pub struct Cause {
 impl Cause {
     /// A cause of the given reason.
     pub fn new(field: impl Into<String>, reason: CauseReason, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason,
-            message: message.into(),
-        }
+        Self { field: field.into(), reason, message: message.into() }
     }
 }
 

@@ -64,9 +64,7 @@ pub struct Credential {
 
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credential")
-            .field("identity", &self.identity)
-            .finish_non_exhaustive()
+        f.debug_struct("Credential").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
@@ -74,10 +72,7 @@ impl Credential {
     /// The credential of a token in the clear.
     #[must_use]
     pub fn of_token(token: &str, identity: Identity) -> Self {
-        Self {
-            digest: digest(token),
-            identity,
-        }
+        Self { digest: digest(token), identity }
     }
 
     /// The credential of a digest in hexadecimal, as [`digest_hex`] writes it.
@@ -143,10 +138,8 @@ mod tests {
 
     #[test]
     fn only_the_right_token_is_let_in() {
-        let tokens = Tokens::new(vec![Credential::of_token(
-            "good",
-            Identity::administrator("admin"),
-        )]);
+        let tokens =
+            Tokens::new(vec![Credential::of_token("good", Identity::administrator("admin"))]);
         let ask = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
@@ -163,10 +156,7 @@ mod tests {
     fn digests_survive_their_file() {
         let identity = Identity::administrator("admin");
         let again = Credential::of_digest(&digest_hex("t"), identity.clone()).unwrap();
-        assert_eq!(
-            again.digest,
-            Credential::of_token("t", identity.clone()).digest
-        );
+        assert_eq!(again.digest, Credential::of_token("t", identity.clone()).digest);
         assert!(Credential::of_digest("zz", identity).is_none());
     }
 }

@@ -48,19 +48,13 @@ impl Files<'_> {
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, BootstrapError> {
-        private_file::read(&self.path(name)).map_err(|source| BootstrapError::File {
-            path: self.path(name),
-            source,
-        })
+        private_file::read(&self.path(name))
+            .map_err(|source| BootstrapError::File { path: self.path(name), source })
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), BootstrapError> {
-        private_file::write(&self.path(name), text.as_bytes()).map_err(|source| {
-            BootstrapError::File {
-                path: self.path(name),
-                source,
-            }
-        })
+        private_file::write(&self.path(name), text.as_bytes())
+            .map_err(|source| BootstrapError::File { path: self.path(name), source })
     }
 }
 
@@ -74,9 +68,7 @@ pub(super) fn load_or_make(
 ) -> Result<Certificates, BootstrapError> {
     let files = Files(directory);
     let (ca, issuer) = authority(&files, id, now)?;
-    let record = files
-        .read(RECORD)?
-        .and_then(|text| serde_json::from_str::<Record>(&text).ok());
+    let record = files.read(RECORD)?.and_then(|text| serde_json::from_str::<Record>(&text).ok());
     let usable = |record: &Record| record.names == names && record.not_after > now + RENEW_BEFORE;
     if let (Some(chain), Some(key), Some(record)) =
         (files.read(CERTIFICATE)?, files.read(KEY)?, record)
@@ -94,10 +86,7 @@ pub(super) fn load_or_make(
     set_validity(&mut params, now, not_after);
     let chain = params.signed_by(&key, &issuer)?.pem();
     let key = key.serialize_pem();
-    let record = Record {
-        names: names.to_vec(),
-        not_after,
-    };
+    let record = Record { names: names.to_vec(), not_after };
     let record = serde_json::to_string_pretty(&record).map_err(BootstrapError::Record)?;
     // The record last: without it a half-written pair is made again.
     files.write(RECORD, "{}")?;
@@ -115,9 +104,7 @@ fn authority(
     now: Timestamp,
 ) -> Result<(String, Issuer<'static, KeyPair>), BootstrapError> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("hades CA {id}"));
+    params.distinguished_name.push(DnType::CommonName, format!("hades CA {id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     set_validity(&mut params, now, now + CA_LIFE);

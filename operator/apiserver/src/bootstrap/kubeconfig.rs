@@ -34,10 +34,7 @@ pub(super) fn token(text: &str) -> Option<String> {
     let config: Value = serde_saphyr::from_str(text).ok()?;
     config["users"].as_array()?.iter().find_map(|user| {
         let named = user["name"].as_str() == Some(&format!("{CONTEXT}-admin"));
-        user["user"]["token"]
-            .as_str()
-            .filter(|_| named)
-            .map(str::to_owned)
+        user["user"]["token"].as_str().filter(|_| named).map(str::to_owned)
     })
 }
 

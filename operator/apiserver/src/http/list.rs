@@ -75,13 +75,7 @@ pub(super) async fn body(view: View, filter: Filter) -> Result<Body, StatusError
     let (mut listing, mut first) = blocking(move || {
         let scan = scan(&view, &filter)?;
         let mut first = view.list_head(&scan.version().to_string(), true);
-        let mut listing = Listing {
-            scan,
-            view,
-            filter,
-            any: false,
-            done: false,
-        };
+        let mut listing = Listing { scan, view, filter, any: false, done: false };
         listing.fill(&mut first)?;
         Ok::<_, StatusError>((listing, first))
     })
@@ -107,9 +101,7 @@ pub(super) async fn body(view: View, filter: Filter) -> Result<Body, StatusError
         }
         let chunk = blocking(move || {
             let mut chunk = Vec::new();
-            listing
-                .fill(&mut chunk)
-                .map(|()| (Bytes::from(chunk), listing))
+            listing.fill(&mut chunk).map(|()| (Bytes::from(chunk), listing))
         });
         match chunk.await {
             Ok(Ok((chunk, listing))) => Some((Ok(chunk), listing)),

@@ -22,18 +22,11 @@ pub(super) fn parse(path: &str) -> Option<ResourcePath> {
     let segments: Vec<String> = path
         .strip_prefix('/')?
         .split('/')
-        .map(|segment| {
-            percent_decode_str(segment)
-                .decode_utf8()
-                .map(|text| text.into_owned())
-        })
+        .map(|segment| percent_decode_str(segment).decode_utf8().map(|text| text.into_owned()))
         .collect::<Result<_, _>>()
         .ok()?;
     // A NUL would end a part of the key in the store.
-    if segments
-        .iter()
-        .any(|segment| segment.is_empty() || segment.contains('\0'))
-    {
+    if segments.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
         return None;
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -85,10 +78,7 @@ mod tests {
         let cases = [
             ("/api/v1/namespaces", "|v1||namespaces||"),
             ("/api/v1/namespaces/shop", "|v1||namespaces|shop|"),
-            (
-                "/api/v1/namespaces/shop/status",
-                "|v1||namespaces|shop|status",
-            ),
+            ("/api/v1/namespaces/shop/status", "|v1||namespaces|shop|status"),
             ("/api/v1/namespaces/shop/secrets", "|v1|shop|secrets||"),
             ("/api/v1/secrets", "|v1||secrets||"),
             (
@@ -107,14 +97,9 @@ mod tests {
 
     #[test]
     fn other_paths() {
-        for path in [
-            "/",
-            "/api",
-            "/apis/hades.dev",
-            "/api/v1//x",
-            "/api/v1/a/b/c/d",
-            "/api/v1/a%00b",
-        ] {
+        for path in
+            ["/", "/api", "/apis/hades.dev", "/api/v1//x", "/api/v1/a/b/c/d", "/api/v1/a%00b"]
+        {
             assert_eq!(parse(path), None, "{path}");
         }
     }

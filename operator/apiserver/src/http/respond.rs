@@ -18,9 +18,7 @@ pub(super) fn json(code: StatusCode, value: &Value) -> Response {
 /// A body of a media type.
 pub(super) fn document(code: StatusCode, content_type: &'static str, body: Body) -> Response {
     let mut response = (code, body).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -49,13 +47,11 @@ pub(super) fn warn(response: &mut Response, warnings: &[String]) {
     for warning in warnings {
         let text: String = warning
             .chars()
-            .map(|letter| {
-                if letter.is_ascii() && !letter.is_ascii_control() {
-                    letter
-                } else {
-                    '?'
-                }
-            })
+            .map(
+                |letter| {
+                    if letter.is_ascii() && !letter.is_ascii_control() { letter } else { '?' }
+                },
+            )
             .flat_map(|letter| match letter {
                 '"' | '\\' => vec!['\\', letter],
                 letter => vec![letter],
@@ -75,9 +71,6 @@ mod tests {
     fn warnings_are_quoted() {
         let mut response = Response::new(Body::empty());
         warn(&mut response, &["unknown field \"spec.x\"\nü".to_owned()]);
-        assert_eq!(
-            response.headers()[header::WARNING],
-            r#"299 - "unknown field \"spec.x\"??""#
-        );
+        assert_eq!(response.headers()[header::WARNING], r#"299 - "unknown field \"spec.x\"??""#);
     }
 }

@@ -37,9 +37,7 @@ impl Filter {
         let fields = FieldSelector::parse(parameter(query, "fieldSelector").unwrap_or_default())?;
         let exact = |path: &str| fields.exact(path).map(str::to_owned);
         Ok(Self {
-            namespace: namespace
-                .map(str::to_owned)
-                .or_else(|| exact("metadata.namespace")),
+            namespace: namespace.map(str::to_owned).or_else(|| exact("metadata.namespace")),
             name: name.map(str::to_owned).or_else(|| exact("metadata.name")),
             labels,
             fields,
@@ -48,9 +46,7 @@ impl Filter {
 
     /// Whether the address alone allows the object.
     pub fn admits(&self, key: &Key) -> bool {
-        self.namespace
-            .as_deref()
-            .is_none_or(|namespace| namespace == key.namespace())
+        self.namespace.as_deref().is_none_or(|namespace| namespace == key.namespace())
             && self.name.as_deref().is_none_or(|name| name == key.name())
     }
 
@@ -111,9 +107,7 @@ impl View {
         if self.masked {
             secret::mask(&self.state.keyring, &mut object);
         }
-        serde_json::to_vec(&object)
-            .map(Bytes::from)
-            .map_err(StatusError::internal)
+        serde_json::to_vec(&object).map(Bytes::from).map_err(StatusError::internal)
     }
 
     /// One item of a list, or `None` where the filter drops it.
@@ -166,11 +160,8 @@ impl View {
         let version = Value::from(version);
         match self.form {
             ResponseForm::Table => {
-                let columns = if definitions {
-                    self.resource.columns.definitions()
-                } else {
-                    json!([])
-                };
+                let columns =
+                    if definitions { self.resource.columns.definitions() } else { json!([]) };
                 format!(
                     "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":\
                      {{\"resourceVersion\":{version}}},\"columnDefinitions\":{columns},\"rows\":["

@@ -73,9 +73,7 @@ async fn collect(state: &Arc<State>, key: &Key) -> Result<(), StatusError> {
     }
     if alive {
         let gone = |owner: &serde_json::Value| {
-            owner["uid"]
-                .as_str()
-                .is_some_and(|uid| dead.iter().any(|dead| dead == uid))
+            owner["uid"].as_str().is_some_and(|uid| dead.iter().any(|dead| dead == uid))
         };
         return strip_owners(state, key, gone).await;
     }
@@ -91,11 +89,7 @@ fn is_alive(state: &State, owner: &OwnerReference, namespace: &str) -> Result<bo
     let Some(resource) = state.registry.find_kind(&owner.api_version, &owner.kind) else {
         return Ok(true);
     };
-    let namespace = if resource.info.namespaced {
-        namespace
-    } else {
-        ""
-    };
+    let namespace = if resource.info.namespaced { namespace } else { "" };
     let key = Key::new(&resource.storage, namespace, &owner.name);
     let Some(row) = state.store.get(&key)? else {
         return Ok(false);

@@ -38,10 +38,7 @@ async fn delete_key(
     resource: &Resource,
     key: &Key,
 ) -> Result<Option<Deleted>, StatusError> {
-    let options = WriteOptions {
-        manager: MANAGER.to_owned(),
-        ..WriteOptions::default()
-    };
+    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
     let call = Call {
         state,
         resource,

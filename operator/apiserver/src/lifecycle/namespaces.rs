@@ -69,12 +69,8 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 /// can't come: the writer refuses them since the namespace is marked.
 async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError> {
     let mut empty = true;
-    let resources: Vec<_> = state
-        .registry
-        .stored()
-        .filter(|resource| resource.info.namespaced)
-        .cloned()
-        .collect();
+    let resources: Vec<_> =
+        state.registry.stored().filter(|resource| resource.info.namespaced).cloned().collect();
     for resource in resources {
         let pick = |row: crate::store::Row| (row.key, row.terminating);
         for (key, terminating) in rows(state, &resource.storage, Some(namespace), pick).await? {

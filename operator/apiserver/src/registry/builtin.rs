@@ -33,11 +33,7 @@ const PLAIN: Builtin = Builtin {
     nature: Nature::Plain,
 };
 
-const REVIEW: Builtin = Builtin {
-    namespaced: false,
-    verbs: CREATE_VERBS,
-    ..PLAIN
-};
+const REVIEW: Builtin = Builtin { namespaced: false, verbs: CREATE_VERBS, ..PLAIN };
 
 /// Where both views of events are stored.
 const EVENTS_GROUP: &str = "events.k8s.io";
@@ -52,24 +48,9 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Namespace,
         ..PLAIN
     },
-    Builtin {
-        kind: "Secret",
-        plural: "secrets",
-        nature: Nature::Secret,
-        ..PLAIN
-    },
-    Builtin {
-        kind: "ConfigMap",
-        plural: "configmaps",
-        short_names: &["cm"],
-        ..PLAIN
-    },
-    Builtin {
-        kind: "ServiceAccount",
-        plural: "serviceaccounts",
-        short_names: &["sa"],
-        ..PLAIN
-    },
+    Builtin { kind: "Secret", plural: "secrets", nature: Nature::Secret, ..PLAIN },
+    Builtin { kind: "ConfigMap", plural: "configmaps", short_names: &["cm"], ..PLAIN },
+    Builtin { kind: "ServiceAccount", plural: "serviceaccounts", short_names: &["sa"], ..PLAIN },
     Builtin {
         kind: "Event",
         plural: "events",
@@ -85,12 +66,7 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Event,
         ..PLAIN
     },
-    Builtin {
-        group: "coordination.k8s.io",
-        kind: "Lease",
-        plural: "leases",
-        ..PLAIN
-    },
+    Builtin { group: "coordination.k8s.io", kind: "Lease", plural: "leases", ..PLAIN },
     Builtin {
         group: "apiextensions.k8s.io",
         kind: "CustomResourceDefinition",
@@ -153,25 +129,12 @@ fn stored_schema(nature: Nature, schema_json: &Value) -> StructuralSchema {
 }
 
 fn resource(builtin: &Builtin) -> Resource {
-    let Builtin {
-        group,
-        version,
-        kind,
-        plural,
-        short_names,
-        namespaced,
-        status,
-        verbs,
-        nature,
-    } = *builtin;
+    let Builtin { group, version, kind, plural, short_names, namespaced, status, verbs, nature } =
+        *builtin;
     let schema_json = openapi::builtin_schema(group, kind)
         .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
     let schema = stored_schema(nature, &schema_json);
-    let storage_group = if nature == Nature::CoreEvent {
-        EVENTS_GROUP
-    } else {
-        group
-    };
+    let storage_group = if nature == Nature::CoreEvent { EVENTS_GROUP } else { group };
     Resource {
         storage: format!("{storage_group}/{plural}").into(),
         nature,

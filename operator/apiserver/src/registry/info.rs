@@ -6,16 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 /// The verbs of a resource that people create, change and delete.
-pub const FULL_VERBS: &[&str] = &[
-    "create",
-    "delete",
-    "deletecollection",
-    "get",
-    "list",
-    "patch",
-    "update",
-    "watch",
-];
+pub const FULL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// The verbs of a resource that can only be read.
 pub const READ_VERBS: &[&str] = &["get", "list", "watch"];

@@ -90,29 +90,16 @@ impl Registry {
         for definition in definitions {
             resources.push(custom::resource(definition)?);
         }
-        let infos: Vec<ResourceInfo> = resources
-            .iter()
-            .map(|resource| resource.info.clone())
-            .collect();
+        let infos: Vec<ResourceInfo> =
+            resources.iter().map(|resource| resource.info.clone()).collect();
         let by_path = infos
             .iter()
             .enumerate()
             .map(|(index, info)| {
-                (
-                    (
-                        info.group.clone(),
-                        info.version.clone(),
-                        info.plural.clone(),
-                    ),
-                    index,
-                )
+                ((info.group.clone(), info.version.clone(), info.plural.clone()), index)
             })
             .collect();
-        Ok(Self {
-            resources: resources.into_iter().map(Arc::new).collect(),
-            by_path,
-            infos,
-        })
+        Ok(Self { resources: resources.into_iter().map(Arc::new).collect(), by_path, infos })
     }
 
     /// The resource at a path.

@@ -30,9 +30,7 @@ fn fingerprint(keyring: &Keyring, object: &Value, key: &str, value: &[u8]) -> St
 /// The bytes that an entry of `data` stands for.
 fn decode(value: &Value) -> Vec<u8> {
     let encoded = value.as_str().unwrap_or_default();
-    BASE64
-        .decode(encoded)
-        .unwrap_or_else(|_| encoded.as_bytes().to_vec())
+    BASE64.decode(encoded).unwrap_or_else(|_| encoded.as_bytes().to_vec())
 }
 
 fn is_fingerprint(value: &[u8]) -> bool {
@@ -40,11 +38,7 @@ fn is_fingerprint(value: &[u8]) -> bool {
 }
 
 fn not_an_object(field: &str) -> Cause {
-    Cause::new(
-        field,
-        CauseReason::FieldValueTypeInvalid,
-        "Invalid value: must be an object",
-    )
+    Cause::new(field, CauseReason::FieldValueTypeInvalid, "Invalid value: must be an object")
 }
 
 /// Moves `stringData` into `data` and checks both.
@@ -62,9 +56,7 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
         }
     };
     if let Some(texts) = texts {
-        let data = object
-            .entry("data")
-            .or_insert_with(|| Value::Object(Map::new()));
+        let data = object.entry("data").or_insert_with(|| Value::Object(Map::new()));
         if data.is_null() {
             *data = Value::Object(Map::new());
         }
@@ -102,9 +94,7 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
         let field = format!("data[{key}]");
         let valid_key = !key.is_empty()
             && key.len() <= 253
-            && key
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if !valid_key {
             causes.push(Cause::new(
                 &field,
@@ -112,10 +102,7 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
                 "Invalid value: a key must consist of letters, digits, '-', '_' or '.'",
             ));
         }
-        if value
-            .as_str()
-            .is_none_or(|text| BASE64.decode(text).is_err())
-        {
+        if value.as_str().is_none_or(|text| BASE64.decode(text).is_err()) {
             causes.push(Cause::new(
                 field,
                 CauseReason::FieldValueInvalid,
@@ -215,9 +202,7 @@ fn mask_copy(keyring: &Keyring, secret: &Value, applied: &mut Value) {
         }
     }
     // A copy may hold a copy.
-    let annotations = applied
-        .pointer_mut("/metadata/annotations")
-        .and_then(Value::as_object_mut);
+    let annotations = applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
     if let Some(annotations) = annotations {
         annotations.remove(LAST_APPLIED);
     }
@@ -280,17 +265,10 @@ mod tests {
     fn texts_are_folded_and_data_must_be_base64() {
         let mut good = json!({"stringData": {"a": "x"}, "data": {"b": "eQ=="}});
         assert!(fold(&mut good).is_empty());
-        assert_eq!(
-            good,
-            json!({"data": {"a": "eA==", "b": "eQ=="}, "type": "Opaque"})
-        );
+        assert_eq!(good, json!({"data": {"a": "eA==", "b": "eQ=="}, "type": "Opaque"}));
         let causes = fold(&mut json!({"data": {"a": "not base64!", "b c": "eQ=="}}));
         assert_eq!(causes.len(), 2);
-        assert!(
-            causes
-                .iter()
-                .all(|cause| !cause.message.contains("not base64!"))
-        );
+        assert!(causes.iter().all(|cause| !cause.message.contains("not base64!")));
     }
 
     #[test]
@@ -300,16 +278,10 @@ mod tests {
         let copy = json!({"data": {"password": BASE64.encode("hunter2")}, "stringData": {"token": "s3cret"}});
         object["metadata"]["annotations"] = json!({LAST_APPLIED: copy.to_string()});
         mask_last_applied(&keyring, &mut object);
-        let once = object["metadata"]["annotations"][LAST_APPLIED]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let once = object["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap().to_owned();
         assert!(!once.contains("s3cret") && !once.contains(&BASE64.encode("hunter2")));
         mask_last_applied(&keyring, &mut object);
-        assert_eq!(
-            object["metadata"]["annotations"][LAST_APPLIED],
-            Value::from(once)
-        );
+        assert_eq!(object["metadata"]["annotations"][LAST_APPLIED], Value::from(once));
         object["metadata"]["annotations"][LAST_APPLIED] = Value::from("password=hunter2");
         mask_last_applied(&keyring, &mut object);
         assert!(!object.to_string().contains("password=hunter2"));

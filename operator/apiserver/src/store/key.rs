@@ -23,11 +23,7 @@ impl Key {
     /// Joins the three parts.
     #[must_use]
     pub fn new(resource: &Arc<str>, namespace: &str, name: &str) -> Self {
-        Self {
-            resource: Arc::clone(resource),
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { resource: Arc::clone(resource), namespace: namespace.into(), name: name.into() }
     }
 
     /// `group/plural`; the group is empty for the core group.
@@ -49,11 +45,8 @@ impl Key {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        format!(
-            "{}{SEPARATOR}{}{SEPARATOR}{}",
-            self.resource, self.namespace, self.name
-        )
-        .into_bytes()
+        format!("{}{SEPARATOR}{}{SEPARATOR}{}", self.resource, self.namespace, self.name)
+            .into_bytes()
     }
 
     /// `None` for bytes that [`Key::encode`] did not write.
@@ -80,10 +73,7 @@ pub(super) fn range_of(resource: &str, namespace: Option<&str>) -> (Vec<u8>, Vec
         Some(namespace) => format!("{resource}{SEPARATOR}{namespace}"),
         None => resource.to_owned(),
     };
-    (
-        format!("{prefix}{SEPARATOR}").into_bytes(),
-        format!("{prefix}{AFTER_SEPARATOR}").into_bytes(),
-    )
+    (format!("{prefix}{SEPARATOR}").into_bytes(), format!("{prefix}{AFTER_SEPARATOR}").into_bytes())
 }
 
 #[cfg(test)]

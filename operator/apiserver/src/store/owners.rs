@@ -30,20 +30,14 @@ impl Owners {
             return;
         }
         for uid in &uids {
-            self.dependents
-                .entry(uid.clone())
-                .or_default()
-                .insert(key.clone());
+            self.dependents.entry(uid.clone()).or_default().insert(key.clone());
         }
         self.owners.insert(key.clone(), uids);
     }
 
     /// The objects that name the owner with this uid.
     pub(super) fn dependents(&self, uid: &str) -> Vec<Key> {
-        self.dependents
-            .get(uid)
-            .map(|keys| keys.iter().cloned().collect())
-            .unwrap_or_default()
+        self.dependents.get(uid).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Every object that names an owner.

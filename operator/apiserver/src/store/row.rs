@@ -60,11 +60,7 @@ mod tests {
 
     #[test]
     fn rows_keep_their_header() {
-        let header = Header {
-            sealed: true,
-            terminating: true,
-            version: 77,
-        };
+        let header = Header { sealed: true, terminating: true, version: 77 };
         let row = encode(header, b"body");
         assert_eq!(decode(&row).unwrap(), (header, b"body".as_slice()));
         assert!(decode(b"short").is_err());

@@ -65,8 +65,6 @@ impl Scan {
 
 impl std::fmt::Debug for Scan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scan")
-            .field("version", &self.version)
-            .finish_non_exhaustive()
+        f.debug_struct("Scan").field("version", &self.version).finish_non_exhaustive()
     }
 }

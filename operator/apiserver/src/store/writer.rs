@@ -52,21 +52,15 @@ pub(super) fn start_version(database: &Database) -> Result<u64, StoreError> {
         txn.open_table(OBJECTS).map_err(StoreError::database)?;
         let mut counters = txn.open_table(COUNTERS).map_err(StoreError::database)?;
         let read = |name: &str| -> Result<Option<u64>, StoreError> {
-            Ok(counters
-                .get(name)
-                .map_err(StoreError::database)?
-                .map(|value| value.value()))
+            Ok(counters.get(name).map_err(StoreError::database)?.map(|value| value.value()))
         };
         match read(FORMAT)? {
             None | Some(FORMAT_1) => {}
             Some(other) => return Err(StoreError::Format(other)),
         }
         let version = read(VERSION)?.unwrap_or(0).max(read(CEILING)?.unwrap_or(1));
-        for (name, value) in [
-            (FORMAT, FORMAT_1),
-            (VERSION, version),
-            (CEILING, version + RESERVE),
-        ] {
+        for (name, value) in [(FORMAT, FORMAT_1), (VERSION, version), (CEILING, version + RESERVE)]
+        {
             counters.insert(name, value).map_err(StoreError::database)?;
         }
         version
@@ -82,13 +76,7 @@ impl Writer {
         version: u64,
         queue: mpsc::Receiver<Job>,
     ) -> Self {
-        Self {
-            shared,
-            database,
-            version,
-            ceiling: version + RESERVE,
-            queue,
-        }
+        Self { shared, database, version, ceiling: version + RESERVE, queue }
     }
 
     /// Runs until the store is closed or every handle on it is dropped.
@@ -140,9 +128,7 @@ impl Writer {
         match self.apply(writes) {
             Ok(outcomes) => {
                 let answers = self.publish(outcomes);
-                self.shared
-                    .metrics
-                    .committed(started.elapsed(), answers.len());
+                self.shared.metrics.committed(started.elapsed(), answers.len());
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     // A client that hung up does not undo its write.
                     let _ = reply.send(answer);
@@ -163,9 +149,8 @@ impl Writer {
         writes: Vec<Write>,
     ) -> Result<Vec<Result<Applied, WriteError>>, StoreError> {
         let mut txn = self.database.begin_write().map_err(StoreError::database)?;
-        let all_volatile = writes
-            .iter()
-            .all(|write| self.shared.policy.volatile.contains(write.key.resource()));
+        let all_volatile =
+            writes.iter().all(|write| self.shared.policy.volatile.contains(write.key.resource()));
         let durable = !all_volatile || self.version + writes.len() as u64 > self.ceiling;
         if !durable {
             txn.set_durability(Durability::None)
@@ -201,17 +186,9 @@ impl Writer {
         write: Write,
         version: u64,
     ) -> Result<Result<Applied, WriteError>, StoreError> {
-        let Write {
-            key,
-            expect,
-            needs_namespace,
-            change,
-        } = write;
+        let Write { key, expect, needs_namespace, change } = write;
         let encoded = key.encode();
-        let current = match objects
-            .get(encoded.as_slice())
-            .map_err(StoreError::database)?
-        {
+        let current = match objects.get(encoded.as_slice()).map_err(StoreError::database)? {
             None => None,
             Some(value) => {
                 let (header, payload) = row::decode(value.value())?;
@@ -241,9 +218,7 @@ impl Writer {
                     Ok(removed) => removed,
                     Err(error) => return Ok(Err(error)),
                 };
-                objects
-                    .remove(encoded.as_slice())
-                    .map_err(StoreError::database)?;
+                objects.remove(encoded.as_slice()).map_err(StoreError::database)?;
                 removed
             }
         };
@@ -255,11 +230,7 @@ impl Writer {
         let bytes = serialise(&mut object, version)?;
         let meta = Meta::read(&bytes).map_err(|error| WriteError::Store(error.to_string()))?;
         let sealed = self.shared.policy.sealed.contains(key.resource());
-        let header = Header {
-            sealed,
-            terminating: meta.deletion_timestamp.is_some(),
-            version,
-        };
+        let header = Header { sealed, terminating: meta.deletion_timestamp.is_some(), version };
         let row = if sealed {
             let ciphertext = self.shared.keyring.seal(&bytes);
             let ciphertext = ciphertext.map_err(|error| WriteError::Store(error.to_string()))?;
@@ -279,26 +250,17 @@ impl Writer {
         let mut answers = Vec::with_capacity(outcomes.len());
         let mut owners = self.shared.owners();
         for outcome in outcomes {
-            answers.push(outcome.map(
-                |Applied {
-                     event,
-                     owners: uids,
-                 }| {
-                    owners.set(&event.key, uids);
-                    match event.kind {
-                        EventKind::Added => self.shared.metrics.object_added(event.key.resource()),
-                        EventKind::Deleted => {
-                            self.shared.metrics.object_removed(event.key.resource())
-                        }
-                        EventKind::Modified => {}
-                    }
-                    let written = Written {
-                        object: event.object.clone(),
-                    };
-                    events.push(event);
-                    written
-                },
-            ));
+            answers.push(outcome.map(|Applied { event, owners: uids }| {
+                owners.set(&event.key, uids);
+                match event.kind {
+                    EventKind::Added => self.shared.metrics.object_added(event.key.resource()),
+                    EventKind::Deleted => self.shared.metrics.object_removed(event.key.resource()),
+                    EventKind::Modified => {}
+                }
+                let written = Written { object: event.object.clone() };
+                events.push(event);
+                written
+            }));
         }
         drop(owners);
         if !events.is_empty() {
@@ -317,30 +279,14 @@ struct Prepared {
 impl Prepared {
     fn applied(self, key: Key, before: Option<&[u8]>, version: u64) -> Applied {
         let labels = self.meta.labels.unwrap_or_default();
-        let kind = if before.is_some() {
-            EventKind::Modified
-        } else {
-            EventKind::Added
-        };
+        let kind = if before.is_some() { EventKind::Modified } else { EventKind::Added };
         let labels_before = before
             .and_then(|before| Meta::read(before).ok())
             .map(|meta| meta.labels.unwrap_or_default())
             .filter(|before| *before != labels);
         Applied {
-            owners: self
-                .meta
-                .owner_references
-                .into_iter()
-                .map(|owner| owner.uid)
-                .collect(),
-            event: Event {
-                version,
-                kind,
-                key,
-                object: self.bytes,
-                labels,
-                labels_before,
-            },
+            owners: self.meta.owner_references.into_iter().map(|owner| owner.uid).collect(),
+            event: Event { version, kind, key, object: self.bytes, labels, labels_before },
         }
     }
 }
@@ -412,13 +358,9 @@ fn set_counters(
     ceiling: Option<u64>,
 ) -> Result<(), StoreError> {
     let mut counters = txn.open_table(COUNTERS).map_err(StoreError::database)?;
-    counters
-        .insert(VERSION, version)
-        .map_err(StoreError::database)?;
+    counters.insert(VERSION, version).map_err(StoreError::database)?;
     if let Some(ceiling) = ceiling {
-        counters
-            .insert(CEILING, ceiling)
-            .map_err(StoreError::database)?;
+        counters.insert(CEILING, ceiling).map_err(StoreError::database)?;
     }
     Ok(())
 }

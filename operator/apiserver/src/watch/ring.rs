@@ -119,15 +119,9 @@ impl Ring {
         if version < state.floor {
             return Err(Expired);
         }
-        let start = state
-            .events
-            .partition_point(|event| event.version <= version);
-        let events = state
-            .events
-            .range(start..)
-            .filter(|event| wanted(&event.key))
-            .cloned()
-            .collect();
+        let start = state.events.partition_point(|event| event.version <= version);
+        let events =
+            state.events.range(start..).filter(|event| wanted(&event.key)).cloned().collect();
         Ok((events, state.latest.max(version)))
     }
 
@@ -159,10 +153,7 @@ mod tests {
         ring.publish([event(11, "a"), event(12, "b"), event(13, "c")]);
         assert_eq!(ring.since(10, |_| true).unwrap_err(), Expired);
         let (events, latest) = ring.since(11, |_| true).unwrap();
-        assert_eq!(
-            events.iter().map(|e| e.version).collect::<Vec<_>>(),
-            [12, 13]
-        );
+        assert_eq!(events.iter().map(|e| e.version).collect::<Vec<_>>(), [12, 13]);
         assert_eq!(latest, 13);
     }
 

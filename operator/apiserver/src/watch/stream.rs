@@ -179,9 +179,8 @@ impl Watch {
             let page = scan.next_page(PAGE);
             (page, scan)
         });
-        let (page, scan) = page
-            .await
-            .map_err(|_| StatusError::internal("a task of the watch ended early"))?;
+        let (page, scan) =
+            page.await.map_err(|_| StatusError::internal("a task of the watch ended early"))?;
         let page = page?;
         let mut lines = Vec::new();
         if page.is_empty() {
@@ -228,10 +227,9 @@ impl Watch {
         let shown = self.view.shown(event.object.clone())?;
         let fields = self.filter.fields_match(&shown)?;
         let now = fields && self.filter.labels_match(&event.labels);
-        let before = self
-            .filter
-            .labels_match(event.labels_before.as_ref().unwrap_or(&event.labels))
-            && (fields || !self.has_fixed_fields());
+        let before =
+            self.filter.labels_match(event.labels_before.as_ref().unwrap_or(&event.labels))
+                && (fields || !self.has_fixed_fields());
         let kind = match (event.kind, before, now) {
             (EventKind::Added, _, true) | (EventKind::Modified, false, true) => "ADDED",
             (EventKind::Modified, true, true) => "MODIFIED",
@@ -290,9 +288,7 @@ impl Watch {
         if self.view.form != ResponseForm::Table {
             return line(kind, element);
         }
-        let mut table = self
-            .view
-            .list_head(&self.last.to_string(), !self.definitions_sent);
+        let mut table = self.view.list_head(&self.last.to_string(), !self.definitions_sent);
         self.definitions_sent = true;
         table.extend_from_slice(element);
         table.extend_from_slice(LIST_TAIL);

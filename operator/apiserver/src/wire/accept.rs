@@ -48,11 +48,8 @@ pub enum PatchForm {
 
 const OFFERED: &[&str] = &["application/json", "application/yaml"];
 
-const BODIES: &[&str] = &[
-    "application/json",
-    "application/yaml",
-    "application/vnd.kubernetes.protobuf",
-];
+const BODIES: &[&str] =
+    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 const PATCHES: &[&str] = &[
     "application/json-patch+json",
@@ -75,10 +72,7 @@ impl<'a> Range<'a> {
             .filter_map(|part| part.split_once('='))
             .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
             .collect();
-        Self {
-            media_type,
-            parameters,
-        }
+        Self { media_type, parameters }
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -103,9 +97,7 @@ impl<'a> Range<'a> {
         let Some(kind) = self.parameter("as") else {
             return Some(plain);
         };
-        let meta = self
-            .parameter("g")
-            .is_none_or(|group| group == "meta.k8s.io");
+        let meta = self.parameter("g").is_none_or(|group| group == "meta.k8s.io");
         let first = self.parameter("v").is_none_or(|version| version == "v1");
         match kind {
             "Table" if meta && first => Some(ResponseForm::Table),

@@ -76,10 +76,7 @@ fn priority(version: &str) -> (u8, std::cmp::Reverse<(u32, u32)>, &str) {
 fn groups(resources: &[ResourceInfo]) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for resource in resources {
-        let versions = match groups
-            .iter_mut()
-            .find(|(group, _)| *group == resource.group)
-        {
+        let versions = match groups.iter_mut().find(|(group, _)| *group == resource.group) {
             Some((_, versions)) => versions,
             None => {
                 groups.push((&resource.group, Vec::new()));
@@ -104,9 +101,7 @@ fn of_version<'a>(
     group: &'a str,
     version: &'a str,
 ) -> impl Iterator<Item = &'a ResourceInfo> {
-    resources
-        .iter()
-        .filter(move |resource| resource.group == group && resource.version == version)
+    resources.iter().filter(move |resource| resource.group == group && resource.version == version)
 }
 
 /// `GET /api`.
@@ -138,9 +133,7 @@ pub fn api_group_list(resources: &[ResourceInfo]) -> Value {
 /// `GET /apis/{group}`; `None` where no resource has that group.
 #[must_use]
 pub fn api_group(resources: &[ResourceInfo], group: &str) -> Option<Value> {
-    let (_, versions) = groups(resources)
-        .into_iter()
-        .find(|(one, _)| *one == group)?;
+    let (_, versions) = groups(resources).into_iter().find(|(one, _)| *one == group)?;
     let mut value = group_value(group, &versions);
     value["kind"] = Value::from("APIGroup");
     value["apiVersion"] = Value::from("v1");

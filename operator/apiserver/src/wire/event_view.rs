@@ -25,10 +25,7 @@ const CORE_VERSION: &str = "v1";
 #[must_use]
 pub fn to_events(event: &Value) -> Value {
     convert(event, EVENTS_VERSION, |name| {
-        RENAMED
-            .iter()
-            .find(|(_, core)| *core == name)
-            .map(|(events, _)| *events)
+        RENAMED.iter().find(|(_, core)| *core == name).map(|(events, _)| *events)
     })
 }
 
@@ -36,10 +33,7 @@ pub fn to_events(event: &Value) -> Value {
 #[must_use]
 pub fn to_core(event: &Value) -> Value {
     convert(event, CORE_VERSION, |name| {
-        RENAMED
-            .iter()
-            .find(|(events, _)| *events == name)
-            .map(|(_, core)| *core)
+        RENAMED.iter().find(|(events, _)| *events == name).map(|(_, core)| *core)
     })
 }
 

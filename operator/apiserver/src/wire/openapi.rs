@@ -53,11 +53,7 @@ pub fn index(resources: &[ResourceInfo]) -> Value {
 
 /// `api/v1` or `apis/{group}/{version}`.
 fn document_path(group: &str, version: &str) -> String {
-    if group.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{group}/{version}")
-    }
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
 /// Content hash of a document, for `?hash=` and `ETag`.
@@ -125,16 +121,10 @@ fn kind_schema(resource: &ResourceInfo) -> Value {
         Some(schema) => schema.clone(),
         None => Map::new(),
     };
-    let mut properties = schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
+    let mut properties =
+        schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     for (name, text) in [("apiVersion", API_VERSION_TEXT), ("kind", KIND_TEXT)] {
-        properties.insert(
-            name.to_owned(),
-            json!({"type": "string", "description": text}),
-        );
+        properties.insert(name.to_owned(), json!({"type": "string", "description": text}));
     }
     properties.insert(
         "metadata".to_owned(),

@@ -104,9 +104,7 @@ fn put(
             return Err(broken(reader::Malformed));
         };
         let (key, value) = map_entry(values, bytes)?;
-        let entries = object
-            .entry(field.name)
-            .or_insert_with(|| Value::Object(Map::new()));
+        let entries = object.entry(field.name).or_insert_with(|| Value::Object(Map::new()));
         if let Some(entries) = entries.as_object_mut() {
             entries.insert(key, value);
         }
@@ -116,9 +114,7 @@ fn put(
         return Ok(());
     };
     if field.repeated {
-        let list = object
-            .entry(field.name)
-            .or_insert_with(|| Value::Array(Vec::new()));
+        let list = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new()));
         if let Some(list) = list.as_array_mut() {
             list.push(value);
         }
@@ -185,11 +181,7 @@ fn time(bytes: &[u8], digits: u8) -> Result<Option<Value>, StatusError> {
         .ok()
         .and_then(|nanos| jiff::Timestamp::new(seconds, nanos).ok())
         .ok_or_else(|| StatusError::bad_request("the protobuf body has a time out of range"))?;
-    let text = if digits == 0 {
-        format!("{timestamp:.0}")
-    } else {
-        format!("{timestamp:.6}")
-    };
+    let text = if digits == 0 { format!("{timestamp:.0}") } else { format!("{timestamp:.6}") };
     Ok(Some(Value::from(text)))
 }
 

@@ -69,21 +69,15 @@ impl LabelSelector {
     /// Whether labels match.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.requirements
-            .iter()
-            .all(|one| one.holds(labels.get(&one.key).map(String::as_str)))
+        self.requirements.iter().all(|one| one.holds(labels.get(&one.key).map(String::as_str)))
     }
 
     /// Whether `metadata.labels` of the object match.
     #[must_use]
     pub fn matches_object(&self, object: &Value) -> bool {
-        let labels = object
-            .get("metadata")
-            .and_then(|metadata| metadata.get("labels"));
+        let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"));
         self.requirements.iter().all(|one| {
-            let label = labels
-                .and_then(|labels| labels.get(&one.key))
-                .and_then(Value::as_str);
+            let label = labels.and_then(|labels| labels.get(&one.key)).and_then(Value::as_str);
             one.holds(label)
         })
     }
@@ -127,19 +121,12 @@ impl<'a> LabelParser<'a> {
     }
 
     fn expect(&mut self, token: &str) -> Result<(), StatusError> {
-        if self.eat(token) {
-            Ok(())
-        } else {
-            Err(self.error(&format!("expected {token:?}")))
-        }
+        if self.eat(token) { Ok(()) } else { Err(self.error(&format!("expected {token:?}"))) }
     }
 
     fn error(&self, problem: &str) -> StatusError {
-        let place = if self.rest.is_empty() {
-            "the end".to_owned()
-        } else {
-            format!("{:?}", self.rest)
-        };
+        let place =
+            if self.rest.is_empty() { "the end".to_owned() } else { format!("{:?}", self.rest) };
         StatusError::bad_request(format!(
             "unable to parse label selector {:?}: {problem} at {place}; \
              write it as in env=prod,tier!=db,zone in (a,b),!canary",
@@ -257,9 +244,7 @@ pub fn is_label_value(value: &str) -> bool {
         || (value.len() <= 63
             && value.starts_with(ends)
             && value.ends_with(ends)
-            && value
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)))
+            && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)))
 }
 
 /// A parsed `fieldSelector`; all of its terms must hold.
@@ -300,9 +285,7 @@ impl FieldSelector {
     /// Whether the object matches. An absent field counts as an empty text.
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
-        self.terms
-            .iter()
-            .all(|term| (field_text(object, &term.path) == term.value) == term.equal)
+        self.terms.iter().all(|term| (field_text(object, &term.path) == term.value) == term.equal)
     }
 
     /// The value that a field must have, where the selector demands one: with
@@ -330,20 +313,12 @@ impl Term {
             Some(path) => (path, false),
             None => (left, true),
         };
-        let right = if equal {
-            right.strip_prefix('=').unwrap_or(right)
-        } else {
-            right
-        };
+        let right = if equal { right.strip_prefix('=').unwrap_or(right) } else { right };
         let path = path.trim();
         if path.is_empty() {
             return Err(error());
         }
-        Ok(Self {
-            path: path.to_owned(),
-            value: unescape(right.trim()).ok_or_else(error)?,
-            equal,
-        })
+        Ok(Self { path: path.to_owned(), value: unescape(right.trim()).ok_or_else(error)?, equal })
     }
 }
 
@@ -384,9 +359,7 @@ fn unescape(text: &str) -> Option<String> {
 }
 
 fn field_text(object: &Value, path: &str) -> String {
-    let value = path
-        .split('.')
-        .try_fold(object, |value, name| value.get(name));
+    let value = path.split('.').try_fold(object, |value, name| value.get(name));
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -27,11 +27,7 @@ struct Parts {
 
 /// `resource.group`, or the bare resource for the core group.
 fn qualified(group: &str, resource: &str) -> String {
-    if group.is_empty() {
-        resource.to_owned()
-    } else {
-        format!("{resource}.{group}")
-    }
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }
 
 impl StatusError {
@@ -79,10 +75,7 @@ impl StatusError {
             (true, _) => format!("forbidden: {message}"),
             (false, true) => format!("{} is forbidden: {message}", qualified(group, resource)),
             (false, false) => {
-                format!(
-                    "{} {name:?} is forbidden: {message}",
-                    qualified(group, resource)
-                )
+                format!("{} {name:?} is forbidden: {message}", qualified(group, resource))
             }
         };
         Self::new(403, "Forbidden", message).about(group, resource, name)
@@ -98,11 +91,7 @@ impl StatusError {
     /// 404: the path leads nowhere.
     #[must_use]
     pub fn no_such_path() -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
+        Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
     /// 405: the resource exists and does not answer this verb.
@@ -118,10 +107,8 @@ impl StatusError {
     /// 406: none of the accepted media types can be served.
     #[must_use]
     pub fn not_acceptable(offered: &[&str]) -> Self {
-        let message = format!(
-            "only the following media types are accepted: {}",
-            offered.join(", ")
-        );
+        let message =
+            format!("only the following media types are accepted: {}", offered.join(", "));
         Self::new(406, "NotAcceptable", message)
     }
 
@@ -202,16 +189,9 @@ impl StatusError {
 
     /// 500: the server failed. The text reaches the client, so it must hold no secret.
     pub fn internal(message: impl fmt::Display) -> Self {
-        let mut error = Self::new(
-            500,
-            "InternalError",
-            format!("Internal error occurred: {message}"),
-        );
-        error.0.causes = vec![Cause::new(
-            "",
-            CauseReason::InternalError,
-            message.to_string(),
-        )];
+        let mut error =
+            Self::new(500, "InternalError", format!("Internal error occurred: {message}"));
+        error.0.causes = vec![Cause::new("", CauseReason::InternalError, message.to_string())];
         error
     }
 
@@ -343,10 +323,7 @@ impl IntoResponse for StatusError {
         let body = self.to_value().to_string();
         let mut response = (code, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(seconds) = self.0.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

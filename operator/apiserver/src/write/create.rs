@@ -79,23 +79,11 @@ pub(super) async fn create_named(
     if !applied {
         let manager = &call.options.manager;
         let schema = &call.resource.schema;
-        track_update(
-            None,
-            &mut object,
-            manager,
-            Operation::Update,
-            None,
-            &now,
-            schema,
-        );
+        track_update(None, &mut object, manager, Operation::Update, None, &now, schema);
     }
     if call.options.dry_run {
         check_dry(call, &name)?;
-        return Ok(Outcome {
-            created: true,
-            object: to_bytes(&object)?,
-            warnings,
-        });
+        return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });
     }
     let write = Write {
         key: call.key(&name),
@@ -104,11 +92,7 @@ pub(super) async fn create_named(
         change: Change::Put(Box::new(object)),
     };
     match call.state.store.write(write).await {
-        Ok(written) => Ok(Outcome {
-            created: true,
-            object: written.object,
-            warnings,
-        }),
+        Ok(written) => Ok(Outcome { created: true, object: written.object, warnings }),
         Err(error) => Err(call.refused(&error, &name)),
     }
 }

@@ -42,11 +42,7 @@ pub(crate) async fn delete(
     }
     let key = call.key(name);
     for _ in 0..ATTEMPTS {
-        let row = call
-            .state
-            .store
-            .get(&key)?
-            .ok_or_else(|| call.not_found(name))?;
+        let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
         let old = from_bytes(&row.object)?;
         check_preconditions(call, name, &old, options)?;
         if !options.dry_run && options.propagation == Propagation::Orphan {
@@ -68,12 +64,7 @@ pub(crate) async fn delete(
             });
         }
         let expect = Expect::Version(row.version);
-        let write = Write {
-            key: key.clone(),
-            expect,
-            needs_namespace: false,
-            change,
-        };
+        let write = Write { key: key.clone(), expect, needs_namespace: false, change };
         match call.state.store.write(write).await {
             Ok(written) if held => return Ok(Deleted::Waiting(written.object)),
             Ok(written) => return Ok(Deleted::Gone(written.object)),
@@ -91,10 +82,8 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), StatusError> {
     let info = &call.resource.info;
-    let checks = [
-        ("UID", "uid", &options.uid),
-        ("ResourceVersion", "resourceVersion", &options.version),
-    ];
+    let checks =
+        [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.version)];
     for (title, field, expected) in checks {
         let stored = text(old, field);
         if let Some(expected) = expected
@@ -136,10 +125,7 @@ pub(crate) async fn delete_collection(
 ) -> Result<Vec<Bytes>, StatusError> {
     let mut deleted = Vec::with_capacity(keys.len());
     for key in keys {
-        let call = Call {
-            namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()),
-            ..call
-        };
+        let call = Call { namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()), ..call };
         match delete(call, key.name(), options).await {
             Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => deleted.push(object),
             Err(error) if error.code() == 404 => {}
@@ -165,10 +151,7 @@ pub(crate) async fn strip_owners(
     gone: impl Fn(&Value) -> bool,
 ) -> Result<(), StatusError> {
     for _ in 0..ATTEMPTS {
-        let Some(Row {
-            version, object, ..
-        }) = state.store.get(key)?
-        else {
+        let Some(Row { version, object, .. }) = state.store.get(key)? else {
             return Ok(());
         };
         let mut object = from_bytes(&object)?;
@@ -192,7 +175,5 @@ pub(crate) async fn strip_owners(
             Err(error) => return Err(StatusError::internal(error)),
         }
     }
-    Err(StatusError::timeout(
-        "the dependents of the object change too often",
-    ))
+    Err(StatusError::timeout("the dependents of the object change too often"))
 }

@@ -25,9 +25,7 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
 
 /// Whether any finalizer holds the object.
 pub(crate) fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|list| !list.is_empty())
+    object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty())
 }
 
 /// Whether the object is being deleted.
@@ -47,9 +45,7 @@ pub(super) fn metadata_mut(object: &mut Value) -> Result<&mut Map<String, Value>
     if metadata.is_null() {
         *metadata = Value::Object(Map::new());
     }
-    metadata
-        .as_object_mut()
-        .ok_or_else(|| StatusError::bad_request("metadata: must be an object"))
+    metadata.as_object_mut().ok_or_else(|| StatusError::bad_request("metadata: must be an object"))
 }
 
 /// Checks that apiVersion and kind are those of the path.
@@ -75,10 +71,7 @@ pub(super) fn settle_namespace(
     namespace: Option<&str>,
 ) -> Result<(), StatusError> {
     let metadata = metadata_mut(object)?;
-    let given = metadata
-        .get("namespace")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let given = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
     match namespace {
         Some(namespace) if given.is_empty() || given == namespace => {
             metadata.insert("namespace".to_owned(), Value::from(namespace));
@@ -112,9 +105,7 @@ pub(super) fn stamp_new(
         metadata.insert("generation".to_owned(), Value::from(1));
     }
     if resource.nature == Nature::Namespace {
-        let labels = metadata
-            .entry("labels")
-            .or_insert_with(|| Value::Object(Map::new()));
+        let labels = metadata.entry("labels").or_insert_with(|| Value::Object(Map::new()));
         if let Some(labels) = labels.as_object_mut() {
             labels.insert("kubernetes.io/metadata.name".to_owned(), Value::from(name));
         }
@@ -152,20 +143,12 @@ pub(super) fn keep_server_fields(
     }
     let (given, stored) = (text(new, "resourceVersion"), text(old, "resourceVersion"));
     if !given.is_empty() && given != stored {
-        return Err(StatusError::conflict(
-            group,
-            plural,
-            name,
-            crate::state::MODIFIED,
-        ));
+        return Err(StatusError::conflict(group, plural, name, crate::state::MODIFIED));
     }
     let old = &old["metadata"];
     let metadata = metadata_mut(new)?;
     metadata.retain(|_, value| !value.is_null());
-    for field in SERVER_FIELDS
-        .iter()
-        .chain(&["name", "namespace", "generateName"])
-    {
+    for field in SERVER_FIELDS.iter().chain(&["name", "namespace", "generateName"]) {
         match old.get(*field) {
             Some(value) => metadata.insert((*field).to_owned(), value.clone()),
             None => metadata.remove(*field),
@@ -198,10 +181,7 @@ pub(super) fn finalizer_causes(old: &Value, new: &Value) -> Vec<Cause> {
         return Vec::new();
     }
     let list = |object: &Value| -> Vec<Value> {
-        object["metadata"]["finalizers"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
+        object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default()
     };
     let before = list(old);
     let added: Vec<String> = list(new)
@@ -270,9 +250,7 @@ pub(super) fn label_causes(object: &Value) -> Vec<Cause> {
         bytes.len() <= 63
             && edge(bytes.first())
             && edge(bytes.last())
-            && bytes
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let mut causes = Vec::new();
     for (key, value) in labels {

@@ -52,11 +52,7 @@ pub(crate) struct Outcome {
 
 impl Call<'_> {
     pub(crate) fn key(&self, name: &str) -> Key {
-        Key::new(
-            &self.resource.storage,
-            self.namespace.unwrap_or_default(),
-            name,
-        )
+        Key::new(&self.resource.storage, self.namespace.unwrap_or_default(), name)
     }
 
     fn not_found(&self, name: &str) -> StatusError {
@@ -65,22 +61,11 @@ impl Call<'_> {
 
     fn refused(&self, error: &WriteError, name: &str) -> StatusError {
         let info = &self.resource.info;
-        write_error(
-            error,
-            &info.group,
-            &info.plural,
-            self.namespace.unwrap_or_default(),
-            name,
-        )
+        write_error(error, &info.group, &info.plural, self.namespace.unwrap_or_default(), name)
     }
 
     fn invalid(&self, name: &str, causes: Vec<crate::admission::Cause>) -> StatusError {
-        StatusError::invalid(
-            &self.resource.info.group,
-            &self.resource.info.kind,
-            name,
-            causes,
-        )
+        StatusError::invalid(&self.resource.info.group, &self.resource.info.kind, name, causes)
     }
 }
 
@@ -101,9 +86,7 @@ fn inward(resource: &Resource, object: Value) -> Value {
 }
 
 fn to_bytes(object: &Value) -> Result<Bytes, StatusError> {
-    serde_json::to_vec(object)
-        .map(Bytes::from)
-        .map_err(StatusError::internal)
+    serde_json::to_vec(object).map(Bytes::from).map_err(StatusError::internal)
 }
 
 fn from_bytes(object: &[u8]) -> Result<Value, StatusError> {

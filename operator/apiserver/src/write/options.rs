@@ -34,10 +34,7 @@ const MAX_MANAGER: usize = 128;
 type Query = [(String, String)];
 
 pub(crate) fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
-    query
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.as_str())
+    query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 pub(crate) fn flag(query: &Query, name: &str) -> bool {
@@ -60,10 +57,7 @@ fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, StatusErro
 impl WriteOptions {
     /// Reads the parameters; `default_manager` is used where none is given.
     pub fn read(query: &Query, default_manager: &str) -> Result<Self, StatusError> {
-        let dry = query
-            .iter()
-            .filter(|(key, _)| key == "dryRun")
-            .map(|(_, value)| value.as_str());
+        let dry = query.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str());
         let field_validation = match parameter(query, "fieldValidation") {
             None | Some("") | Some("Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
@@ -115,17 +109,10 @@ impl DeleteOptions {
     pub fn read(query: &Query, body: &Value) -> Result<Self, StatusError> {
         let texts = |value: &Value| -> Vec<String> {
             let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            list.iter()
-                .filter_map(|item| item.as_str().map(str::to_owned))
-                .collect()
+            list.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
         };
         let mut dry = texts(&body["dryRun"]);
-        dry.extend(
-            query
-                .iter()
-                .filter(|(key, _)| key == "dryRun")
-                .map(|(_, value)| value.clone()),
-        );
+        dry.extend(query.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.clone()));
         let policy = body["propagationPolicy"]
             .as_str()
             .or_else(|| parameter(query, "propagationPolicy"))
@@ -145,10 +132,7 @@ impl DeleteOptions {
             }
         };
         let precondition = |field: &str| {
-            body["preconditions"][field]
-                .as_str()
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
+            body["preconditions"][field].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
         };
         Ok(Self {
             dry_run: dry_run(dry.iter().map(String::as_str))?,
@@ -166,20 +150,13 @@ mod tests {
     use super::*;
 
     fn query(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn write_options() {
         let read = WriteOptions::read(
-            &query(&[
-                ("dryRun", "All"),
-                ("fieldValidation", "Strict"),
-                ("force", "true"),
-            ]),
+            &query(&[("dryRun", "All"), ("fieldValidation", "Strict"), ("force", "true")]),
             "kubectl",
         )
         .unwrap();

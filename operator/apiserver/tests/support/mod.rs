@@ -13,13 +13,7 @@ pub const GROUP: &str = "farm.example";
 
 /// A kind that the server knows only through its definition.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[kube(
-    group = "farm.example",
-    version = "v1",
-    kind = "Barn",
-    namespaced,
-    status = "BarnStatus"
-)]
+#[kube(group = "farm.example", version = "v1", kind = "Barn", namespaced, status = "BarnStatus")]
 #[kube(schema = "disabled", derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct BarnSpec {
@@ -102,9 +96,7 @@ fn definition_json(kind: &str, plural: &str, scope: &str) -> Value {
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let barn = definition_json("Barn", "barns", "Namespaced");
     let farm = definition_json("Farm", "farms", "Cluster");
-    [barn, farm]
-        .map(|json| serde_json::from_value(json).unwrap())
-        .to_vec()
+    [barn, farm].map(|json| serde_json::from_value(json).unwrap()).to_vec()
 }
 
 pub struct Server {
@@ -138,12 +130,8 @@ impl Server {
 
     /// A request as bytes; code and JSON of the answer.
     pub async fn raw(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let headers = [
-            ("content-type", "application/json"),
-            ("accept", "application/json"),
-        ];
-        self.raw_with(method, path, &headers, body.to_string().into_bytes())
-            .await
+        let headers = [("content-type", "application/json"), ("accept", "application/json")];
+        self.raw_with(method, path, &headers, body.to_string().into_bytes()).await
     }
 
     pub async fn raw_with(
@@ -158,16 +146,10 @@ impl Server {
             request = request.header(*name, *value);
         }
         let mut request = request.body(axum::body::Body::from(body)).unwrap();
-        request
-            .extensions_mut()
-            .insert(Identity::administrator("tester"));
-        let response = tower::ServiceExt::oneshot(self.server.router(), request)
-            .await
-            .unwrap();
+        request.extensions_mut().insert(Identity::administrator("tester"));
+        let response = tower::ServiceExt::oneshot(self.server.router(), request).await.unwrap();
         let code = response.status().as_u16();
-        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX)
-            .await
-            .unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 }
@@ -178,10 +160,7 @@ pub fn config(directory: &TempDir) -> ServerConfig {
 
 pub fn barn(name: &str, cows: i64) -> Barn {
     Barn {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         spec: BarnSpec { cows, color: None },
         status: None,
     }
@@ -194,10 +173,7 @@ where
 {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     while !check().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "{what}: it did not happen"
-        );
+        assert!(tokio::time::Instant::now() < deadline, "{what}: it did not happen");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt};
 use hades_api::{ConfigRepository, reason};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use kube::api::{DynamicObject, Patch, PatchParams};
 
 use super::check::{Object, parameters};
 use super::record::Problem;

@@ -55,7 +55,10 @@ pub(super) async fn check(
     let mut problems = Vec::new();
     for document in documents {
         let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
-        match kind.ok_or_else(|| unknown_kind(document)).and_then(|kind| scoped(repository, document, kind)) {
+        match kind
+            .ok_or_else(|| unknown_kind(document))
+            .and_then(|kind| scoped(repository, document, kind))
+        {
             Ok(object) => objects.push((document, object)),
             Err(problem) => problems.push(problem),
         }
@@ -255,7 +258,8 @@ async fn other_owner(
 
 /// What the server said, each cause at its line.
 pub(super) fn refusals(document: &Document, status: &Status) -> Vec<ManifestProblem> {
-    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    let causes =
+        status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     if causes.is_empty() {
         let unknown = unknown_fields(&status.message);
         if !unknown.is_empty() {

@@ -162,8 +162,7 @@ async fn prune_each(
             continue;
         }
         if found.metadata.deletion_timestamp.is_none() {
-            let preconditions =
-                Preconditions { uid: found.uid(), resource_version: None };
+            let preconditions = Preconditions { uid: found.uid(), resource_version: None };
             let parameters = DeleteParams::default().preconditions(preconditions);
             match api.delete(&entry.name, &parameters).await {
                 Ok(_) => {}

@@ -15,9 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hades_api::{
-    ConfigRepository, ConfigRepositoryStatus, SYSTEM_NAMESPACE, annotation, reason,
-};
+use hades_api::{ConfigRepository, ConfigRepositoryStatus, SYSTEM_NAMESPACE, annotation, reason};
 use hades_source::git::Commit;
 use hades_source::manifest::ManifestSet;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -261,10 +259,9 @@ fn request(repository: &ConfigRepository) -> String {
 fn confirmed(repository: &ConfigRepository, commit: &str) -> bool {
     /// Shortest part of a commit id that counts; git itself shows seven.
     const SHORTEST: usize = 7;
-    repository
-        .annotations()
-        .get(annotation::CONFIRM_PRUNE)
-        .is_some_and(|confirmed| confirmed.len() >= SHORTEST && commit.starts_with(confirmed.as_str()))
+    repository.annotations().get(annotation::CONFIRM_PRUNE).is_some_and(|confirmed| {
+        confirmed.len() >= SHORTEST && commit.starts_with(confirmed.as_str())
+    })
 }
 
 /// Folder that a repository is copied into; its UID keeps namesakes apart.
@@ -289,7 +286,8 @@ fn read(
     known: Option<&str>,
 ) -> Result<(Commit, ManifestSet), Problem> {
     use hades_source::git::{ReadOptions, RemoteOptions, Repository};
-    let unreachable = |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, chain(error));
+    let unreachable =
+        |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, chain(error));
     let options = RemoteOptions::new(spec.url.clone(), spec.branch.clone());
     let repository = Repository::open(dir, options).map_err(|error| unreachable(&error))?;
     let commit = repository.fetch(known).map_err(|error| unreachable(&error))?;

@@ -69,11 +69,8 @@ impl Problem {
         commit: &str,
         risk: &str,
     ) -> Self {
-        let address = format!(
-            "{} -n {}",
-            repository.name_any(),
-            repository.namespace().unwrap_or_default()
-        );
+        let address =
+            format!("{} -n {}", repository.name_any(), repository.namespace().unwrap_or_default());
         let message = format!(
             "commit {commit} would {risk}; nothing was applied. If that is meant: \
              hadesctl sync {address} --confirm-prune (or annotate it with {}={})",
@@ -152,7 +149,8 @@ pub(super) fn synced(
     }
     status.synced_commit = Some(commit.to_owned());
     status.errors.clear();
-    let message = format!("{} objects of commit {} are applied", status.inventory.len(), short(commit));
+    let message =
+        format!("{} objects of commit {} are applied", status.inventory.len(), short(commit));
     let words = (reason::SYNCED, message.as_str());
     set(status, repository, (condition::READY, true), words, now);
     for type_ in [condition::RECONCILING, condition::STALLED, condition::SUSPENDED] {

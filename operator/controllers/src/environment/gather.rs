@@ -10,7 +10,8 @@ use hades_api::{
     PinnedImage, reason,
 };
 use hades_plan::{
-    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming, needs, resolve,
+    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming,
+    needs, resolve,
 };
 use hades_provider::Provider;
 use k8s_openapi::api::core::v1::Secret;
@@ -91,7 +92,8 @@ pub(crate) async fn gather_with(
     let secrets = secrets(context, &project, &needed.secrets).await?;
     let pins: Vec<PinnedImage> =
         environment.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
-    let suspended = spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
+    let suspended =
+        spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
     let inputs = Inputs {
         environment: EnvironmentName::new(project.clone(), environment.name_any()),
         uid: &environment.uid().unwrap_or_default(),
@@ -140,10 +142,8 @@ pub(crate) async fn for_deletion(
 
 /// What a template that is gone said of volumes, as the status remembers it.
 fn recall_policies(spec: &mut EnvironmentSpec, environment: &Environment) {
-    let name = EnvironmentName::new(
-        environment.namespace().unwrap_or_default(),
-        environment.name_any(),
-    );
+    let name =
+        EnvironmentName::new(environment.namespace().unwrap_or_default(), environment.name_any());
     let prefix = naming::volume(&name, "");
     for found in environment.status.iter().flat_map(|status| &status.resources) {
         let Some(policy) = found.deletion_policy else { continue };

@@ -101,10 +101,8 @@ async fn of_host(
     environment: &str,
     query: &LogQuery,
 ) -> Result<Vec<BoxStream<'static, LogLine>>, String> {
-    let provider = context
-        .hosts
-        .get(&host.name_any(), &host.spec.endpoint)
-        .map_err(|error| error.message)?;
+    let provider =
+        context.hosts.get(&host.name_any(), &host.spec.endpoint).map_err(|error| error.message)?;
     let snapshot = provider.observe().await.map_err(|error| error.message)?;
     let options = LogOptions {
         follow: query.follow,
@@ -118,7 +116,8 @@ async fn of_host(
             continue;
         }
         let service = container.labels.get(label::SERVICE).cloned().unwrap_or_default();
-        let replica = container.labels.get(label::REPLICA).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let replica =
+            container.labels.get(label::REPLICA).and_then(|n| n.parse().ok()).unwrap_or(0);
         let fits = query.service.as_ref().is_none_or(|wanted| *wanted == service)
             && query.replica.is_none_or(|wanted| wanted == replica);
         if !fits {

@@ -154,8 +154,7 @@ async fn carry_out(
     gathered: &gather::Gathered,
 ) -> execute::Execution {
     let started = Instant::now();
-    let may_try =
-        |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
+    let may_try = |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
     let execution = execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
     for id in &execution.done {
         memory.failures.succeeded(&(uid.to_owned(), id.clone()));

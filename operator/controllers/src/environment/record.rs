@@ -166,11 +166,8 @@ pub(super) fn outcome(
 ) {
     found(status, environment, gathered, plan);
     if !execution.done.is_empty() {
-        status.last_plan = Some(PlanRecord {
-            digest: plan.digest.clone(),
-            time: now,
-            actions: shown(plan),
-        });
+        status.last_plan =
+            Some(PlanRecord { digest: plan.digest.clone(), time: now, actions: shown(plan) });
     }
     if healing && plan.actions.iter().any(is_heal) {
         let message = summary(plan);
@@ -287,9 +284,9 @@ fn unseen(
         .iter()
         .filter(|old| hosts.contains(&old.host))
         .filter(|old| {
-            !seen.iter().any(|new| {
-                (&new.host, &new.kind, &new.name) == (&old.host, &old.kind, &old.name)
-            })
+            !seen
+                .iter()
+                .any(|new| (&new.host, &new.kind, &new.name) == (&old.host, &old.kind, &old.name))
         })
         .map(|old| ResourceStatus {
             state: "unknown".to_owned(),
@@ -351,7 +348,11 @@ fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedIm
             (Some(pin), None) => &pin.id,
             (None, None) => continue,
         };
-        pins.push(PinnedImage { host: host.to_owned(), image: image.to_owned(), id: id.to_owned() });
+        pins.push(PinnedImage {
+            host: host.to_owned(),
+            image: image.to_owned(),
+            id: id.to_owned(),
+        });
     }
     pins.sort_by(|a, b| (&a.host, &a.image).cmp(&(&b.host, &b.image)));
     pins
@@ -433,7 +434,11 @@ fn judge(cause: &WaitCause) -> (&'static str, bool) {
 fn is_heal(action: &Action) -> bool {
     matches!(
         action.reason,
-        Reason::Absent | Reason::NotRunning { .. } | Reason::Paused | Reason::Detached | Reason::Dead
+        Reason::Absent
+            | Reason::NotRunning { .. }
+            | Reason::Paused
+            | Reason::Detached
+            | Reason::Dead
     )
 }
 
@@ -476,7 +481,9 @@ pub(super) async fn tell(
     let known = condition::find(&before.conditions, condition::READY);
     let Some(ready) = ready else { return };
     let same = known.is_some_and(|known| {
-        known.status == ready.status && known.reason == ready.reason && known.message == ready.message
+        known.status == ready.status
+            && known.reason == ready.reason
+            && known.message == ready.message
     });
     if same || ready.reason == reason::PROGRESSING {
         return;

@@ -23,8 +23,9 @@ pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> Re
     let by_namespace = |store: Store<Meta<Environment>>| {
         move |namespace: Option<String>| references(&store, namespace.as_deref())
     };
-    let templates = touched(Api::<PartialObjectMeta<EnvironmentTemplate>>::all(context.client.clone()))
-        .map(|template| template.namespace());
+    let templates =
+        touched(Api::<PartialObjectMeta<EnvironmentTemplate>>::all(context.client.clone()))
+            .map(|template| template.namespace());
     let secrets = touched(Api::<PartialObjectMeta<Secret>>::all(context.client.clone()))
         .map(|secret| secret.namespace());
     let projects = touched(Api::<PartialObjectMeta<HadesProject>>::all(context.client.clone()))

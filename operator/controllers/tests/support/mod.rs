@@ -15,8 +15,8 @@ use hades_apiserver::{ApiServer, Identity, ServerConfig};
 use hades_controllers::{Context, Settings};
 use hades_provider::fake::{FakeConnect, FakeHost};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiResource, Scope};
@@ -183,9 +183,7 @@ impl Hades {
         found.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
         found
             .into_iter()
-            .filter(|event| {
-                event.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(about)
-            })
+            .filter(|event| event.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(about))
             .map(|event| {
                 format!("{}: {}", event.reason.unwrap_or_default(), event.note.unwrap_or_default())
             })
@@ -272,7 +270,8 @@ impl Repository {
     }
 
     pub fn git(&self, args: &[&str]) -> String {
-        let output = Command::new("git").arg("-C").arg(self.dir.path()).args(args).output().unwrap();
+        let output =
+            Command::new("git").arg("-C").arg(self.dir.path()).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

@@ -31,20 +31,14 @@ pub(super) struct Locked<'a> {
 
 impl Cache {
     pub(super) fn new(dir: &Path, url: &str, branch: &str) -> Self {
-        Cache {
-            dir: dir.to_owned(),
-            source: format!("{url}\n{branch}\n"),
-        }
+        Cache { dir: dir.to_owned(), source: format!("{url}\n{branch}\n") }
     }
 
     /// Waits until the cache is ours alone, for fetching.
     pub(super) fn lock(&self) -> Result<Locked<'_>, FetchError> {
         let file = self.lock_file()?;
         file.lock().map_err(io_at(&self.dir.join("lock")))?;
-        Ok(Locked {
-            cache: self,
-            _lock: file,
-        })
+        Ok(Locked { cache: self, _lock: file })
     }
 
     /// Waits until nobody fetches, for reading.
@@ -115,9 +109,7 @@ impl Locked<'_> {
         // No templates: their hooks and settings have no business here.
         let made = git2::Repository::init_opts(
             &repository,
-            RepositoryInitOptions::new()
-                .bare(true)
-                .external_template(false),
+            RepositoryInitOptions::new().bare(true).external_template(false),
         )
         .map_err(|error| FetchError::Io {
             path: repository.clone(),
@@ -133,9 +125,7 @@ impl Locked<'_> {
         repository: &git2::Repository,
         commit: Oid,
     ) -> Result<(), git2::Error> {
-        repository
-            .reference(HEAD, commit, true, "fetch")
-            .map(|_| ())
+        repository.reference(HEAD, commit, true, "fetch").map(|_| ())
     }
 
     fn usable(&self) -> Option<git2::Repository> {

@@ -71,10 +71,7 @@ impl Session {
         // Fails only for URLs without a host, which http ones have.
         let _ = base.set_username("");
         let credentials = options.credentials.clone().or_else(|| {
-            (!username.is_empty()).then_some(Credentials {
-                username,
-                password: String::new(),
-            })
+            (!username.is_empty()).then_some(Credentials { username, password: String::new() })
         });
         Ok(Session {
             client,
@@ -159,14 +156,12 @@ impl Session {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(FetchError::AuthenticationRequired { url })
             }
-            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => Err(FetchError::NotFound {
-                url,
-                reason: format!("the server answers {status}"),
-            }),
-            status => Err(FetchError::Unreachable {
-                url,
-                reason: format!("the server answers {status}"),
-            }),
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                Err(FetchError::NotFound { url, reason: format!("the server answers {status}") })
+            }
+            status => {
+                Err(FetchError::Unreachable { url, reason: format!("the server answers {status}") })
+            }
         }
     }
 
@@ -176,27 +171,17 @@ impl Session {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or("nothing");
-        if sent
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim() == wanted)
-        {
+        if sent.split(';').next().is_some_and(|kind| kind.trim() == wanted) {
             return Ok(());
         }
         Err(FetchError::NotFound {
             url: self.shown.clone(),
-            reason: format!(
-                "the server answers with {}, not with git's protocol",
-                shorten(sent)
-            ),
+            reason: format!("the server answers with {}, not with git's protocol", shorten(sent)),
         })
     }
 
     fn body(&mut self, response: Response) -> Body<'_> {
-        Body {
-            response,
-            session: self,
-        }
+        Body { response, session: self }
     }
 
     fn timed_out(&self) -> FetchError {
@@ -223,10 +208,7 @@ impl Session {
         } else {
             cause
         };
-        FetchError::Unreachable {
-            url: self.shown.clone(),
-            reason,
-        }
+        FetchError::Unreachable { url: self.shown.clone(), reason }
     }
 
     /// What went wrong while a body was read.
@@ -235,10 +217,9 @@ impl Session {
         match inner.and_then(|inner| inner.downcast_ref::<Stop>()) {
             Some(Stop::TooLarge) => FetchError::TooLarge { limit: self.limit },
             Some(Stop::TimedOut) => self.timed_out(),
-            None if error.kind() == io::ErrorKind::InvalidData => FetchError::Corrupt {
-                url: self.shown.clone(),
-                reason: shorten(&error.to_string()),
-            },
+            None if error.kind() == io::ErrorKind::InvalidData => {
+                FetchError::Corrupt { url: self.shown.clone(), reason: shorten(&error.to_string()) }
+            }
             None => match inner.and_then(|inner| inner.downcast_ref::<reqwest::Error>()) {
                 Some(error) if error.is_timeout() => self.timed_out(),
                 Some(error) => self.unreachable(error),
@@ -252,10 +233,7 @@ impl Session {
 
     /// An answer that makes no sense.
     pub(super) fn nonsense(&self, reason: &str) -> FetchError {
-        FetchError::Corrupt {
-            url: self.shown.clone(),
-            reason: shorten(reason),
-        }
+        FetchError::Corrupt { url: self.shown.clone(), reason: shorten(reason) }
     }
 }
 
@@ -323,8 +301,5 @@ fn innermost(error: &reqwest::Error) -> String {
 
 /// What a server says, short and without control characters.
 pub(super) fn shorten(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(MAX_REASON)
-        .collect()
+    text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
 }

@@ -50,25 +50,15 @@ impl<'a> Local<'a> {
                 return Err(missing(&shown, "the folder doesn't exist"));
             }
             Err(error) => {
-                return Err(FetchError::Unreachable {
-                    url: shown,
-                    reason: error.to_string(),
-                });
+                return Err(FetchError::Unreachable { url: shown, reason: error.to_string() });
             }
         }
         let origin = git2::Repository::open(path).map_err(|error| match error.code() {
-            ErrorCode::Owner => FetchError::NotTrusted {
-                path: path.to_owned(),
-            },
+            ErrorCode::Owner => FetchError::NotTrusted { path: path.to_owned() },
             ErrorCode::NotFound => missing(&shown, "the folder is no git repository"),
             _ => corrupt(&shown, &error),
         })?;
-        Ok(Local {
-            origin,
-            shown,
-            options,
-            deadline,
-        })
+        Ok(Local { origin, shown, options, deadline })
     }
 
     /// Its branches.
@@ -113,9 +103,7 @@ impl<'a> Local<'a> {
         });
         match stop {
             Some(Stop::TooLarge) => {
-                return Err(FetchError::TooLarge {
-                    limit: self.options.max_bytes,
-                });
+                return Err(FetchError::TooLarge { limit: self.options.max_bytes });
             }
             Some(Stop::TimedOut) => return Err(self.timed_out()),
             Some(Stop::Refused) => return Err(wrong(git2::Error::last_error(-1))),
@@ -160,9 +148,7 @@ impl<'a> Local<'a> {
                     Some(ObjectType::Commit) => {}
                     _ if cache.exists(entry.id()) => {}
                     // The name only helps to find similar files.
-                    _ => pack
-                        .insert_object(entry.id(), entry.name().ok())
-                        .map_err(wrong)?,
+                    _ => pack.insert_object(entry.id(), entry.name().ok()).map_err(wrong)?,
                 }
             }
         }
@@ -172,10 +158,7 @@ impl<'a> Local<'a> {
     fn timed_out(&self) -> FetchError {
         FetchError::Unreachable {
             url: self.shown.clone(),
-            reason: format!(
-                "it took longer than {} s",
-                self.options.timeout.as_secs_f32()
-            ),
+            reason: format!("it took longer than {} s", self.options.timeout.as_secs_f32()),
         }
     }
 
@@ -185,8 +168,5 @@ impl<'a> Local<'a> {
 }
 
 fn corrupt(shown: &str, error: &git2::Error) -> FetchError {
-    FetchError::Corrupt {
-        url: shown.to_owned(),
-        reason: error.message().to_owned(),
-    }
+    FetchError::Corrupt { url: shown.to_owned(), reason: error.message().to_owned() }
 }

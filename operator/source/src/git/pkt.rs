@@ -22,9 +22,9 @@ impl Packet {
     /// The packet as a line of text without its line end. None if it is none.
     pub(super) fn line(&self) -> Option<&str> {
         match self {
-            Packet::Data(data) => std::str::from_utf8(data)
-                .ok()
-                .map(|text| text.trim_end_matches('\n')),
+            Packet::Data(data) => {
+                std::str::from_utf8(data).ok().map(|text| text.trim_end_matches('\n'))
+            }
             _ => None,
         }
     }

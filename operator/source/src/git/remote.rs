@@ -51,9 +51,7 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -179,9 +177,7 @@ fn scp_like(text: &str) -> Option<(&str, &str)> {
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let plain = |name: &str| {
         !name.is_empty()
-            && name
-                .chars()
-                .all(|each| each.is_ascii_alphanumeric() || "-._/~".contains(each))
+            && name.chars().all(|each| each.is_ascii_alphanumeric() || "-._/~".contains(each))
     };
     (plain(host) && plain(path) && !path.starts_with('/')).then_some((host, path))
 }
@@ -194,9 +190,7 @@ pub(super) fn check_branch(branch: &str) -> Result<(), FetchError> {
         )));
     }
     if !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) {
-        return Err(FetchError::Invalid(format!(
-            "{branch:?} can't be a branch's name"
-        )));
+        return Err(FetchError::Invalid(format!("{branch:?} can't be a branch's name")));
     }
     Ok(())
 }

@@ -57,10 +57,7 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// With the usual limits.
     pub fn new(path: impl Into<String>) -> Self {
-        ReadOptions {
-            path: path.into(),
-            limits: Limits::default(),
-        }
+        ReadOptions { path: path.into(), limits: Limits::default() }
     }
 }
 
@@ -70,11 +67,7 @@ impl Repository {
     pub fn open(cache_dir: &Path, options: RemoteOptions) -> Result<Self, FetchError> {
         let url = parse_url(&options.url)?;
         check_branch(&options.branch)?;
-        Ok(Repository {
-            cache: Cache::new(cache_dir, &url.shown(), &options.branch),
-            url,
-            options,
-        })
+        Ok(Repository { cache: Cache::new(cache_dir, &url.shown(), &options.branch), url, options })
     }
 
     /// The URL, without user name and password.
@@ -119,15 +112,10 @@ impl Repository {
     /// paths in documents and errors are those of the repository.
     pub fn read(&self, commit: &str, options: &ReadOptions) -> Result<ManifestSet, ReadError> {
         let unusable = |reason: String| ReadError::Corrupt { reason };
-        let _lock = self
-            .cache
-            .lock_shared()
-            .map_err(|error| unusable(error.to_string()))?;
+        let _lock = self.cache.lock_shared().map_err(|error| unusable(error.to_string()))?;
         let outcome = with_stack(&options.limits, || {
             let cache = self.cache.open().map_err(|error| match error.code() {
-                git2::ErrorCode::NotFound => ReadError::CommitMissing {
-                    commit: commit.to_owned(),
-                },
+                git2::ErrorCode::NotFound => ReadError::CommitMissing { commit: commit.to_owned() },
                 _ => unusable(error.message().to_owned()),
             })?;
             tree::read(&cache, commit, &options.path, &options.limits)
@@ -201,9 +189,7 @@ impl Repository {
 
     fn no_branch(&self, branches: &Branches) -> FetchError {
         if branches.is_empty() {
-            return FetchError::EmptyRepository {
-                url: self.url.shown(),
-            };
+            return FetchError::EmptyRepository { url: self.url.shown() };
         }
         let names = || branches.keys().map(String::as_str);
         let wanted = self.options.branch.as_str();
@@ -225,10 +211,7 @@ impl Repository {
     }
 
     fn corrupt(&self, error: &git2::Error) -> FetchError {
-        FetchError::Corrupt {
-            url: self.url.shown(),
-            reason: error.message().to_owned(),
-        }
+        FetchError::Corrupt { url: self.url.shown(), reason: error.message().to_owned() }
     }
 }
 

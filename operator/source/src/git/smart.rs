@@ -44,10 +44,7 @@ impl Server {
     pub(super) fn connect(mut session: Session) -> Result<Self, FetchError> {
         let mut body = session.advertisement()?;
         let mut first = next_line(&mut body)?;
-        if first
-            .as_deref()
-            .is_some_and(|line| line.starts_with("# service="))
-        {
+        if first.as_deref().is_some_and(|line| line.starts_with("# service=")) {
             // Ends with a flush of its own.
             while next_line(&mut body)?.is_some() {}
             first = next_line(&mut body)?;
@@ -55,22 +52,14 @@ impl Server {
         if first.as_deref() == Some("version 2") {
             let (names_format, shallow) = read_capabilities(&mut body)?;
             drop(body);
-            return Ok(Server {
-                session,
-                dialect: Dialect::V2 { names_format },
-                shallow,
-            });
+            return Ok(Server { session, dialect: Dialect::V2 { names_format }, shallow });
         }
         if first.as_deref() == Some("version 1") {
             first = next_line(&mut body)?;
         }
         let (branches, shallow) = read_old_greeting(&mut body, first)?;
         drop(body);
-        Ok(Server {
-            session,
-            dialect: Dialect::V0 { branches },
-            shallow,
-        })
+        Ok(Server { session, dialect: Dialect::V0 { branches }, shallow })
     }
 
     /// The commit of a branch.
@@ -171,10 +160,8 @@ fn command(name: &str, names_format: bool) -> Vec<u8> {
 
 fn next(body: &mut Body<'_>) -> Result<Option<Packet>, FetchError> {
     let packet = pkt::read(body).map_err(|error| body.session().broken(&error))?;
-    if let Some(message) = packet
-        .as_ref()
-        .and_then(Packet::line)
-        .and_then(|line| line.strip_prefix("ERR "))
+    if let Some(message) =
+        packet.as_ref().and_then(Packet::line).and_then(|line| line.strip_prefix("ERR "))
     {
         return Err(FetchError::Unreachable {
             url: body.session().shown().to_owned(),
@@ -289,9 +276,7 @@ fn store_pack(body: &mut Body<'_>, repository: &git2::Repository) -> Result<(), 
         match data.split_first() {
             Some((1, pack)) => {
                 any = true;
-                writer
-                    .write_all(pack)
-                    .map_err(|_| refused(body, &git2::Error::last_error(-1)))?;
+                writer.write_all(pack).map_err(|_| refused(body, &git2::Error::last_error(-1)))?;
             }
             Some((2, _)) | None => {}
             Some((_, message)) => {
@@ -309,10 +294,6 @@ fn store_pack(body: &mut Body<'_>, repository: &git2::Repository) -> Result<(), 
     writer.commit().map_err(|error| refused(body, &error))?;
     // Reads the rest, so that a connection cut short is noticed here.
     let mut rest = [0; 64];
-    while body
-        .read(&mut rest)
-        .map_err(|error| body.session().broken(&error))?
-        > 0
-    {}
+    while body.read(&mut rest).map_err(|error| body.session().broken(&error))? > 0 {}
     Ok(())
 }

@@ -22,16 +22,12 @@ pub(super) fn read(
     limits: &Limits,
 ) -> Result<ManifestSet, ReadError> {
     let names = path_names(path)?;
-    let missing = || ReadError::CommitMissing {
-        commit: commit.to_owned(),
-    };
+    let missing = || ReadError::CommitMissing { commit: commit.to_owned() };
     let id = Oid::from_str(commit).map_err(|_| missing())?;
-    let commit = repository
-        .find_commit(id)
-        .map_err(|error| match error.code() {
-            ErrorCode::NotFound => missing(),
-            _ => corrupt(&error),
-        })?;
+    let commit = repository.find_commit(id).map_err(|error| match error.code() {
+        ErrorCode::NotFound => missing(),
+        _ => corrupt(&error),
+    })?;
     let root = commit.tree().map_err(|error| corrupt(&error))?;
     match find(repository, root, &names)? {
         Place::Folder(tree) => read_folder(repository, &tree, &names, limits),
@@ -47,16 +43,11 @@ enum Place<'a> {
 
 /// The names of a path. It may be written as `.`, `./a` or `a/`.
 fn path_names(path: &str) -> Result<Vec<&str>, ReadError> {
-    let names: Vec<&str> = path
-        .trim()
-        .split('/')
-        .filter(|name| !name.is_empty() && *name != ".")
-        .collect();
+    let names: Vec<&str> =
+        path.trim().split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     // A leading slash is taken as the repository's root, as forges write it.
     if names.contains(&"..") {
-        return Err(ReadError::PathEscapes {
-            path: path.to_owned(),
-        });
+        return Err(ReadError::PathEscapes { path: path.to_owned() });
     }
     Ok(names)
 }
@@ -69,14 +60,8 @@ fn find<'a>(
     let mut tree = root;
     for (index, name) in names.iter().enumerate() {
         let so_far = names[..=index].join("/");
-        let missing = |nearest| ReadError::PathNotFound {
-            path: so_far.clone(),
-            nearest,
-        };
-        let not_followed = |what| ReadError::PathNotFollowed {
-            path: so_far.clone(),
-            what,
-        };
+        let missing = |nearest| ReadError::PathNotFound { path: so_far.clone(), nearest };
+        let not_followed = |what| ReadError::PathNotFollowed { path: so_far.clone(), what };
         let (id, kind, mode) = match tree.get_name(name) {
             Some(entry) => (entry.id(), entry.kind(), entry.filemode_raw()),
             None => return Err(missing(nearest_entry(&tree, &names[..index], name))),
@@ -101,10 +86,8 @@ fn find<'a>(
 }
 
 fn nearest_entry(tree: &Tree<'_>, above: &[&str], name: &str) -> Option<String> {
-    let entries: Vec<String> = tree
-        .iter()
-        .filter_map(|entry| entry.name().map(str::to_owned).ok())
-        .collect();
+    let entries: Vec<String> =
+        tree.iter().filter_map(|entry| entry.name().map(str::to_owned).ok()).collect();
     let found = nearest(name, entries.iter().map(String::as_str))?;
     let mut path: Vec<&str> = above.to_vec();
     path.push(&found);
@@ -117,9 +100,8 @@ fn read_file(
     names: &[&str],
     limits: &Limits,
 ) -> Result<ManifestSet, ReadError> {
-    let (name, above) = names
-        .split_last()
-        .map_or(("", [].as_slice()), |(name, above)| (*name, above));
+    let (name, above) =
+        names.split_last().map_or(("", [].as_slice()), |(name, above)| (*name, above));
     let mut builder = SetBuilder::new(limits.clone(), below(above));
     let odb = repository.odb().map_err(|error| corrupt(&error))?;
     add_blob(&mut builder, &odb, blob, name)?;
@@ -143,22 +125,13 @@ fn read_folder(
             builder.ignore(&bytes);
         }
     }
-    let mut walk = Walk {
-        repository,
-        odb: &odb,
-        builder: &mut builder,
-        entries: 0,
-    };
+    let mut walk = Walk { repository, odb: &odb, builder: &mut builder, entries: 0 };
     walk.folder(tree, "", 0)?;
     Ok(builder.finish())
 }
 
 fn below(names: &[&str]) -> String {
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("{}/", names.join("/"))
-    }
+    if names.is_empty() { String::new() } else { format!("{}/", names.join("/")) }
 }
 
 struct Walk<'a> {
@@ -172,9 +145,7 @@ impl Walk<'_> {
     fn folder(&mut self, tree: &Tree<'_>, relative: &str, depth: usize) -> Result<(), ReadError> {
         self.entries = self.entries.saturating_add(tree.len());
         if self.entries > MAX_ENTRIES || depth > self.builder.limits().depth {
-            return Err(ReadError::TooManyEntries {
-                path: relative.to_owned(),
-            });
+            return Err(ReadError::TooManyEntries { path: relative.to_owned() });
         }
         for entry in tree {
             let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
@@ -187,15 +158,12 @@ impl Walk<'_> {
             }
             match entry.kind() {
                 Some(ObjectType::Tree) => {
-                    let below = self
-                        .repository
-                        .find_tree(entry.id())
-                        .map_err(|error| corrupt(&error))?;
+                    let below =
+                        self.repository.find_tree(entry.id()).map_err(|error| corrupt(&error))?;
                     self.folder(&below, &format!("{path}/"), depth + 1)?;
                 }
                 Some(ObjectType::Commit) => {
-                    self.builder
-                        .note(&path, "a submodule, which is not fetched");
+                    self.builder.note(&path, "a submodule, which is not fetched");
                 }
                 _ if entry.filemode_raw() == MODE_LINK => self.builder.meet_link(&path),
                 _ if self.builder.wants(&path) => {
@@ -236,9 +204,7 @@ fn admitted(
 }
 
 fn corrupt(error: &git2::Error) -> ReadError {
-    ReadError::Corrupt {
-        reason: error.message().to_owned(),
-    }
+    ReadError::Corrupt { reason: error.message().to_owned() }
 }
 
 /// Whether all that a commit's tree names is there. Ends early at what is not.

@@ -51,9 +51,7 @@ pub struct ObjectKey {
 impl Document {
     /// API group: the part of `apiVersion` before the `/`, empty for the core group.
     pub fn group(&self) -> &str {
-        self.api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
     /// What makes two documents the same object.

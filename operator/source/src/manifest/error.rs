@@ -58,10 +58,7 @@ impl ManifestError {
         };
         let number = position.line.to_string();
         let margin = " ".repeat(number.len());
-        let head = format!(
-            "error: {}\n{margin}--> {}:{position}\n",
-            self.message, self.file
-        );
+        let head = format!("error: {}\n{margin}--> {}:{position}\n", self.message, self.file);
         let Some(excerpt) = &self.excerpt else {
             return head;
         };
@@ -75,10 +72,7 @@ impl ManifestError {
             })
             .collect();
         let indent = " ".repeat(position.column.saturating_sub(1) as usize);
-        format!(
-            "{head}{margin} |\n{number} | {}\n{margin} | {indent}^\n",
-            line.trim_end()
-        )
+        format!("{head}{margin} |\n{number} | {}\n{margin} | {indent}^\n", line.trim_end())
     }
 }
 

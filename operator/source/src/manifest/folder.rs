@@ -62,10 +62,7 @@ fn read_folder(dir: &Path, limits: &Limits) -> Result<ManifestSet, ReadError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(at(&dir.join(IGNORE_FILE))(error)),
     }
-    let mut walk = Walk {
-        builder: &mut builder,
-        entries: 0,
-    };
+    let mut walk = Walk { builder: &mut builder, entries: 0 };
     walk.folder(dir, "", 0)?;
     Ok(builder.finish())
 }
@@ -77,15 +74,12 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn folder(&mut self, dir: &Path, relative: &str, depth: usize) -> Result<(), ReadError> {
-        let mut entries = fs::read_dir(dir)
-            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-            .map_err(at(dir))?;
+        let mut entries =
+            fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(at(dir))?;
         entries.sort_by_key(fs::DirEntry::file_name);
         self.entries += entries.len();
         if self.entries > MAX_ENTRIES || depth > self.builder.limits().depth {
-            return Err(ReadError::TooManyEntries {
-                path: dir.display().to_string(),
-            });
+            return Err(ReadError::TooManyEntries { path: dir.display().to_string() });
         }
         for entry in entries {
             let name = entry.file_name();

@@ -51,10 +51,7 @@ impl Ignore {
                 .map(str::to_owned)
                 .collect();
             if !segments.is_empty() {
-                patterns.push(Pattern {
-                    segments,
-                    anchored: pattern.contains('/'),
-                });
+                patterns.push(Pattern { segments, anchored: pattern.contains('/') });
             }
         }
         (Ignore { patterns }, bad)
@@ -65,9 +62,7 @@ impl Ignore {
         let names: Vec<&str> = path.split('/').collect();
         self.patterns.iter().any(|pattern| {
             if !pattern.anchored {
-                return names
-                    .iter()
-                    .any(|name| name_matches(&pattern.segments[0], name));
+                return names.iter().any(|name| name_matches(&pattern.segments[0], name));
             }
             path_matches(&pattern.segments, &names)
         })

@@ -29,7 +29,5 @@ pub const IGNORE_FILE: &str = ".hadesignore";
 /// Whether a file of this name is read as a manifest.
 pub fn is_manifest_name(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    ["yaml", "yml", "json"]
-        .iter()
-        .any(|known| extension.eq_ignore_ascii_case(known))
+    ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }

@@ -41,16 +41,9 @@ pub(super) struct Split {
 
 /// Splits a document. `lines_above` is how many lines of the file come before it.
 pub(super) fn split(node: Spanned<Node>, lines_above: u32) -> Split {
-    let mut splitter = Splitter {
-        lines_above,
-        duplicates: Vec::new(),
-    };
+    let mut splitter = Splitter { lines_above, duplicates: Vec::new() };
     let (value, positions) = splitter.split(node);
-    Split {
-        value,
-        positions,
-        duplicates: splitter.duplicates,
-    }
+    Split { value, positions, duplicates: splitter.duplicates }
 }
 
 /// A place of the parser as a place in the file.
@@ -92,22 +85,12 @@ impl Splitter {
         for (key, node) in entries {
             let at = position(key.referenced, self.lines_above);
             if let Some(first) = places.get(&key.value) {
-                self.duplicates.push(Duplicate {
-                    first: first.key,
-                    key: key.value,
-                    at,
-                });
+                self.duplicates.push(Duplicate { first: first.key, key: key.value, at });
                 continue;
             }
             let (value, positions) = self.split(node);
             values.insert(key.value.clone(), value);
-            places.insert(
-                key.value,
-                Entry {
-                    key: at,
-                    value: positions,
-                },
-            );
+            places.insert(key.value, Entry { key: at, value: positions });
         }
         (Value::Object(values), Below::Map(places))
     }

@@ -163,11 +163,7 @@ impl Origin<'_> {
             }
         };
         let names = (text("apiVersion"), text("kind"));
-        if errors.is_empty() {
-            Ok(names)
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(names) } else { Err(errors) }
     }
 
     /// `metadata.name` and `metadata.namespace`, or everything wrong with them.
@@ -180,9 +176,7 @@ impl Origin<'_> {
         let metadata = match object.get("metadata") {
             Some(Value::Object(metadata)) => metadata,
             Some(_) => {
-                return Err(vec![
-                    self.error(at("metadata"), "metadata must be a mapping"),
-                ]);
+                return Err(vec![self.error(at("metadata"), "metadata must be a mapping")]);
             }
             None => {
                 let message = format!("{kind} has no metadata.name");
@@ -223,11 +217,7 @@ impl Origin<'_> {
                 None
             }
         };
-        if errors.is_empty() {
-            Ok((name, namespace))
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok((name, namespace)) } else { Err(errors) }
     }
 }
 
@@ -236,10 +226,7 @@ fn is_list(kind: &str, object: &Map<String, Value>) -> bool {
     kind == "List"
         || (kind.ends_with("List")
             && object.get("items").is_some_and(Value::is_array)
-            && object
-                .get("metadata")
-                .and_then(|metadata| metadata.get("name"))
-                .is_none())
+            && object.get("metadata").and_then(|metadata| metadata.get("name")).is_none())
 }
 
 /// Whether lines of this text may hold a Secret's values. It must also be right
@@ -249,10 +236,8 @@ pub(super) fn may_hold_secret(text: &str) -> bool {
     if text.contains("stringData") {
         return true;
     }
-    let of_kind = |line: &str| {
-        line.find("kind")
-            .is_some_and(|index| line[index..].contains("Secret"))
-    };
+    let of_kind =
+        |line: &str| line.find("kind").is_some_and(|index| line[index..].contains("Secret"));
     if text.lines().any(of_kind) {
         return true;
     }

@@ -58,10 +58,7 @@ impl Positions {
             None => (field_steps(path), true),
         };
         let mut here = self;
-        let mut found = Found {
-            name: self.start(),
-            complete: true,
-        };
+        let mut found = Found { name: self.start(), complete: true };
         let mut next = 0;
         while next < steps.len() {
             let Some((name, below, used)) = here.step(&steps[next..], joined) else {
@@ -78,11 +75,7 @@ impl Positions {
     /// Where the value begins to the eye: a mapping begins at its first key.
     pub(super) fn start(&self) -> Position {
         match &self.below {
-            Below::Map(entries) => entries
-                .values()
-                .map(|entry| entry.key)
-                .min()
-                .unwrap_or(self.at),
+            Below::Map(entries) => entries.values().map(|entry| entry.key).min().unwrap_or(self.at),
             _ => self.at,
         }
     }
@@ -103,10 +96,8 @@ impl Positions {
                     1
                 };
                 (1..=dotted).rev().find_map(|used| {
-                    let names: Vec<&str> = steps[..used]
-                        .iter()
-                        .map(|step| step.text.as_str())
-                        .collect();
+                    let names: Vec<&str> =
+                        steps[..used].iter().map(|step| step.text.as_str()).collect();
                     let entry = entries.get(&names.join("."))?;
                     Some((entry.key, &entry.value, used))
                 })
@@ -125,10 +116,7 @@ struct Step {
 fn pointer_steps(pointer: &str) -> Vec<Step> {
     pointer
         .split('/')
-        .map(|part| Step {
-            text: part.replace("~1", "/").replace("~0", "~"),
-            dotted: false,
-        })
+        .map(|part| Step { text: part.replace("~1", "/").replace("~0", "~"), dotted: false })
         .collect()
 }
 
@@ -138,10 +126,7 @@ fn field_steps(path: &str) -> Vec<Step> {
     let mut dotted = false;
     while !rest.is_empty() {
         if let Some((text, after)) = bracketed(rest) {
-            steps.push(Step {
-                text: text.to_owned(),
-                dotted: false,
-            });
+            steps.push(Step { text: text.to_owned(), dotted: false });
             rest = after;
         } else {
             // The first character may be a bracket that closes nowhere.
@@ -150,10 +135,7 @@ fn field_steps(path: &str) -> Vec<Step> {
                 .skip(1)
                 .find(|(_, character)| matches!(character, '.' | '['))
                 .map_or(rest.len(), |(index, _)| index);
-            steps.push(Step {
-                text: rest[..end].to_owned(),
-                dotted,
-            });
+            steps.push(Step { text: rest[..end].to_owned(), dotted });
             rest = &rest[end..];
         }
         dotted = rest.starts_with('.');

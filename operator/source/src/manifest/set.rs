@@ -64,9 +64,7 @@ impl ManifestSet {
         self.errors.extend(other.errors);
         self.notes.extend(other.notes);
         self.files += other.files;
-        self.digest = hex(Sha256::new()
-            .chain_update(&self.digest)
-            .chain_update(&other.digest));
+        self.digest = hex(Sha256::new().chain_update(&self.digest).chain_update(&other.digest));
         self.settle();
     }
 
@@ -96,10 +94,7 @@ fn twice(document: &Document, first: &Document) -> ManifestError {
     let at = document.locate_nearest("metadata.name");
     let first_at = first.locate_nearest("metadata.name");
     let message = if document.file == first.file {
-        format!(
-            "{document} is in this file twice: it is already on line {}",
-            first_at.line
-        )
+        format!("{document} is in this file twice: it is already on line {}", first_at.line)
     } else {
         format!(
             "{document} is in two files: it is already in {} on line {}",
@@ -147,19 +142,14 @@ impl SetBuilder {
     pub(crate) fn ignore(&mut self, bytes: &[u8]) {
         let file = format!("{}{IGNORE_FILE}", self.shown_below);
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return self
-                .errors
-                .push(ManifestError::of_file(file, "not UTF-8 text"));
+            return self.errors.push(ManifestError::of_file(file, "not UTF-8 text"));
         };
         let (ignore, bad) = Ignore::parse(text);
         self.ignore = ignore;
         for pattern in bad {
             let error = ManifestError {
                 file: file.clone(),
-                position: Some(Position {
-                    line: pattern.line,
-                    column: 1,
-                }),
+                position: Some(Position { line: pattern.line, column: 1 }),
                 document: None,
                 message: pattern.message.to_owned(),
                 excerpt: None,
@@ -181,8 +171,7 @@ impl SetBuilder {
 
     /// Notes what was left out.
     pub(crate) fn note(&mut self, path: &str, text: &str) {
-        self.notes
-            .push(format!("{}{path}: {text}", self.shown_below));
+        self.notes.push(format!("{}{path}: {text}", self.shown_below));
     }
 
     /// Refuses a file as a whole.
@@ -194,9 +183,7 @@ impl SetBuilder {
     /// Whether a file of this size may be read; if not, it is refused.
     pub(crate) fn admits(&mut self, path: &str, bytes: u64) -> Result<bool, ReadError> {
         if self.contents.len() >= self.limits.files {
-            return Err(ReadError::TooManyFiles {
-                limit: self.limits.files,
-            });
+            return Err(ReadError::TooManyFiles { limit: self.limits.files });
         }
         if bytes > self.limits.file_bytes {
             let message = format!(
@@ -208,9 +195,7 @@ impl SetBuilder {
             return Ok(false);
         }
         if self.total_bytes.saturating_add(bytes) > self.limits.total_bytes {
-            return Err(ReadError::TooManyBytes {
-                limit: self.limits.total_bytes,
-            });
+            return Err(ReadError::TooManyBytes { limit: self.limits.total_bytes });
         }
         Ok(true)
     }
@@ -234,11 +219,8 @@ impl SetBuilder {
         match std::str::from_utf8(bytes) {
             Ok(text) => self.add_text(&file, text),
             Err(error) => {
-                let line = bytes[..error.valid_up_to()]
-                    .iter()
-                    .filter(|byte| **byte == b'\n')
-                    .count()
-                    + 1;
+                let line =
+                    bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
                 let message = format!("not UTF-8 text (line {line})");
                 self.errors.push(ManifestError::of_file(file, message));
                 Ok(())
@@ -268,9 +250,7 @@ impl SetBuilder {
         for (index, part) in text::parts(content).iter().enumerate() {
             self.total_documents += 1;
             if self.total_documents > self.limits.documents {
-                return Err(ReadError::TooManyDocuments {
-                    limit: self.limits.documents,
-                });
+                return Err(ReadError::TooManyDocuments { limit: self.limits.documents });
             }
             let origin = Origin {
                 file,
@@ -316,18 +296,13 @@ impl SetBuilder {
 
 fn is_kustomization(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    ["kustomization.yaml", "kustomization.yml"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
+    ["kustomization.yaml", "kustomization.yml"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn hex(hasher: Sha256) -> String {
-    hasher
-        .finalize()
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

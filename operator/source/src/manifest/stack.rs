@@ -18,10 +18,7 @@ pub(crate) fn with_stack<T: Send>(
     limits: &Limits,
     work: impl FnOnce() -> Result<T, ReadError> + Send,
 ) -> Result<T, ReadError> {
-    let failed = |source| ReadError::Io {
-        path: PathBuf::from("the parser's thread"),
-        source,
-    };
+    let failed = |source| ReadError::Io { path: PathBuf::from("the parser's thread"), source };
     thread::scope(|scope| {
         thread::Builder::new()
             .name("manifests".to_owned())

@@ -21,10 +21,7 @@ pub(super) fn explain(error: &Error, lines_above: u32) -> Problem {
         .location()
         .filter(|location| location.line() > 0)
         .map(|location| node::position(location, lines_above));
-    Problem {
-        at,
-        message: message(error),
-    }
+    Problem { at, message: message(error) }
 }
 
 fn message(error: &Error) -> String {

@@ -56,20 +56,12 @@ struct Cut {
 
 impl Cut {
     fn at(start: usize, lines_above: u32) -> Self {
-        Cut {
-            start,
-            lines_above,
-            marked: false,
-            content: false,
-        }
+        Cut { start, lines_above, marked: false, content: false }
     }
 
     fn push_into<'a>(&self, parts: &mut Vec<Part<'a>>, text: &'a str, end: usize) {
         if self.content {
-            parts.push(Part {
-                text: &text[self.start..end],
-                lines_above: self.lines_above,
-            });
+            parts.push(Part { text: &text[self.start..end], lines_above: self.lines_above });
         }
     }
 }
@@ -98,9 +90,7 @@ pub(super) fn check_json(text: &str) -> Result<(), Problem> {
     let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let full = error.to_string();
     // serde_json ends its message with the place, which we show by ourselves.
-    let message = full
-        .rsplit_once(" at line ")
-        .map_or(full.as_str(), |(message, _)| message);
+    let message = full.rsplit_once(" at line ").map_or(full.as_str(), |(message, _)| message);
     Err(Problem {
         at: Some(Position {
             line: narrow(error.line()).max(1),

@@ -70,10 +70,7 @@ fn a_local_repository() {
     let clone = clone(&origin.url());
     let first = clone.fetch(None).unwrap();
     assert_eq!(first.id, origin.git(&["rev-parse", "HEAD"]));
-    assert_eq!(
-        (first.summary.as_str(), first.author.as_str()),
-        ("first", "Ada")
-    );
+    assert_eq!((first.summary.as_str(), first.author.as_str()), ("first", "Ada"));
     assert_eq!(first.author_time, 1_700_000_000);
     assert_eq!(first.rewound, None);
     assert_eq!(clone.names(&first.id), ["production"]);
@@ -85,16 +82,9 @@ fn a_local_repository() {
     origin.commit("second");
     let third = origin.commit("third");
     let latest = clone.fetch(Some(&first.id)).unwrap();
-    assert_eq!(
-        (latest.id.as_str(), latest.rewound),
-        (third.as_str(), Some(false))
-    );
+    assert_eq!((latest.id.as_str(), latest.rewound), (third.as_str(), Some(false)));
     assert_eq!(clone.names(&latest.id), ["production", "staging"]);
-    assert_eq!(
-        clone.names(&first.id),
-        ["production"],
-        "what was fetched stays"
-    );
+    assert_eq!(clone.names(&first.id), ["production"], "what was fetched stays");
 }
 
 #[test]
@@ -126,18 +116,12 @@ fn check_server(origin: &Origin, clone: &Clone, server: &Server) {
     let again = clone.fetch(Some(&first.id)).unwrap();
     assert_eq!((&again.id, again.rewound), (&first.id, Some(false)));
     let posts = server.requests();
-    assert!(
-        posts.iter().filter(|line| line.starts_with("POST")).count() <= 1,
-        "{posts:?}"
-    );
+    assert!(posts.iter().filter(|line| line.starts_with("POST")).count() <= 1, "{posts:?}");
 
     origin.write("shop/production.yaml", object("renamed"));
     let next = origin.commit("third");
     let latest = clone.fetch(Some(&first.id)).unwrap();
-    assert_eq!(
-        (latest.id.as_str(), latest.rewound),
-        (next.as_str(), Some(false))
-    );
+    assert_eq!((latest.id.as_str(), latest.rewound), (next.as_str(), Some(false)));
     assert_eq!(clone.names(&latest.id), ["renamed"]);
 
     origin.commit("fourth");
@@ -178,9 +162,7 @@ fn only_what_differs_is_sent() {
     let mut state = 1_u64;
     let noise: Vec<u8> = (0..300_000)
         .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 56) as u8
         })
         .collect();
@@ -190,10 +172,7 @@ fn only_what_differs_is_sent() {
     let clone = clone(&server.url("git"));
     let sent = || -> u64 {
         let requests = server.requests();
-        requests
-            .iter()
-            .map(|line| line.split(' ').nth(3).unwrap().parse::<u64>().unwrap())
-            .sum()
+        requests.iter().map(|line| line.split(' ').nth(3).unwrap().parse::<u64>().unwrap()).sum()
     };
     let first = clone.fetch(None).unwrap();
     assert!(sent() > 300_000);
@@ -204,10 +183,7 @@ fn only_what_differs_is_sent() {
     assert_eq!(clone.names(&second.id), ["production", "staging"]);
     assert!(git(&clone.git_dir(), &["cat-file", "-e", "HEAD:picture.bin"]).is_err());
     let picture = format!("{}:picture.bin", second.id);
-    assert_eq!(
-        git(&clone.git_dir(), &["cat-file", "-s", &picture]).unwrap(),
-        "300000"
-    );
+    assert_eq!(git(&clone.git_dir(), &["cat-file", "-s", &picture]).unwrap(), "300000");
 }
 
 #[test]
@@ -225,16 +201,10 @@ fn a_force_push_is_followed_and_noticed() {
     let rewritten = origin.commit("rewritten");
 
     let commit = local.fetch(Some(&known)).unwrap();
-    assert_eq!(
-        (commit.id.as_str(), commit.rewound),
-        (rewritten.as_str(), Some(true))
-    );
+    assert_eq!((commit.id.as_str(), commit.rewound), (rewritten.as_str(), Some(true)));
     assert_eq!(local.names(&commit.id), ["other", "production"]);
     let commit = remote.fetch(Some(&known)).unwrap();
-    assert_eq!(
-        (commit.id.as_str(), commit.rewound),
-        (rewritten.as_str(), None)
-    );
+    assert_eq!((commit.id.as_str(), commit.rewound), (rewritten.as_str(), None));
     assert_eq!(remote.names(&commit.id), ["other", "production"]);
     // What was never seen says nothing.
     let unknown = "1".repeat(40);
@@ -248,10 +218,7 @@ fn an_empty_repository() {
     let server = Server::http(&origin);
     for url in [origin.url(), server.url("git"), server.url("old")] {
         let error = clone(&url).fetch(None).unwrap_err();
-        assert!(
-            matches!(error, FetchError::EmptyRepository { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, FetchError::EmptyRepository { .. }), "{error}");
         assert!(!error.is_transient());
     }
 }
@@ -285,10 +252,7 @@ fn main_and_master_are_taken_for_each_other() {
     origin.git(&["branch", "--move", "master"]);
     origin.git(&["branch", "maint"]);
     let error = clone(&origin.url()).fetch(None).unwrap_err();
-    assert!(
-        error.to_string().contains("did you mean \"master\"?"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("did you mean \"master\"?"), "{error}");
 }
 
 #[test]
@@ -329,11 +293,7 @@ fn a_redirect_is_followed() {
     let clone = clone(&server.url("moved"));
     let commit = clone.fetch(None).unwrap();
     assert_eq!(clone.names(&commit.id), ["production"]);
-    let moved = server
-        .requests()
-        .iter()
-        .filter(|line| line.contains("/moved/"))
-        .count();
+    let moved = server.requests().iter().filter(|line| line.contains("/moved/")).count();
     assert_eq!(moved, 1, "later requests go where the first was sent");
 }
 
@@ -342,10 +302,8 @@ fn credentials_open_a_private_repository_and_stay_with_its_host() {
     let origin = Origin::new();
     let server = Server::http(&origin);
     let credentials = |options: &mut RemoteOptions| {
-        options.credentials = Some(Credentials {
-            username: "me".to_owned(),
-            password: "secret".to_owned(),
-        });
+        options.credentials =
+            Some(Credentials { username: "me".to_owned(), password: "secret".to_owned() });
     };
     let clone = clone_with(&server.url("private"), credentials);
     let commit = clone.fetch(None).unwrap();
@@ -355,25 +313,16 @@ fn credentials_open_a_private_repository_and_stay_with_its_host() {
     let elsewhere = Server::http(&origin);
     let away = server.url(&format!("away/{}/private", elsewhere.port()));
     let error = clone_with(&away, credentials).fetch(None).unwrap_err();
-    assert!(
-        matches!(error, FetchError::AuthenticationRequired { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, FetchError::AuthenticationRequired { .. }), "{error}");
     let requests = elsewhere.requests();
     assert!(!requests.is_empty());
-    assert!(
-        requests.iter().all(|line| line.ends_with(" -")),
-        "{requests:?}"
-    );
+    assert!(requests.iter().all(|line| line.ends_with(" -")), "{requests:?}");
 
     let away = server.url(&format!("away/{}/git", elsewhere.port()));
     clone_with(&away, credentials).fetch(None).unwrap();
     let requests = elsewhere.requests();
     assert!(requests.len() >= 3, "{requests:?}");
-    assert!(
-        requests.iter().all(|line| line.ends_with(" -")),
-        "{requests:?}"
-    );
+    assert!(requests.iter().all(|line| line.ends_with(" -")), "{requests:?}");
 }
 
 #[test]
@@ -387,10 +336,7 @@ fn servers_that_are_not_there() {
         "RepositoryUnreachable: can't reach URL: Connection refused (os error 111)"
     );
     let unknown = failure("https://git.invalid/shop");
-    assert!(
-        unknown.contains("the host name git.invalid doesn't resolve"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("the host name git.invalid doesn't resolve"), "{unknown}");
     let error = clone(&refused).fetch(None).unwrap_err();
     assert!(error.is_transient());
 }
@@ -405,11 +351,9 @@ fn a_certificate_of_an_unknown_ca_is_refused() {
     assert!(matches!(broken.fetch(None), Err(FetchError::Invalid(_))));
     // A certificate of that CA for another name is not enough.
     let other_name = url.replace("127.0.0.1", "localhost");
-    let error = clone_with(&other_name, |options| {
-        options.extra_ca.clone_from(&server.ca)
-    })
-    .fetch(None)
-    .unwrap_err();
+    let error = clone_with(&other_name, |options| options.extra_ca.clone_from(&server.ca))
+        .fetch(None)
+        .unwrap_err();
     assert!(error.to_string().contains("TLS"), "{error}");
 }
 
@@ -444,10 +388,7 @@ fn a_repository_that_is_too_large() {
     for url in [origin.url(), server.url("git"), server.url("old")] {
         let clone = clone_with(&url, |options| options.max_bytes = 20_000);
         let error = clone.fetch(None).unwrap_err();
-        assert!(
-            matches!(error, FetchError::TooLarge { limit: 20_000 }),
-            "{url}: {error}"
-        );
+        assert!(matches!(error, FetchError::TooLarge { limit: 20_000 }), "{url}: {error}");
     }
 }
 
@@ -498,10 +439,7 @@ fn half_damaged(origin: &Origin, url: &str) -> (Clone, String) {
     let clone = clone(url);
     clone.fetch(None).unwrap();
     let packs = clone.git_dir().join("objects/pack");
-    let first: Vec<_> = fs::read_dir(packs)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let first: Vec<_> = fs::read_dir(packs).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(first.len(), 2, "a pack and its index");
     origin.write("shop/staging.yaml", object("staging"));
     origin.commit("second");
@@ -632,18 +570,10 @@ fn links_and_submodules_are_not_followed() {
             "module: a submodule, which is not fetched"
         ]
     );
-    let paths = [
-        "folder",
-        "folder/production.yaml",
-        "passwd.yaml",
-        "module/a",
-    ];
+    let paths = ["folder", "folder/production.yaml", "passwd.yaml", "module/a"];
     for path in paths {
         let error = read(path).unwrap_err();
-        assert!(
-            matches!(error, ReadError::PathNotFollowed { .. }),
-            "{path}: {error}"
-        );
+        assert!(matches!(error, ReadError::PathNotFollowed { .. }), "{path}: {error}");
     }
 }
 
@@ -663,21 +593,11 @@ fn paths_of_the_repository() {
         assert_eq!(set.documents[0].file, "shop/deep/staging.yaml");
     }
     assert_eq!(names(&read("shop/deep/staging.yaml").unwrap()), ["staging"]);
-    assert_eq!(
-        names(&read(".hidden").unwrap()),
-        ["hidden"],
-        "hidden but asked for"
-    );
+    assert_eq!(names(&read(".hidden").unwrap()), ["hidden"], "hidden but asked for");
     assert_eq!(read("").unwrap().errors[0].file, "broken.yaml");
-    let failures = [
-        "shp",
-        "shop/deeper",
-        "shop/production.yaml/a",
-        "../shop",
-        "shop/../../etc",
-    ]
-    .map(|path| read(path).unwrap_err().to_string())
-    .join("\n");
+    let failures = ["shp", "shop/deeper", "shop/production.yaml/a", "../shop", "shop/../../etc"]
+        .map(|path| read(path).unwrap_err().to_string())
+        .join("\n");
     insta::assert_snapshot!(failures, @r#"
     the repository has no "shp"; did you mean "shop"?
     the repository has no "shop/deeper"; did you mean "shop/deep"?
@@ -713,9 +633,8 @@ fn folders_that_multiply() {
         origin.git(&["hash-object", "-w", "shop/production.yaml"])
     );
     for _ in 0..9 {
-        let lines: String = (0..10)
-            .map(|index| entry.replace("\ta", &format!("\ta{index}")) + "\n")
-            .collect();
+        let lines: String =
+            (0..10).map(|index| entry.replace("\ta", &format!("\ta{index}")) + "\n").collect();
         origin.write("../tree", lines);
         let tree = origin.git(&["-c", "alias.make=!git mktree < ../tree", "make"]);
         entry = format!("040000 tree {tree}\ta");
@@ -729,10 +648,7 @@ fn folders_that_multiply() {
         assert_eq!(clone.fetch(None).unwrap().id, commit);
         let error = clone.read(&commit, &ReadOptions::new(".")).unwrap_err();
         assert!(
-            matches!(
-                error,
-                ReadError::TooManyFiles { .. } | ReadError::TooManyEntries { .. }
-            ),
+            matches!(error, ReadError::TooManyFiles { .. } | ReadError::TooManyEntries { .. }),
             "{error}"
         );
     }

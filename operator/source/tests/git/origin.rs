@@ -15,9 +15,7 @@ pub struct Origin {
 impl Origin {
     /// Without a commit.
     pub fn empty() -> Self {
-        let origin = Origin {
-            root: tempfile::tempdir().unwrap(),
-        };
+        let origin = Origin { root: tempfile::tempdir().unwrap() };
         fs::create_dir(origin.path()).unwrap();
         origin.git(&["init", "--quiet", "--initial-branch=main"]);
         origin
@@ -141,9 +139,7 @@ impl Server {
         }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         Server {
             child,
             port: line.trim().parse().unwrap(),

@@ -91,8 +91,7 @@ pub(super) fn resource(schema: &Value, path: &str, depth: usize) -> Result<Node,
 
 /// Keeps what a declared `metadata` may say about `name` and `generateName`.
 fn value_validations_only(mut own: Node) -> Node {
-    own.properties
-        .retain(|name, _| name == "name" || name == "generateName");
+    own.properties.retain(|name, _| name == "name" || name == "generateName");
     own
 }
 
@@ -109,16 +108,10 @@ fn node(schema: &Value, path: &str, depth: usize, place: Place) -> Result<Node, 
         return Err(error(path, "must be an object"));
     };
     if depth > MAX_DEPTH {
-        return Err(error(
-            path,
-            format!("nested deeper than {MAX_DEPTH} levels"),
-        ));
+        return Err(error(path, format!("nested deeper than {MAX_DEPTH} levels")));
     }
     if map.contains_key("$ref") {
-        return Err(error(
-            path,
-            "$ref is not supported in a structural schema: inline it",
-        ));
+        return Err(error(path, "$ref is not supported in a structural schema: inline it"));
     }
     let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
     let int_or_string = flag("x-kubernetes-int-or-string");
@@ -165,16 +158,11 @@ fn node(schema: &Value, path: &str, depth: usize, place: Place) -> Result<Node, 
 
 /// A child node, as a resource of its own where it is marked so.
 fn child(schema: &Value, path: &str, depth: usize, place: Place) -> Result<Node, SchemaError> {
-    let embedded = schema
-        .get("x-kubernetes-embedded-resource")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let embedded =
+        schema.get("x-kubernetes-embedded-resource").and_then(Value::as_bool).unwrap_or(false);
     if embedded && place == Place::Structural {
         if depth > MAX_DEPTH {
-            return Err(error(
-                path,
-                format!("nested deeper than {MAX_DEPTH} levels"),
-            ));
+            return Err(error(path, format!("nested deeper than {MAX_DEPTH} levels")));
         }
         resource(schema, path, depth)
     } else {
@@ -239,12 +227,7 @@ fn list_type(map: &Map<String, Value>, path: &str) -> Result<ListType, SchemaErr
             let keys: Vec<String> = map
                 .get("x-kubernetes-list-map-keys")
                 .and_then(Value::as_array)
-                .map(|keys| {
-                    keys.iter()
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned)
-                        .collect()
-                })
+                .map(|keys| keys.iter().filter_map(Value::as_str).map(str::to_owned).collect())
                 .unwrap_or_default();
             if keys.is_empty() {
                 return Err(error(
@@ -281,12 +264,7 @@ fn junctors(map: &Map<String, Value>, path: &str, depth: usize) -> Result<Juncto
         .map(|schema| node(schema, &format!("{path}.not"), depth + 1, Place::Validation))
         .transpose()?
         .map(Box::new);
-    Ok((
-        branches("allOf")?,
-        branches("anyOf")?,
-        branches("oneOf")?,
-        not,
-    ))
+    Ok((branches("allOf")?, branches("anyOf")?, branches("oneOf")?, not))
 }
 
 fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
@@ -303,10 +281,9 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         let value = map.get(key).and_then(Value::as_f64);
         match map.get(exclusive) {
             // OpenAPI 3.1 writes the exclusive bound as a number of its own.
-            Some(Value::Number(number)) => number.as_f64().map(|value| Bound {
-                value,
-                exclusive: true,
-            }),
+            Some(Value::Number(number)) => {
+                number.as_f64().map(|value| Bound { value, exclusive: true })
+            }
             flag => value.map(|value| Bound {
                 value,
                 exclusive: flag.and_then(Value::as_bool).unwrap_or(false),
@@ -325,11 +302,7 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
             })
         })
         .transpose()?;
-    let mut allowed = map
-        .get("enum")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let mut allowed = map.get("enum").and_then(Value::as_array).cloned().unwrap_or_default();
     // schemars lists null among the values of an optional enum.
     if map.get("nullable").and_then(Value::as_bool) == Some(true) {
         allowed.retain(|value| !value.is_null());
@@ -338,13 +311,7 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         required: map
             .get("required")
             .and_then(Value::as_array)
-            .map(|names| {
-                names
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect()
-            })
+            .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default(),
         allowed,
         minimum: bound("minimum", "exclusiveMinimum"),
@@ -354,10 +321,7 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         max_length: size("maxLength")?,
         min_items: size("minItems")?,
         max_items: size("maxItems")?,
-        unique_items: map
-            .get("uniqueItems")
-            .and_then(Value::as_bool)
-            .unwrap_or(false),
+        unique_items: map.get("uniqueItems").and_then(Value::as_bool).unwrap_or(false),
         min_properties: size("minProperties")?,
         max_properties: size("maxProperties")?,
         pattern,
@@ -376,8 +340,5 @@ fn whole_number(value: &Value) -> Option<usize> {
 }
 
 pub(super) fn error(path: &str, message: impl Into<String>) -> SchemaError {
-    SchemaError {
-        path: path.to_owned(),
-        message: message.into(),
-    }
+    SchemaError { path: path.to_owned(), message: message.into() }
 }

@@ -21,20 +21,15 @@ pub(super) fn string_matches(format: &str, text: &str) -> bool {
         "cidr" => is_cidr(text),
         "mac" => is_mac(text),
         "uuid" => is_uuid(text),
-        "byte" => base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .is_ok(),
+        "byte" => base64::engine::general_purpose::STANDARD.decode(text).is_ok(),
         _ => true,
     }
 }
 
 /// Whether a number fits the format.
 pub(super) fn number_matches(format: &str, number: &Number) -> bool {
-    let between = |low: f64, high: f64| {
-        number
-            .as_f64()
-            .is_some_and(|value| value >= low && value <= high)
-    };
+    let between =
+        |low: f64, high: f64| number.as_f64().is_some_and(|value| value >= low && value <= high);
     match format {
         "int32" => between(f64::from(i32::MIN), f64::from(i32::MAX)),
         "uint32" => between(0.0, f64::from(u32::MAX)),
@@ -88,17 +83,14 @@ fn is_duration(text: &str) -> bool {
 }
 
 fn is_uri(text: &str) -> bool {
-    text.parse::<http::Uri>()
-        .is_ok_and(|uri| uri.scheme().is_some() || text.starts_with('/'))
+    text.parse::<http::Uri>().is_ok_and(|uri| uri.scheme().is_some() || text.starts_with('/'))
         || text.split_once(':').is_some_and(|(scheme, rest)| {
             !rest.is_empty()
                 && scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
                 && scheme
                     .chars()
                     .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
-                && !text
-                    .chars()
-                    .any(|letter| letter.is_whitespace() || letter.is_control())
+                && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control())
         })
 }
 
@@ -117,9 +109,7 @@ fn is_hostname(text: &str) -> bool {
                 && label.len() <= 63
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         })
 }
 
@@ -145,7 +135,5 @@ fn is_mac(text: &str) -> bool {
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
-        && groups
-            .iter()
-            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

@@ -79,9 +79,7 @@ impl StructuralSchema {
     #[must_use]
     pub fn open() -> Self {
         let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        Self::compile(&open).unwrap_or_else(|_| Self {
-            root: Node::default(),
-        })
+        Self::compile(&open).unwrap_or_else(|_| Self { root: Node::default() })
     }
 
     /// Fills in the defaults that the schema declares. Nulls of fields that are
@@ -118,9 +116,7 @@ impl StructuralSchema {
 /// `parent.key`, or `parent[key]` where the key is not a plain word.
 pub(crate) fn child_path(parent: &str, key: &str) -> String {
     let plain = !key.is_empty()
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     match (parent.is_empty(), plain) {
         (true, true) => key.to_owned(),
         (false, true) => format!("{parent}.{key}"),

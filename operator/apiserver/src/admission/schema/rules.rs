@@ -64,11 +64,7 @@ impl Rules {
             Some("boolean") => "boolean",
             _ => "object",
         };
-        Ok(Some(Self {
-            compiled,
-            transitions,
-            type_name,
-        }))
+        Ok(Some(Self { compiled, transitions, type_name }))
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same

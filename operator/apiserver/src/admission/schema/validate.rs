@@ -54,9 +54,7 @@ pub(super) fn old_item<'a>(
     let ListType::Map(keys) = list_type else {
         return None;
     };
-    old?.as_array()?
-        .iter()
-        .find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
+    old?.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
 }
 
 fn value(node: &Node, new: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
@@ -106,9 +104,7 @@ fn has_type(node: &Node, value: &Value) -> bool {
 fn is_integer(value: &Value) -> bool {
     value.is_i64()
         || value.is_u64()
-        || value
-            .as_f64()
-            .is_some_and(|number| number.fract() == 0.0 && number.is_finite())
+        || value.as_f64().is_some_and(|number| number.fract() == 0.0 && number.is_finite())
 }
 
 /// JSON equality in which `1` and `1.0` are the same number.
@@ -146,11 +142,8 @@ fn wrong_type(node: &Node, new: &Value, path: &str) -> Cause {
 
 fn not_supported(allowed: &[Value], new: &Value, path: &str) -> Cause {
     let names: Vec<String> = allowed.iter().map(quoted).collect();
-    let message = format!(
-        "Unsupported value: {}: supported values: {}",
-        printed(new),
-        names.join(", ")
-    );
+    let message =
+        format!("Unsupported value: {}: supported values: {}", printed(new), names.join(", "));
     Cause::new(path, CauseReason::FieldValueNotSupported, message)
 }
 
@@ -255,11 +248,7 @@ fn array(node: &Node, list: &[Value], old: Option<&Value>, path: &str, causes: &
         let rest = format!("should have at least {limit} items");
         causes.push(invalid(path, &whole(), &rest));
     }
-    if checks.unique_items
-        && repeats(list.iter().map(ToString::to_string))
-            .next()
-            .is_some()
-    {
+    if checks.unique_items && repeats(list.iter().map(ToString::to_string)).next().is_some() {
         causes.push(invalid(path, &whole(), "shouldn't contain duplicates"));
     }
     duplicates(&node.list_type, list, path, causes);
@@ -274,18 +263,14 @@ fn array(node: &Node, list: &[Value], old: Option<&Value>, path: &str, causes: &
 /// Indices of items that occurred before.
 fn repeats(items: impl Iterator<Item = String>) -> impl Iterator<Item = usize> {
     let mut seen = HashSet::new();
-    items
-        .enumerate()
-        .filter_map(move |(index, item)| (!seen.insert(item)).then_some(index))
+    items.enumerate().filter_map(move |(index, item)| (!seen.insert(item)).then_some(index))
 }
 
 fn duplicates(list_type: &ListType, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
     let identity = |item: &Value| match list_type {
         ListType::Map(keys) => {
-            let parts: Map<String, Value> = keys
-                .iter()
-                .filter_map(|key| Some((key.clone(), item.get(key)?.clone())))
-                .collect();
+            let parts: Map<String, Value> =
+                keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
             Value::Object(parts)
         }
         ListType::Set | ListType::Atomic => item.clone(),

@@ -35,10 +35,7 @@ pub fn decode_body(form: BodyForm, body: &[u8]) -> Result<Value, StatusError> {
 /// # Errors
 /// 400 with line and column where the text is broken.
 pub fn decode_body_strict(form: BodyForm, body: &[u8]) -> Result<DecodedBody, StatusError> {
-    let plain = |value| DecodedBody {
-        value,
-        duplicates: Vec::new(),
-    };
+    let plain = |value| DecodedBody { value, duplicates: Vec::new() };
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(plain(Value::Null));
     }
@@ -64,18 +61,12 @@ pub fn decode_body_strict(form: BodyForm, body: &[u8]) -> Result<DecodedBody, St
 fn json(body: &[u8]) -> Result<DecodedBody, StatusError> {
     let duplicates = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Tracking {
-        path: String::new(),
-        duplicates: &duplicates,
-    };
+    let seed = Tracking { path: String::new(), duplicates: &duplicates };
     let value = seed
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|problem| StatusError::bad_request(format!("error parsing JSON: {problem}")))?;
-    Ok(DecodedBody {
-        value,
-        duplicates: duplicates.into_inner(),
-    })
+    Ok(DecodedBody { value, duplicates: duplicates.into_inner() })
 }
 
 /// Builds a value and notes keys that occur twice.
@@ -130,10 +121,8 @@ impl<'de> Visitor<'de> for Tracking<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let seed = Tracking {
-                path: index_path(&self.path, list.len()),
-                duplicates: self.duplicates,
-            };
+            let seed =
+                Tracking { path: index_path(&self.path, list.len()), duplicates: self.duplicates };
             match access.next_element_seed(seed)? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -148,10 +137,7 @@ impl<'de> Visitor<'de> for Tracking<'_> {
             if map.contains_key(&key) {
                 self.duplicates.borrow_mut().push(path.clone());
             }
-            let seed = Tracking {
-                path,
-                duplicates: self.duplicates,
-            };
+            let seed = Tracking { path, duplicates: self.duplicates };
             map.insert(key, access.next_value_seed(seed)?);
         }
         Ok(Value::Object(map))

@@ -10,10 +10,7 @@ fn the_first_form_that_can_be_answered_wins() {
         (Some(""), ResponseForm::Json),
         (Some("*/*"), ResponseForm::Json),
         (Some("application/json"), ResponseForm::Json),
-        (
-            Some("application/vnd.kubernetes.protobuf,application/json"),
-            ResponseForm::Json,
-        ),
+        (Some("application/vnd.kubernetes.protobuf,application/json"), ResponseForm::Json),
         (Some("application/yaml"), ResponseForm::Yaml),
         (
             Some(
@@ -35,19 +32,12 @@ fn the_first_form_that_can_be_answered_wins() {
             Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
             ResponseForm::PartialObjectMetadataList,
         ),
-        (
-            Some("text/html, application/json;q=0, */*;q=0.8"),
-            ResponseForm::Json,
-        ),
+        (Some("text/html, application/json;q=0, */*;q=0.8"), ResponseForm::Json),
     ];
     for (accept, expected) in cases {
         assert_eq!(negotiate(accept), Ok(expected), "{accept:?}");
     }
-    for accept in [
-        "text/html",
-        "application/vnd.kubernetes.protobuf",
-        "application/json;q=0",
-    ] {
+    for accept in ["text/html", "application/vnd.kubernetes.protobuf", "application/json;q=0"] {
         assert_eq!(negotiate(Some(accept)).unwrap_err().code(), 406, "{accept}");
     }
 }
@@ -57,15 +47,9 @@ fn aggregated_discovery_is_answered_where_preferred() {
     let kubectl = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                    application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,\
                    application/json";
-    assert_eq!(
-        aggregated_discovery(Some(kubectl)),
-        Some(AggregatedVersion::V2)
-    );
+    assert_eq!(aggregated_discovery(Some(kubectl)), Some(AggregatedVersion::V2));
     let older = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
-    assert_eq!(
-        aggregated_discovery(Some(older)),
-        Some(AggregatedVersion::V2Beta1)
-    );
+    assert_eq!(aggregated_discovery(Some(older)), Some(AggregatedVersion::V2Beta1));
     for plain in [None, Some("application/json"), Some("*/*")] {
         assert_eq!(aggregated_discovery(plain), None);
     }
@@ -74,36 +58,18 @@ fn aggregated_discovery_is_answered_where_preferred() {
 #[test]
 fn bodies_and_patches_have_a_form() {
     assert_eq!(body_form(None), Ok(BodyForm::Json));
-    assert_eq!(
-        body_form(Some("application/json; charset=utf-8")),
-        Ok(BodyForm::Json)
-    );
+    assert_eq!(body_form(Some("application/json; charset=utf-8")), Ok(BodyForm::Json));
     assert_eq!(body_form(Some("application/yaml")), Ok(BodyForm::Yaml));
-    assert_eq!(
-        body_form(Some("application/vnd.kubernetes.protobuf")),
-        Ok(BodyForm::Protobuf)
-    );
+    assert_eq!(body_form(Some("application/vnd.kubernetes.protobuf")), Ok(BodyForm::Protobuf));
     assert_eq!(body_form(Some("text/plain")).unwrap_err().code(), 415);
-    assert_eq!(
-        patch_form(Some("application/merge-patch+json")),
-        Ok(PatchForm::Merge)
-    );
-    assert_eq!(
-        patch_form(Some("application/json-patch+json")),
-        Ok(PatchForm::Json)
-    );
+    assert_eq!(patch_form(Some("application/merge-patch+json")), Ok(PatchForm::Merge));
+    assert_eq!(patch_form(Some("application/json-patch+json")), Ok(PatchForm::Json));
     assert_eq!(
         patch_form(Some("application/strategic-merge-patch+json")),
         Ok(PatchForm::Strategic)
     );
-    assert_eq!(
-        patch_form(Some("application/apply-patch+yaml")),
-        Ok(PatchForm::Apply)
-    );
-    assert_eq!(
-        patch_form(Some("application/json")).unwrap_err().code(),
-        415
-    );
+    assert_eq!(patch_form(Some("application/apply-patch+yaml")), Ok(PatchForm::Apply));
+    assert_eq!(patch_form(Some("application/json")).unwrap_err().code(), 415);
     assert_eq!(patch_form(None).unwrap_err().code(), 415);
 }
 
@@ -119,10 +85,7 @@ fn json_and_yaml_bodies_are_read() {
             "spec": {"on": true, "ports": [80, "90"], "none": null},
         })
     );
-    assert_eq!(
-        decode_body(BodyForm::Yaml, br#" {"a": 1}"#).unwrap(),
-        json!({"a": 1})
-    );
+    assert_eq!(decode_body(BodyForm::Yaml, br#" {"a": 1}"#).unwrap(), json!({"a": 1}));
     assert_eq!(decode_body(BodyForm::Json, b"").unwrap(), json!(null));
     assert_eq!(decode_body(BodyForm::Yaml, b"  \n").unwrap(), json!(null));
     for (form, body) in [
@@ -132,11 +95,7 @@ fn json_and_yaml_bodies_are_read() {
         (BodyForm::Yaml, "a: 1\na: 2\n"),
         (BodyForm::Protobuf, "{}"),
     ] {
-        assert_eq!(
-            decode_body(form, body.as_bytes()).unwrap_err().code(),
-            400,
-            "{body}"
-        );
+        assert_eq!(decode_body(form, body.as_bytes()).unwrap_err().code(), 400, "{body}");
     }
     let error = decode_body(BodyForm::Json, b"{\n  \"a\": }").unwrap_err();
     assert!(error.message().contains("line 2 column 8"), "{error}");
@@ -147,10 +106,7 @@ fn duplicate_keys_are_reported_with_their_path() {
     let body = br#"{"spec": {"image": "a", "list": [{"x": 1, "x": 2}], "image": "b"}, "n": 1.5}"#;
     let decoded = decode_body_strict(BodyForm::Json, body).unwrap();
     assert_eq!(decoded.duplicates, ["spec.list[0].x", "spec.image"]);
-    assert_eq!(
-        decoded.value,
-        json!({"spec": {"image": "b", "list": [{"x": 2}]}, "n": 1.5})
-    );
+    assert_eq!(decoded.value, json!({"spec": {"image": "b", "list": [{"x": 2}]}, "n": 1.5}));
 }
 
 proptest! {

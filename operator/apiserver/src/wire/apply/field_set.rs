@@ -77,8 +77,7 @@ impl FieldSet {
 
     /// The part of the set at and below `path`.
     pub(super) fn part(&self, path: &[Element]) -> Option<&FieldSet> {
-        path.iter()
-            .try_fold(self, |part, element| part.child(element))
+        path.iter().try_fold(self, |part, element| part.child(element))
     }
 
     /// Whether exactly `path` is in the set.
@@ -120,10 +119,7 @@ impl FieldSet {
     pub(super) fn extend(&mut self, other: &FieldSet) {
         self.member |= other.member;
         for (element, child) in &other.children {
-            self.children
-                .entry(element.clone())
-                .or_default()
-                .extend(child);
+            self.children.entry(element.clone()).or_default().extend(child);
         }
     }
 
@@ -150,10 +146,8 @@ impl FieldSet {
     fn read(fields: &Value, depth: usize) -> Option<Self> {
         let map = fields.as_object()?;
         let depth = depth.checked_sub(1)?;
-        let mut set = Self {
-            member: map.is_empty() || map.contains_key("."),
-            children: BTreeMap::new(),
-        };
+        let mut set =
+            Self { member: map.is_empty() || map.contains_key("."), children: BTreeMap::new() };
         for (text, child) in map {
             if text == "." {
                 continue;
@@ -179,9 +173,7 @@ fn normalise(text: &str) -> Option<Element> {
 
 /// The path as Kubernetes prints it: `.spec.ports[name="http"].port`.
 pub(super) fn display(path: &[Element]) -> String {
-    path.iter()
-        .map(|element| display_element(element))
-        .collect()
+    path.iter().map(|element| display_element(element)).collect()
 }
 
 fn display_element(element: &str) -> String {
@@ -191,10 +183,8 @@ fn display_element(element: &str) -> String {
         Some(("i", index)) => format!("[{index}]"),
         Some(("k", fields)) => match serde_json::from_str::<Map<String, Value>>(fields) {
             Ok(fields) => {
-                let parts: Vec<String> = fields
-                    .iter()
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect();
+                let parts: Vec<String> =
+                    fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 format!("[{}]", parts.join(","))
             }
             Err(_) => format!("[{fields}]"),

@@ -56,10 +56,9 @@ fn elements(node: &Node, list: &[Value]) -> Option<Vec<Element>> {
     let elements: Vec<Element> = match &node.list_type {
         ListType::Atomic => return None,
         ListType::Set => list.iter().map(field_set::value).collect(),
-        ListType::Map(keys) => list
-            .iter()
-            .map(|item| identity(node, keys, item))
-            .collect::<Option<_>>()?,
+        ListType::Map(keys) => {
+            list.iter().map(|item| identity(node, keys, item)).collect::<Option<_>>()?
+        }
     };
     let distinct: HashSet<&Element> = elements.iter().collect();
     (distinct.len() == elements.len()).then_some(elements)

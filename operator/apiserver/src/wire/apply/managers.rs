@@ -110,12 +110,9 @@ pub(super) fn read(object: &Value) -> Option<Vec<Manager>> {
 
 /// Whether managedFields is `[{}]`, the documented way to clear it.
 pub(super) fn asks_for_reset(object: &Value) -> bool {
-    object
-        .pointer("/metadata/managedFields")
-        .and_then(Value::as_array)
-        .is_some_and(
-            |entries| matches!(entries.as_slice(), [Value::Object(entry)] if entry.is_empty()),
-        )
+    object.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(
+        |entries| matches!(entries.as_slice(), [Value::Object(entry)] if entry.is_empty()),
+    )
 }
 
 /// Writes managedFields: entries without fields vanish, the rest is in the order
@@ -137,9 +134,7 @@ pub(super) fn write(object: &mut Value, mut managers: Vec<Manager>) {
     let Some(object) = object.as_object_mut() else {
         return;
     };
-    let metadata = object
-        .entry("metadata")
-        .or_insert_with(|| Value::Object(Map::new()));
+    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     let Some(metadata) = metadata.as_object_mut() else {
         return;
     };

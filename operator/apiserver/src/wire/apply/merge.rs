@@ -23,11 +23,7 @@ pub(super) fn merged(node: Option<&Node>, live: &Value, applied: &Value) -> Valu
         }
         (Shape::Items(live_elements, live), Shape::Items(applied_elements, applied)) => {
             let node = flatten::items(node);
-            Value::Array(merged_items(
-                node,
-                (&live_elements, live),
-                (&applied_elements, applied),
-            ))
+            Value::Array(merged_items(node, (&live_elements, live), (&applied_elements, applied)))
         }
         _ => applied.clone(),
     }
@@ -95,11 +91,7 @@ fn prune_below(node: Option<&Node>, value: &mut Value, sets: GivenUp<'_>, keys: 
             remove(node, value, element);
             continue;
         }
-        let sets = GivenUp {
-            last,
-            now: now.unwrap_or(&empty),
-            others: others.unwrap_or(&empty),
-        };
+        let sets = GivenUp { last, now: now.unwrap_or(&empty), others: others.unwrap_or(&empty) };
         let Some((child_node, child, child_keys)) = descend(node, value, element) else {
             continue;
         };

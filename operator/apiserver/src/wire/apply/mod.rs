@@ -90,40 +90,28 @@ impl Operation {
 pub fn apply(request: ApplyRequest<'_>) -> Result<Value, StatusError> {
     let managed = request.applied.pointer("/metadata/managedFields");
     if managed.is_some_and(|managed| !managed.is_null()) {
-        return Err(StatusError::bad_request(
-            "metadata.managedFields must be nil",
-        ));
+        return Err(StatusError::bad_request("metadata.managedFields must be nil"));
     }
     let root = request.schema.root();
     let subresource = request.subresource.unwrap_or_default();
     let applied = flatten::object(root, request.applied, request.subresource);
     let applied_set = FieldSet::from_paths(applied.keys());
     let mut managers = known_managers(&request);
-    let index = managers
-        .iter()
-        .position(|one| one.is(request.manager, Operation::Apply, subresource));
+    let index =
+        managers.iter().position(|one| one.is(request.manager, Operation::Apply, subresource));
     let own = index.map(|index| managers.remove(index));
-    let last = own
-        .as_ref()
-        .map(|own| own.fields.clone())
-        .unwrap_or_default();
+    let last = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
 
     let mut object = merged_object(&request);
     let mut others = FieldSet::default();
     for manager in &managers {
         others.extend(&manager.fields);
     }
-    let sets = merge::GivenUp {
-        last: &last,
-        now: &applied_set,
-        others: &others,
-    };
+    let sets = merge::GivenUp { last: &last, now: &applied_set, others: &others };
     merge::prune(Some(root), &mut object, sets);
 
-    let before = request
-        .current
-        .map(|current| flatten::object(root, current, None))
-        .unwrap_or_default();
+    let before =
+        request.current.map(|current| flatten::object(root, current, None)).unwrap_or_default();
     let after = flatten::object(root, &object, None);
     let conflicts = conflicts(&managers, &before, &after, &applied_set);
     if !conflicts.is_empty() && !request.force {
@@ -178,18 +166,13 @@ pub fn track_update(
     } else {
         managers::read(new).unwrap_or_else(of_old)
     };
-    let before = old
-        .map(|old| flatten::object(root, old, None))
-        .unwrap_or_default();
+    let before = old.map(|old| flatten::object(root, old, None)).unwrap_or_default();
     let after = flatten::object(root, new, None);
     forget_removed(&mut managers, &before, &after);
     let changed: Vec<&Path> = changed(&before, &after).collect();
     if !changed.is_empty() {
         let subresource = subresource.unwrap_or_default();
-        for other in managers
-            .iter_mut()
-            .filter(|one| !one.is(manager, operation, subresource))
-        {
+        for other in managers.iter_mut().filter(|one| !one.is(manager, operation, subresource)) {
             for path in &changed {
                 // An item that someone else also owns stays theirs; only values move.
                 if after.get(*path).is_some_and(Option::is_some) {
@@ -198,9 +181,7 @@ pub fn track_update(
             }
         }
         let fields = FieldSet::from_paths(changed.iter().copied());
-        let own = managers
-            .iter_mut()
-            .find(|one| one.is(manager, operation, subresource));
+        let own = managers.iter_mut().find(|one| one.is(manager, operation, subresource));
         match own {
             Some(own) => {
                 own.fields.extend(&fields);
@@ -254,9 +235,7 @@ fn equal_members(
     b: &Map<String, Value>,
     equal: impl Fn(&str, &Value, &Value) -> bool,
 ) -> bool {
-    a.len() == b.len()
-        && a.iter()
-            .all(|(name, a)| b.get(name).is_some_and(|b| equal(name, a, b)))
+    a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(name, a, b)))
 }
 
 /// The managers of the current object; what was there before ownership was
@@ -311,19 +290,12 @@ fn merged_object(request: &ApplyRequest<'_>) -> Value {
 }
 
 fn api_version(object: &Value) -> String {
-    object
-        .get("apiVersion")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    object.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// Paths of `after` that `before` lacks or has with another value.
 fn changed<'a>(before: &'a Flat, after: &'a Flat) -> impl Iterator<Item = &'a Path> {
-    after
-        .iter()
-        .filter(|(path, leaf)| before.get(*path) != Some(*leaf))
-        .map(|(path, _)| path)
+    after.iter().filter(|(path, leaf)| before.get(*path) != Some(*leaf)).map(|(path, _)| path)
 }
 
 /// What is no longer there belongs to nobody, nor does what held it.
@@ -402,12 +374,7 @@ fn is_nothing(leaf: &Value) -> bool {
 }
 
 fn conflict_error(managers: &[Manager], conflicts: &[(usize, Path)]) -> StatusError {
-    let name = |index: usize| {
-        managers
-            .get(index)
-            .map(Manager::display)
-            .unwrap_or_default()
-    };
+    let name = |index: usize| managers.get(index).map(Manager::display).unwrap_or_default();
     let causes = conflicts
         .iter()
         .map(|(index, path)| {
@@ -434,11 +401,7 @@ fn conflict_error(managers: &[Manager], conflicts: &[(usize, Path)]) -> StatusEr
                 }
                 lines.push(format!("- {}", field_set::display(path)));
             }
-            format!(
-                "Apply failed with {} conflicts: {}",
-                many.len(),
-                lines.join("\n")
-            )
+            format!("Apply failed with {} conflicts: {}", many.len(), lines.join("\n"))
         }
     };
     StatusError::apply_conflict(message, causes)

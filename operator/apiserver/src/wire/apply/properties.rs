@@ -18,12 +18,8 @@ fn maybe(strategy: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Opti
 }
 
 fn port() -> impl Strategy<Value = Value> {
-    (
-        80..83i64,
-        maybe(text()),
-        maybe((0..3i64).prop_map(Value::from)),
-    )
-        .prop_map(|(port, name, weight)| {
+    (80..83i64, maybe(text()), maybe((0..3i64).prop_map(Value::from))).prop_map(
+        |(port, name, weight)| {
             let mut item = json!({"port": port, "protocol": "TCP"});
             if let Some(name) = name {
                 item["name"] = name;
@@ -32,16 +28,12 @@ fn port() -> impl Strategy<Value = Value> {
                 item["weight"] = weight;
             }
             item
-        })
+        },
+    )
 }
 
 fn raw() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(json!(1)),
-        Just(json!("x")),
-        Just(json!({})),
-        Just(json!([1]))
-    ];
+    let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!({})), Just(json!([1]))];
     leaf.prop_recursive(3, 8, 3, |inner| {
         prop::collection::btree_map("[ab]", inner, 0..3)
             .prop_map(|map| Value::Object(map.into_iter().collect()))
@@ -65,10 +57,7 @@ fn spec() -> impl Strategy<Value = Value> {
     let fields: Vec<(&'static str, BoxedStrategy<Option<Value>>)> = vec![
         ("replicas", maybe((0..3i64).prop_map(Value::from))),
         ("image", maybe(text())),
-        (
-            "command",
-            maybe(prop::collection::vec(text(), 0..2).prop_map(Value::from)),
-        ),
+        ("command", maybe(prop::collection::vec(text(), 0..2).prop_map(Value::from))),
         ("env", maybe(env.clone())),
         ("selector", maybe(env)),
         ("hosts", maybe(hosts)),
@@ -134,11 +123,8 @@ fn forced(
 
 /// A live object with a history: some applies and an update.
 fn history() -> impl Strategy<Value = Value> {
-    (
-        prop::collection::vec((spec(), "[pq]"), 1..4),
-        prop::option::of(spec()),
-    )
-        .prop_map(|(applies, update)| {
+    (prop::collection::vec((spec(), "[pq]"), 1..4), prop::option::of(spec())).prop_map(
+        |(applies, update)| {
             let schema = schema();
             let mut live = None;
             for (spec, manager) in applies {
@@ -148,17 +134,10 @@ fn history() -> impl Strategy<Value = Value> {
             let Some(spec) = update else { return live };
             let mut new = live.clone();
             new["spec"] = spec;
-            track_update(
-                Some(&live),
-                &mut new,
-                "edit",
-                Operation::Update,
-                None,
-                T1,
-                &schema,
-            );
+            track_update(Some(&live), &mut new, "edit", Operation::Update, None, T1, &schema);
             new
-        })
+        },
+    )
 }
 
 fn flat(schema: &StructuralSchema, object: &Value) -> Flat {

@@ -80,15 +80,7 @@ fn request<'a>(
     manager: &'a str,
     schema: &'a StructuralSchema,
 ) -> ApplyRequest<'a> {
-    ApplyRequest {
-        current,
-        applied,
-        manager,
-        force: false,
-        subresource: None,
-        now: T1,
-        schema,
-    }
+    ApplyRequest { current, applied, manager, force: false, subresource: None, now: T1, schema }
 }
 
 fn applied(current: Option<&Value>, spec: Value, manager: &str) -> Result<Value, StatusError> {
@@ -106,26 +98,14 @@ fn forced(current: &Value, spec: Value, manager: &str) -> Value {
 }
 
 fn updated(current: Option<&Value>, mut new: Value, manager: &str) -> Value {
-    track_update(
-        current,
-        &mut new,
-        manager,
-        Operation::Update,
-        None,
-        T2,
-        &schema(),
-    );
+    track_update(current, &mut new, manager, Operation::Update, None, T2, &schema());
     new
 }
 
 /// `manager/operation` with the fields that it owns.
 fn owners(object: &Value) -> Value {
     let mut owners = serde_json::Map::new();
-    for entry in object["metadata"]["managedFields"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
         let name = format!(
             "{}/{}",
             entry["manager"].as_str().unwrap(),
@@ -213,11 +193,8 @@ fn another_value_of_an_owned_field_is_a_conflict() {
 
 #[test]
 fn conflicts_name_every_manager_and_field() {
-    let created = updated(
-        None,
-        thing(json!({"replicas": 1, "ports": [{"port": 80, "weight": 1}]})),
-        "edit",
-    );
+    let created =
+        updated(None, thing(json!({"replicas": 1, "ports": [{"port": 80, "weight": 1}]})), "edit");
     let live = applied(Some(&created), json!({"image": "a"}), "one").unwrap();
     let error = applied(
         Some(&live),
@@ -235,23 +212,16 @@ fn conflicts_name_every_manager_and_field() {
 
 #[test]
 fn what_is_given_up_goes_unless_someone_else_owns_it() {
-    let live = applied(
-        None,
-        json!({"replicas": 1, "image": "a", "env": {"A": "1", "B": "2"}}),
-        "one",
-    )
-    .unwrap();
+    let live =
+        applied(None, json!({"replicas": 1, "image": "a", "env": {"A": "1", "B": "2"}}), "one")
+            .unwrap();
     let live = applied(Some(&live), json!({"image": "a"}), "two").unwrap();
     let live = applied(Some(&live), json!({"env": {"A": "1"}}), "one").unwrap();
     assert_eq!(live["spec"], json!({"image": "a", "env": {"A": "1"}}));
     let live = applied(Some(&live), json!({}), "two").unwrap();
     assert_eq!(live["spec"], json!({"env": {"A": "1"}}));
     let live = applied(Some(&live), json!({}), "one").unwrap();
-    assert_eq!(
-        live["spec"],
-        json!({}),
-        "an emptied map goes with its last entry"
-    );
+    assert_eq!(live["spec"], json!({}), "an emptied map goes with its last entry");
 }
 
 #[test]
@@ -262,16 +232,9 @@ fn a_given_up_list_item_goes_whole() {
         "one",
     )
     .unwrap();
-    let without = applied(
-        Some(&live),
-        json!({"ports": [{"port": 81, "protocol": "TCP"}]}),
-        "one",
-    )
-    .unwrap();
-    assert_eq!(
-        without["spec"]["ports"],
-        json!([{"port": 81, "protocol": "TCP"}])
-    );
+    let without =
+        applied(Some(&live), json!({"ports": [{"port": 81, "protocol": "TCP"}]}), "one").unwrap();
+    assert_eq!(without["spec"]["ports"], json!([{"port": 81, "protocol": "TCP"}]));
     // What the server filled into an item goes with it.
     let mut with_default = live.clone();
     with_default["spec"]["ports"][0]["weight"] = json!(5);
@@ -281,12 +244,9 @@ fn a_given_up_list_item_goes_whole() {
 
 #[test]
 fn an_item_that_others_extend_keeps_its_key() {
-    let live = applied(
-        None,
-        json!({"ports": [{"port": 80, "protocol": "TCP", "name": "a"}]}),
-        "one",
-    )
-    .unwrap();
+    let live =
+        applied(None, json!({"ports": [{"port": 80, "protocol": "TCP", "name": "a"}]}), "one")
+            .unwrap();
     let live = applied(
         Some(&live),
         json!({"ports": [{"port": 80, "protocol": "TCP", "weight": 3}]}),
@@ -294,31 +254,16 @@ fn an_item_that_others_extend_keeps_its_key() {
     )
     .unwrap();
     let live = applied(Some(&live), json!({}), "one").unwrap();
-    assert_eq!(
-        live["spec"]["ports"],
-        json!([{"port": 80, "protocol": "TCP", "weight": 3}])
-    );
+    assert_eq!(live["spec"]["ports"], json!([{"port": 80, "protocol": "TCP", "weight": 3}]));
     assert_eq!(owners(&live)["one/Apply"], json!({"f:spec": {}}));
 }
 
 #[test]
 fn items_are_found_by_defaulted_keys() {
-    let live = applied(
-        None,
-        json!({"ports": [{"port": 80, "protocol": "TCP"}]}),
-        "one",
-    )
-    .unwrap();
-    let merged = applied(
-        Some(&live),
-        json!({"ports": [{"port": 80, "name": "x"}]}),
-        "two",
-    )
-    .unwrap();
-    assert_eq!(
-        merged["spec"]["ports"],
-        json!([{"port": 80, "protocol": "TCP", "name": "x"}])
-    );
+    let live = applied(None, json!({"ports": [{"port": 80, "protocol": "TCP"}]}), "one").unwrap();
+    let merged =
+        applied(Some(&live), json!({"ports": [{"port": 80, "name": "x"}]}), "two").unwrap();
+    assert_eq!(merged["spec"]["ports"], json!([{"port": 80, "protocol": "TCP", "name": "x"}]));
 }
 
 #[test]
@@ -332,26 +277,15 @@ fn lists_keep_the_order_of_the_applied() {
 
 #[test]
 fn atomic_values_are_one_field() {
-    let live = applied(
-        None,
-        json!({"command": ["a", "b"], "selector": {"a": "1"}}),
-        "one",
-    )
-    .unwrap();
+    let live =
+        applied(None, json!({"command": ["a", "b"], "selector": {"a": "1"}}), "one").unwrap();
     let error = applied(Some(&live), json!({"command": ["a", "c"]}), "two").unwrap_err();
     assert!(error.message().contains(".spec.command"), "{error}");
     let error = applied(Some(&live), json!({"selector": {"b": "1"}}), "two").unwrap_err();
     assert!(error.message().ends_with(".spec.selector"), "{error}");
-    let replaced = applied(
-        Some(&live),
-        json!({"command": ["x"], "selector": {"b": "2"}}),
-        "one",
-    )
-    .unwrap();
-    assert_eq!(
-        replaced["spec"],
-        json!({"command": ["x"], "selector": {"b": "2"}})
-    );
+    let replaced =
+        applied(Some(&live), json!({"command": ["x"], "selector": {"b": "2"}}), "one").unwrap();
+    assert_eq!(replaced["spec"], json!({"command": ["x"], "selector": {"b": "2"}}));
 }
 
 #[test]
@@ -369,11 +303,9 @@ fn applying_again_changes_nothing_not_even_times() {
     let schema = schema();
     let configuration = thing(json!({"replicas": 1, "ports": [{"port": 80}]}));
     let first = apply(request(None, &configuration, "one", &schema)).unwrap();
-    let again = apply(ApplyRequest {
-        now: T2,
-        ..request(Some(&first), &configuration, "one", &schema)
-    })
-    .unwrap();
+    let again =
+        apply(ApplyRequest { now: T2, ..request(Some(&first), &configuration, "one", &schema) })
+            .unwrap();
     assert_eq!(again, first);
 }
 
@@ -442,11 +374,7 @@ fn the_status_subresource_applies_only_status() {
     assert_eq!(object["metadata"].get("labels"), None);
     assert_eq!(object["status"]["phase"], "Old");
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
-    assert_eq!(
-        entries.len(),
-        2,
-        "main and status are owned apart: {entries:?}"
-    );
+    assert_eq!(entries.len(), 2, "main and status are owned apart: {entries:?}");
     assert_eq!(entries[1]["subresource"], "status");
     assert_eq!(
         entries[1]["fieldsV1"],
@@ -459,23 +387,14 @@ fn the_status_subresource_applies_only_status() {
 
 #[test]
 fn objects_from_before_ownership_have_an_owner() {
-    let error = applied(
-        Some(&thing(json!({"replicas": 1}))),
-        json!({"replicas": 2}),
-        "one",
-    )
-    .unwrap_err();
+    let error =
+        applied(Some(&thing(json!({"replicas": 1}))), json!({"replicas": 2}), "one").unwrap_err();
     assert!(error.message().contains("before-first-apply"), "{error}");
 }
 
 #[test]
 fn updates_take_over_what_they_change() {
-    let live = applied(
-        None,
-        json!({"replicas": 1, "image": "a", "hosts": ["x"]}),
-        "one",
-    )
-    .unwrap();
+    let live = applied(None, json!({"replicas": 1, "image": "a", "hosts": ["x"]}), "one").unwrap();
     let mut new = live.clone();
     new["spec"] = json!({"replicas": 5, "hosts": ["x", "y"]});
     let new = updated(Some(&live), new, "edit");
@@ -498,10 +417,7 @@ fn clients_may_rewrite_ownership_but_not_lose_it_by_accident() {
         match managed {
             Some(managed) => new["metadata"]["managedFields"] = managed,
             None => {
-                new["metadata"]
-                    .as_object_mut()
-                    .unwrap()
-                    .remove("managedFields");
+                new["metadata"].as_object_mut().unwrap().remove("managedFields");
             }
         }
         owners(&updated(Some(&live), new, "edit"))
@@ -509,19 +425,13 @@ fn clients_may_rewrite_ownership_but_not_lose_it_by_accident() {
     let kept = owners(&live);
     assert_eq!(with(None), kept);
     assert_eq!(with(Some(json!([]))), kept);
-    assert_eq!(
-        with(Some(json!([{"manager": "x", "operation": "Guess"}]))),
-        kept
-    );
+    assert_eq!(with(Some(json!([{"manager": "x", "operation": "Guess"}]))), kept);
     assert_eq!(with(Some(json!([{}]))), json!({}));
     let other = json!([{
         "manager": "other", "operation": "Apply", "apiVersion": "example.org/v1", "time": T1,
         "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
     }]);
-    assert_eq!(
-        with(Some(other)),
-        json!({"other/Apply": {"f:spec": {"f:replicas": {}}}})
-    );
+    assert_eq!(with(Some(other)), json!({"other/Apply": {"f:spec": {"f:replicas": {}}}}));
 }
 
 #[test]
@@ -547,21 +457,15 @@ fn old_update_managers_are_merged() {
     assert_eq!(owners.len(), 10);
     assert!(owners.contains_key("m29/Update"));
     let ancient = &owners["ancient-changes/Update"]["f:spec"]["f:env"];
-    assert!(
-        ancient.get("f:K0").is_some() && ancient.get("f:A").is_some(),
-        "{ancient}"
-    );
+    assert!(ancient.get("f:K0").is_some() && ancient.get("f:A").is_some(), "{ancient}");
 }
 
 #[test]
 fn kubectl_can_move_from_client_side_to_server_side_apply() {
     // create by `kubectl apply`, then SSA as kubectl and as kubectl-last-applied,
     // then the JSON patch by which kubectl merges the old manager into the new.
-    let live = updated(
-        None,
-        thing(json!({"replicas": 1, "image": "a"})),
-        "kubectl-client-side-apply",
-    );
+    let live =
+        updated(None, thing(json!({"replicas": 1, "image": "a"})), "kubectl-client-side-apply");
     let live = applied(Some(&live), json!({"replicas": 1, "image": "a"}), "kubectl").unwrap();
     let mut new = live.clone();
     let only_kubectl: Vec<Value> = live["metadata"]["managedFields"]
@@ -574,11 +478,7 @@ fn kubectl_can_move_from_client_side_to_server_side_apply() {
     new["metadata"]["managedFields"] = Value::from(only_kubectl);
     let new = updated(Some(&live), new, "kubectl");
     let last = applied(Some(&new), json!({"replicas": 2}), "kubectl").unwrap();
-    assert_eq!(
-        last["spec"],
-        json!({"replicas": 2}),
-        "the old manager no longer holds image"
-    );
+    assert_eq!(last["spec"], json!({"replicas": 2}), "the old manager no longer holds image");
 }
 
 #[test]
@@ -601,19 +501,9 @@ fn foreign_spellings_of_paths_are_understood() {
         "f:spec": {"f:ports": {"k:{\"protocol\": \"TCP\", \"port\":80}": {".": {}}}},
     }))
     .unwrap();
-    let item = field_set::key(
-        json!({"port": 80, "protocol": "TCP"})
-            .as_object()
-            .unwrap()
-            .clone(),
-    );
+    let item = field_set::key(json!({"port": 80, "protocol": "TCP"}).as_object().unwrap().clone());
     assert!(set.contains(&["f:spec".to_owned(), "f:ports".to_owned(), item]));
-    for broken in [
-        json!(1),
-        json!({"x": {}}),
-        json!({"k:{": {}}),
-        json!({"f:a": 1}),
-    ] {
+    for broken in [json!(1), json!({"x": {}}), json!({"k:{": {}}), json!({"f:a": 1})] {
         assert!(FieldSet::from_fields_v1(&broken).is_none(), "{broken}");
     }
 }

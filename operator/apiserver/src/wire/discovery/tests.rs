@@ -55,11 +55,7 @@ pub(crate) fn resources() -> Vec<ResourceInfo> {
         verbs: CREATE_VERBS,
         ..thing.clone()
     };
-    let newer = ResourceInfo {
-        version: "v1".to_owned(),
-        status: false,
-        ..thing.clone()
-    };
+    let newer = ResourceInfo { version: "v1".to_owned(), status: false, ..thing.clone() };
     vec![namespace, thing, newer, review]
 }
 
@@ -78,10 +74,7 @@ fn plain_documents() {
         "resource_list",
         api_resource_list(&resources, "example.org", "v1beta1").unwrap()
     );
-    assert_eq!(
-        api_resource_list(&resources, "", "v1").unwrap()["groupVersion"],
-        "v1"
-    );
+    assert_eq!(api_resource_list(&resources, "", "v1").unwrap()["groupVersion"], "v1");
     assert_eq!(api_resource_list(&resources, "example.org", "v7"), None);
 }
 
@@ -96,36 +89,15 @@ fn aggregated_document() {
     assert_eq!(apis["apiVersion"], "apidiscovery.k8s.io/v2beta1");
     let versions = &apis["items"][0]["versions"];
     assert_eq!(versions[0]["version"], "v1");
-    assert_eq!(
-        versions[1]["resources"][0]["subresources"][0]["subresource"],
-        "status"
-    );
+    assert_eq!(versions[1]["resources"][0]["subresources"][0]["subresource"], "status");
 }
 
 #[test]
 fn versions_are_ordered_by_stability() {
-    let mut versions = [
-        "foo1",
-        "v1alpha1",
-        "v10",
-        "v1beta2",
-        "v2",
-        "v1",
-        "v1beta1",
-        "v11alpha2",
-    ];
+    let mut versions = ["foo1", "v1alpha1", "v10", "v1beta2", "v2", "v1", "v1beta1", "v11alpha2"];
     versions.sort_by(|a, b| priority(a).cmp(&priority(b)));
     assert_eq!(
         versions,
-        [
-            "v10",
-            "v2",
-            "v1",
-            "v1beta2",
-            "v1beta1",
-            "v11alpha2",
-            "v1alpha1",
-            "foo1"
-        ]
+        ["v10", "v2", "v1", "v1beta2", "v1beta1", "v11alpha2", "v1alpha1", "foo1"]
     );
 }

@@ -48,11 +48,7 @@ fn a_recorded_event_reads_as_a_core_event() {
         })
     );
     assert_eq!(to_events(&core), recorded);
-    assert_eq!(
-        to_events(&recorded),
-        recorded,
-        "the stored form stays as it is"
-    );
+    assert_eq!(to_events(&recorded), recorded, "the stored form stays as it is");
     assert_eq!(to_core(&core), core);
 }
 

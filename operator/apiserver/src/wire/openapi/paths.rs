@@ -114,11 +114,7 @@ fn operation(
 
 /// A word for the group and version in operation ids.
 fn group_word(resource: &ResourceInfo) -> String {
-    let group = if resource.group.is_empty() {
-        "core"
-    } else {
-        &resource.group
-    };
+    let group = if resource.group.is_empty() { "core" } else { &resource.group };
     let mut word = String::new();
     for part in group.split(['.', '-']).chain([resource.version.as_str()]) {
         let mut letters = part.chars();

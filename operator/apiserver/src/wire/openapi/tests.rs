@@ -18,9 +18,7 @@ fn the_index_names_each_document_with_its_hash() {
             "apis/example.org/v1beta1"
         ]
     );
-    let url = index["paths"]["apis/example.org/v1"]["serverRelativeURL"]
-        .as_str()
-        .unwrap();
+    let url = index["paths"]["apis/example.org/v1"]["serverRelativeURL"].as_str().unwrap();
     let hash = hash(&document(&resources, "example.org", "v1").unwrap());
     assert_eq!(url, format!("/openapi/v3/apis/example.org/v1?hash={hash}"));
     assert_eq!(hash.len(), 64);
@@ -59,11 +57,8 @@ fn kubectl_finds_kinds_and_the_parameters_of_patch() {
 
 #[test]
 fn every_reference_leads_somewhere() {
-    for (group, version) in [
-        ("", "v1"),
-        ("example.org", "v1beta1"),
-        ("authorization.k8s.io", "v1"),
-    ] {
+    for (group, version) in [("", "v1"), ("example.org", "v1beta1"), ("authorization.k8s.io", "v1")]
+    {
         let document = document(&resources(), group, version).unwrap();
         let mut references = Vec::new();
         collect(&document, &mut references);
@@ -133,8 +128,5 @@ fn built_in_schemas_are_structural_and_inlined() {
     assert_eq!(builtin_schema("apps", "Deployment"), None);
     let secret = StructuralSchema::compile(&builtin_schema("", "Secret").unwrap()).unwrap();
     let causes = secret.validate(&json!({"data": {"a": "%"}, "type": 1}), None);
-    assert_eq!(
-        causes.len(),
-        2 + usize::from(causes.iter().any(|cause| cause.field == "metadata"))
-    );
+    assert_eq!(causes.len(), 2 + usize::from(causes.iter().any(|cause| cause.field == "metadata")));
 }

@@ -20,9 +20,7 @@ const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 /// 400 when the patch or a directive has the wrong form.
 pub fn strategic(target: &mut Value, patch: &Value) -> Result<(), StatusError> {
     let Value::Object(patch) = patch else {
-        return Err(StatusError::bad_request(
-            "a strategic merge patch must be a JSON object",
-        ));
+        return Err(StatusError::bad_request("a strategic merge patch must be a JSON object"));
     };
     if let Change::Set(value) = changed(Some(target), patch)? {
         *target = value;
@@ -47,15 +45,10 @@ fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change
             ));
         }
     }
-    let mut members = current
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
+    let mut members = current.and_then(Value::as_object).cloned().unwrap_or_default();
     if let Some(retained) = patch.get(RETAIN_KEYS) {
         let Some(retained) = retained.as_array() else {
-            return Err(StatusError::bad_request(
-                "$retainKeys must be a list of field names",
-            ));
+            return Err(StatusError::bad_request("$retainKeys must be a list of field names"));
         };
         members.retain(|name, _| retained.iter().any(|kept| kept.as_str() == Some(name)));
     }
@@ -81,9 +74,7 @@ fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change
                 }
             },
             Value::Array(items) => {
-                let order = patch
-                    .get(&format!("{ELEMENT_ORDER}{name}"))
-                    .and_then(Value::as_array);
+                let order = patch.get(&format!("{ELEMENT_ORDER}{name}")).and_then(Value::as_array);
                 let current = members.get(name).and_then(Value::as_array);
                 let list = changed_list(current, items, order)?;
                 members.insert(name.clone(), Value::Array(list));
@@ -105,10 +96,9 @@ fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
 }
 
 fn delete_primitives(members: &mut Map<String, Value>, list: &str, gone: &Value) {
-    if let (Some(list), Some(gone)) = (
-        members.get_mut(list).and_then(Value::as_array_mut),
-        gone.as_array(),
-    ) {
+    if let (Some(list), Some(gone)) =
+        (members.get_mut(list).and_then(Value::as_array_mut), gone.as_array())
+    {
         list.retain(|item| !gone.contains(item));
     }
 }
@@ -120,23 +110,11 @@ fn directive(item: &Value) -> Option<&str> {
 /// The fields that identify the items of a merging list: those of the entries of
 /// `$setElementOrder`, or those that a `$patch: delete` item names.
 fn merge_keys<'a>(items: &'a [Value], order: Option<&'a Vec<Value>>) -> Vec<&'a str> {
-    let first = order
-        .and_then(|order| order.first())
-        .and_then(Value::as_object)
-        .or_else(|| {
-            items
-                .iter()
-                .find(|item| directive(item) == Some("delete"))
-                .and_then(Value::as_object)
-        });
+    let first = order.and_then(|order| order.first()).and_then(Value::as_object).or_else(|| {
+        items.iter().find(|item| directive(item) == Some("delete")).and_then(Value::as_object)
+    });
     first
-        .map(|fields| {
-            fields
-                .keys()
-                .map(String::as_str)
-                .filter(|name| *name != DIRECTIVE)
-                .collect()
-        })
+        .map(|fields| fields.keys().map(String::as_str).filter(|name| *name != DIRECTIVE).collect())
         .unwrap_or_default()
 }
 
@@ -148,19 +126,14 @@ fn changed_list(
     let replaces = items.iter().any(|item| directive(item) == Some("replace"));
     let merges = order.is_some() || items.iter().any(|item| directive(item).is_some());
     if replaces || !merges {
-        return Ok(items
-            .iter()
-            .filter(|item| directive(item).is_none())
-            .map(plain)
-            .collect());
+        return Ok(items.iter().filter(|item| directive(item).is_none()).map(plain).collect());
     }
     let keys = merge_keys(items, order);
     let same = |a: &Value, b: &Value| {
         if keys.is_empty() {
             a == b
         } else {
-            keys.iter()
-                .all(|key| a.get(key).is_some() && a.get(key) == b.get(key))
+            keys.iter().all(|key| a.get(key).is_some() && a.get(key) == b.get(key))
         }
     };
     let mut list = current.cloned().unwrap_or_default();
@@ -185,10 +158,7 @@ fn changed_list(
     if let Some(order) = order {
         // Stable: items that the order does not name stay behind those it does.
         list.sort_by_key(|item| {
-            order
-                .iter()
-                .position(|one| same(one, item))
-                .unwrap_or(order.len())
+            order.iter().position(|one| same(one, item)).unwrap_or(order.len())
         });
     }
     Ok(list)
@@ -203,12 +173,9 @@ fn plain(value: &Value) -> Value {
                 .map(|(name, value)| (name.clone(), plain(value)))
                 .collect(),
         ),
-        Value::Array(list) => Value::Array(
-            list.iter()
-                .filter(|item| directive(item).is_none())
-                .map(plain)
-                .collect(),
-        ),
+        Value::Array(list) => {
+            Value::Array(list.iter().filter(|item| directive(item).is_none()).map(plain).collect())
+        }
         scalar => scalar.clone(),
     }
 }

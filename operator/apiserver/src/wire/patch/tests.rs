@@ -8,48 +8,20 @@ use crate::admission::schema::tests::any_json;
 fn merge_patch_follows_the_examples_of_rfc_7396() {
     let cases = [
         (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-        (
-            json!({"a": "b"}),
-            json!({"b": "c"}),
-            json!({"a": "b", "b": "c"}),
-        ),
+        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
         (json!({"a": "b"}), json!({"a": null}), json!({})),
-        (
-            json!({"a": "b", "b": "c"}),
-            json!({"a": null}),
-            json!({"b": "c"}),
-        ),
+        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
         (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-        (
-            json!({"a": {"b": "c"}}),
-            json!({"a": {"b": "d", "c": null}}),
-            json!({"a": {"b": "d"}}),
-        ),
-        (
-            json!({"a": [{"b": "c"}]}),
-            json!({"a": [1]}),
-            json!({"a": [1]}),
-        ),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+        (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
         (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
         (json!({"a": "b"}), json!(["c"]), json!(["c"])),
         (json!({"a": "foo"}), json!(null), json!(null)),
         (json!({"a": "foo"}), json!("bar"), json!("bar")),
-        (
-            json!({"e": null}),
-            json!({"a": 1}),
-            json!({"e": null, "a": 1}),
-        ),
-        (
-            json!([1, 2]),
-            json!({"a": "b", "c": null}),
-            json!({"a": "b"}),
-        ),
-        (
-            json!({}),
-            json!({"a": {"bb": {"ccc": null}}}),
-            json!({"a": {"bb": {}}}),
-        ),
+        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+        (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
     ];
     for (mut target, patch, expected) in cases {
         merge(&mut target, &patch);
@@ -82,10 +54,7 @@ fn json_patch_applies_its_operations() {
             Err(422),
         ),
         (json!([{"op": "remove", "path": "/nowhere"}]), Err(422)),
-        (
-            json!([{"op": "add", "path": "/no/where", "value": 1}]),
-            Err(422),
-        ),
+        (json!([{"op": "add", "path": "/no/where", "value": 1}]), Err(422)),
         (json!([{"op": "jump", "path": "/a"}]), Err(400)),
         (json!({"op": "add"}), Err(400)),
     ];
@@ -105,10 +74,7 @@ fn a_test_of_null_passes_on_a_missing_path() {
         patched(&json!({"metadata": {}}), &patch),
         Ok(json!({"metadata": {"finalizers": ["x.org/y"]}}))
     );
-    assert_eq!(
-        patched(&json!({"metadata": {"finalizers": ["other"]}}), &patch),
-        Err(422)
-    );
+    assert_eq!(patched(&json!({"metadata": {"finalizers": ["other"]}}), &patch), Err(422));
     // The path is missing only once an earlier operation removed it.
     let later = json!([
         {"op": "remove", "path": "/a"},
@@ -124,9 +90,8 @@ fn copies_can_not_grow_without_bound() {
         operations.push(json!({"op": "copy", "from": "/a", "path": "/a/-"}));
     }
     assert_eq!(patched(&json!({}), &Value::from(operations)), Err(413));
-    let many: Vec<Value> = (0..10_001)
-        .map(|_| json!({"op": "test", "path": "", "value": {}}))
-        .collect();
+    let many: Vec<Value> =
+        (0..10_001).map(|_| json!({"op": "test", "path": "", "value": {}})).collect();
     assert_eq!(patched(&json!({}), &Value::from(many)), Err(413));
 }
 
@@ -144,11 +109,7 @@ fn strategic_patches_obey_their_directives() {
             json!({"a": {"$patch": "replace", "y": 2}}),
             json!({"a": {"y": 2}}),
         ),
-        (
-            json!({"a": {"x": 1}, "b": 1}),
-            json!({"a": {"$patch": "delete"}}),
-            json!({"b": 1}),
-        ),
+        (json!({"a": {"x": 1}, "b": 1}), json!({"a": {"$patch": "delete"}}), json!({"b": 1})),
         (
             json!({"a": {"x": 1, "y": 2}}),
             json!({"a": {"$retainKeys": ["y", "z"], "z": 3}}),
@@ -190,11 +151,7 @@ fn strategic_patches_obey_their_directives() {
         assert_eq!(target, expected, "{patch}");
     }
     let mut target = json!({"a": 1});
-    for bad in [
-        json!([1]),
-        json!({"$patch": "explode"}),
-        json!({"$retainKeys": 1}),
-    ] {
+    for bad in [json!([1]), json!({"$patch": "explode"}), json!({"$retainKeys": 1})] {
         assert_eq!(strategic(&mut target, &bad).unwrap_err().code(), 400);
     }
     assert_eq!(target, json!({"a": 1}), "a refused patch changes nothing");

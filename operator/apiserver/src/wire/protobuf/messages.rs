@@ -33,28 +33,16 @@ pub(super) enum Kind {
 }
 
 const fn one(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field {
-        number,
-        name,
-        kind,
-        repeated: false,
-        omits_empty: true,
-    }
+    Field { number, name, kind, repeated: false, omits_empty: true }
 }
 
 /// A pointer in Go: zero means something.
 const fn pointer(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field {
-        omits_empty: false,
-        ..one(number, name, kind)
-    }
+    Field { omits_empty: false, ..one(number, name, kind) }
 }
 
 const fn many(number: u32, name: &'static str, kind: Kind) -> Field {
-    Field {
-        repeated: true,
-        ..one(number, name, kind)
-    }
+    Field { repeated: true, ..one(number, name, kind) }
 }
 
 const TEXTS: Kind = Kind::Map(&Kind::Text);
@@ -111,11 +99,7 @@ const OBJECT_REFERENCE: &Message = &[
 
 const NAMESPACE: &Message = &[
     METADATA,
-    one(
-        2,
-        "spec",
-        Kind::Message(&[many(1, "finalizers", Kind::Text)]),
-    ),
+    one(2, "spec", Kind::Message(&[many(1, "finalizers", Kind::Text)])),
     one(3, "status", Kind::Message(&[one(1, "phase", Kind::Text)])),
 ];
 
@@ -137,11 +121,7 @@ const CONFIG_MAP: &Message = &[
 const SERVICE_ACCOUNT: &Message = &[
     METADATA,
     many(2, "secrets", Kind::Message(OBJECT_REFERENCE)),
-    many(
-        3,
-        "imagePullSecrets",
-        Kind::Message(&[one(1, "name", Kind::Text)]),
-    ),
+    many(3, "imagePullSecrets", Kind::Message(&[one(1, "name", Kind::Text)])),
     one(4, "automountServiceAccountToken", Kind::Bool),
 ];
 
@@ -164,10 +144,8 @@ const LEASE: &Message = &[
 
 const EVENT_SOURCE: &Message = &[one(1, "component", Kind::Text), one(2, "host", Kind::Text)];
 
-const EVENT_SERIES: &Message = &[
-    one(1, "count", Kind::Int),
-    one(2, "lastObservedTime", Kind::MicroTime),
-];
+const EVENT_SERIES: &Message =
+    &[one(1, "count", Kind::Int), one(2, "lastObservedTime", Kind::MicroTime)];
 
 const CORE_EVENT: &Message = &[
     METADATA,
@@ -224,11 +202,7 @@ const SELF_SUBJECT_ACCESS_REVIEW: &Message = &[
         "spec",
         Kind::Message(&[
             one(1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
-            one(
-                2,
-                "nonResourceAttributes",
-                Kind::Message(NON_RESOURCE_ATTRIBUTES),
-            ),
+            one(2, "nonResourceAttributes", Kind::Message(NON_RESOURCE_ATTRIBUTES)),
         ]),
     ),
 ];
@@ -240,11 +214,7 @@ const SUBJECT_ACCESS_REVIEW: &Message = &[
         "spec",
         Kind::Message(&[
             one(1, "resourceAttributes", Kind::Message(RESOURCE_ATTRIBUTES)),
-            one(
-                2,
-                "nonResourceAttributes",
-                Kind::Message(NON_RESOURCE_ATTRIBUTES),
-            ),
+            one(2, "nonResourceAttributes", Kind::Message(NON_RESOURCE_ATTRIBUTES)),
             one(3, "user", Kind::Text),
             many(4, "groups", Kind::Text),
             one(6, "uid", Kind::Text),
@@ -252,10 +222,8 @@ const SUBJECT_ACCESS_REVIEW: &Message = &[
     ),
 ];
 
-const SELF_SUBJECT_RULES_REVIEW: &Message = &[
-    METADATA,
-    one(2, "spec", Kind::Message(&[one(1, "namespace", Kind::Text)])),
-];
+const SELF_SUBJECT_RULES_REVIEW: &Message =
+    &[METADATA, one(2, "spec", Kind::Message(&[one(1, "namespace", Kind::Text)]))];
 
 const SELF_SUBJECT_REVIEW: &Message = &[METADATA];
 
@@ -264,10 +232,7 @@ const DELETE_OPTIONS: &Message = &[
     one(
         2,
         "preconditions",
-        Kind::Message(&[
-            one(1, "uid", Kind::Text),
-            one(2, "resourceVersion", Kind::Text),
-        ]),
+        Kind::Message(&[one(1, "uid", Kind::Text), one(2, "resourceVersion", Kind::Text)]),
     ),
     one(3, "orphanDependents", Kind::Bool),
     one(4, "propagationPolicy", Kind::Text),

@@ -23,12 +23,7 @@ fn number(field: u64, value: u64) -> Vec<u8> {
 
 fn bytes(field: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
-    [
-        varint(field << 3 | 2),
-        varint(content.len() as u64),
-        content.to_vec(),
-    ]
-    .concat()
+    [varint(field << 3 | 2), varint(content.len() as u64), content.to_vec()].concat()
 }
 
 fn message(fields: &[Vec<u8>]) -> Vec<u8> {
@@ -37,12 +32,7 @@ fn message(fields: &[Vec<u8>]) -> Vec<u8> {
 
 fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
     let type_meta = message(&[bytes(1, api_version), bytes(2, kind)]);
-    let unknown = message(&[
-        bytes(1, type_meta),
-        bytes(2, raw),
-        bytes(3, ""),
-        bytes(4, ""),
-    ]);
+    let unknown = message(&[bytes(1, type_meta), bytes(2, raw), bytes(3, ""), bytes(4, "")]);
     [b"k8s\0".to_vec(), unknown].concat()
 }
 
@@ -123,17 +113,9 @@ fn kubectl_auth_can_i() {
         bytes(6, ""),
         bytes(7, ""),
     ]);
-    let raw = message(&[
-        metadata(""),
-        bytes(2, bytes(1, attributes)),
-        bytes(3, number(1, 0)),
-    ]);
-    let review = decode(&envelope(
-        "authorization.k8s.io/v1",
-        "SelfSubjectAccessReview",
-        &raw,
-    ))
-    .unwrap();
+    let raw = message(&[metadata(""), bytes(2, bytes(1, attributes)), bytes(3, number(1, 0))]);
+    let review =
+        decode(&envelope("authorization.k8s.io/v1", "SelfSubjectAccessReview", &raw)).unwrap();
     assert_eq!(
         review["spec"]["resourceAttributes"],
         json!({
@@ -183,10 +165,7 @@ fn times_and_managed_fields() {
         bytes(3, time(1_767_225_600, 123_456_000)),
         number(5, 0),
     ]);
-    let raw = message(&[
-        bytes(1, message(&[bytes(1, "l"), bytes(17, managed)])),
-        bytes(2, spec),
-    ]);
+    let raw = message(&[bytes(1, message(&[bytes(1, "l"), bytes(17, managed)])), bytes(2, spec)]);
     let lease = decode(&envelope("coordination.k8s.io/v1", "Lease", &raw)).unwrap();
     assert_eq!(
         lease["spec"],
@@ -228,20 +207,13 @@ fn broken_bodies_are_refused() {
     assert_eq!(decode(&wrong_type).unwrap_err().code(), 400);
     let endless = [b"k8s\0".as_slice(), &[0xff; 16]].concat();
     assert_eq!(decode(&endless).unwrap_err().code(), 400);
-    let huge = [
-        b"k8s\0".as_slice(),
-        &[0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 1],
-    ]
-    .concat();
+    let huge = [b"k8s\0".as_slice(), &[0x12, 0xff, 0xff, 0xff, 0xff, 0x0f, 1]].concat();
     assert_eq!(decode(&huge).unwrap_err().code(), 400);
     let text = envelope("v1", "Namespace", &bytes(1, bytes(1, [0xff, 0xfe])));
     assert_eq!(decode(&text).unwrap_err().code(), 400);
     let unknown = decode(&envelope("apps/v1", "Deployment", b"")).unwrap_err();
     assert_eq!(unknown.code(), 415);
-    assert!(
-        unknown.message().contains("apps/v1 Deployment"),
-        "{unknown}"
-    );
+    assert!(unknown.message().contains("apps/v1 Deployment"), "{unknown}");
 }
 
 /// Kinds with a table, for random bodies.

@@ -6,10 +6,7 @@ use serde_json::json;
 use super::{FieldSelector, LabelSelector};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
@@ -58,11 +55,7 @@ fn label_selectors_match_as_in_kubernetes() {
         assert_eq!(selector.matches_object(&object), expected, "{text}");
     }
     assert!(LabelSelector::parse(" ").unwrap().is_empty());
-    assert!(
-        LabelSelector::parse("!a")
-            .unwrap()
-            .matches_object(&json!({}))
-    );
+    assert!(LabelSelector::parse("!a").unwrap().matches_object(&json!({})));
 }
 
 #[test]
@@ -73,10 +66,7 @@ fn broken_label_selectors_say_where() {
     ] {
         let error = LabelSelector::parse(text).unwrap_err();
         assert_eq!(error.code(), 400, "{text}");
-        assert!(
-            error.message().contains("unable to parse label selector"),
-            "{error}"
-        );
+        assert!(error.message().contains("unable to parse label selector"), "{error}");
     }
 }
 
@@ -103,18 +93,10 @@ fn field_selectors_match_dotted_paths() {
         (r"spec.text=a\,b\=c\\d", true),
     ];
     for (text, expected) in cases {
-        assert_eq!(
-            FieldSelector::parse(text).unwrap().matches(&pod),
-            expected,
-            "{text}"
-        );
+        assert_eq!(FieldSelector::parse(text).unwrap().matches(&pod), expected, "{text}");
     }
     for text in ["metadata.name", "=x", "a=b=c", r"a=\x", r"a=\"] {
-        assert_eq!(
-            FieldSelector::parse(text).unwrap_err().code(),
-            400,
-            "{text}"
-        );
+        assert_eq!(FieldSelector::parse(text).unwrap_err().code(), 400, "{text}");
     }
     let selector = FieldSelector::parse("metadata.name=web,metadata.namespace!=x").unwrap();
     assert_eq!(selector.exact("metadata.name"), Some("web"));

@@ -86,11 +86,7 @@ fn errors_are_worded_as_kubernetes_words_them() {
 #[test]
 fn invalid_lists_every_cause() {
     let one = Cause::new("spec.a", CauseReason::FieldValueRequired, "Required value");
-    let two = Cause::new(
-        "spec.b",
-        CauseReason::FieldValueInvalid,
-        "Invalid value: 1: too small",
-    );
+    let two = Cause::new("spec.b", CauseReason::FieldValueInvalid, "Invalid value: 1: too small");
     let error = StatusError::invalid("hades.dev", "Environment", "shop", vec![one.clone()]);
     assert_eq!(
         error.message(),

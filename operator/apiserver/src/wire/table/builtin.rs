@@ -58,23 +58,15 @@ pub(super) fn name() -> Column {
 }
 
 fn created() -> Column {
-    column(
-        "Age",
-        "date",
-        0,
-        "Time since the object was created.",
-        |object, now| since(object, "/metadata/creationTimestamp", now),
-    )
+    column("Age", "date", 0, "Time since the object was created.", |object, now| {
+        since(object, "/metadata/creationTimestamp", now)
+    })
 }
 
 fn created_at() -> Column {
-    column(
-        "Created At",
-        "date",
-        0,
-        "When the object was created.",
-        |object, _| text(object, "/metadata/creationTimestamp"),
-    )
+    column("Created At", "date", 0, "When the object was created.", |object, _| {
+        text(object, "/metadata/creationTimestamp")
+    })
 }
 
 pub(super) fn name_and_age() -> Columns {
@@ -82,88 +74,56 @@ pub(super) fn name_and_age() -> Columns {
 }
 
 fn named(rest: impl IntoIterator<Item = Column>) -> Columns {
-    Columns {
-        columns: std::iter::once(name()).chain(rest).collect(),
-    }
+    Columns { columns: std::iter::once(name()).chain(rest).collect() }
 }
 
 /// The columns of a kind; name and age where it is not known.
 pub(super) fn columns(group: &str, kind: &str) -> Columns {
     match (group, kind) {
         ("", "Namespace") => named([
-            column(
-                "Status",
-                "string",
-                0,
-                "The status of the namespace.",
-                |object, _| text(object, "/status/phase"),
-            ),
+            column("Status", "string", 0, "The status of the namespace.", |object, _| {
+                text(object, "/status/phase")
+            }),
             created(),
         ]),
         ("", "Secret") => named([
-            column(
-                "Type",
-                "string",
-                0,
-                "What the secret is for.",
-                |object, _| text(object, "/type"),
-            ),
-            column(
-                "Data",
-                "string",
-                0,
-                "How many values the secret has.",
-                |object, _| Value::from(count(object, "data")),
-            ),
+            column("Type", "string", 0, "What the secret is for.", |object, _| {
+                text(object, "/type")
+            }),
+            column("Data", "string", 0, "How many values the secret has.", |object, _| {
+                Value::from(count(object, "data"))
+            }),
             created(),
         ]),
         ("", "ConfigMap") => named([
-            column(
-                "Data",
-                "string",
-                0,
-                "How many values the map has.",
-                |object, _| Value::from(count(object, "data") + count(object, "binaryData")),
-            ),
+            column("Data", "string", 0, "How many values the map has.", |object, _| {
+                Value::from(count(object, "data") + count(object, "binaryData"))
+            }),
             created(),
         ]),
         ("", "ServiceAccount") => named([
-            column(
-                "Secrets",
-                "string",
-                0,
-                "How many secrets the account lists.",
-                |object, _| Value::from(count(object, "secrets")),
-            ),
+            column("Secrets", "string", 0, "How many secrets the account lists.", |object, _| {
+                Value::from(count(object, "secrets"))
+            }),
             created(),
         ]),
         ("" | "events.k8s.io", "Event") => events(),
         ("coordination.k8s.io", "Lease") => named([
-            column(
-                "Holder",
-                "string",
-                0,
-                "Who holds the lease.",
-                |object, _| text(object, "/spec/holderIdentity"),
-            ),
+            column("Holder", "string", 0, "Who holds the lease.", |object, _| {
+                text(object, "/spec/holderIdentity")
+            }),
             created(),
         ]),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => named([created_at()]),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => named([created_at()]),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => named([
-            column(
-                "Role",
-                "string",
-                0,
-                "The role that is bound.",
-                |object, _| {
-                    Value::from(format!(
-                        "{}/{}",
-                        text(object, "/roleRef/kind").as_str().unwrap_or_default(),
-                        text(object, "/roleRef/name").as_str().unwrap_or_default()
-                    ))
-                },
-            ),
+            column("Role", "string", 0, "The role that is bound.", |object, _| {
+                Value::from(format!(
+                    "{}/{}",
+                    text(object, "/roleRef/kind").as_str().unwrap_or_default(),
+                    text(object, "/roleRef/name").as_str().unwrap_or_default()
+                ))
+            }),
             created(),
         ]),
         _ => name_and_age(),
@@ -173,68 +133,33 @@ pub(super) fn columns(group: &str, kind: &str) -> Columns {
 fn events() -> Columns {
     Columns {
         columns: vec![
-            column(
-                "Last Seen",
-                "string",
-                0,
-                "Time since it last happened.",
-                |event, now| Value::from(last_seen(event, now)),
-            ),
-            column("Type", "string", 0, "Normal or Warning.", |event, _| {
-                text(event, "/type")
+            column("Last Seen", "string", 0, "Time since it last happened.", |event, now| {
+                Value::from(last_seen(event, now))
             }),
-            column(
-                "Reason",
-                "string",
-                0,
-                "Why it happened, in one word.",
-                |event, _| text(event, "/reason"),
-            ),
-            column(
-                "Object",
-                "string",
-                0,
-                "The object that it is about.",
-                |event, _| Value::from(object_of(event)),
-            ),
-            column(
-                "Subobject",
-                "string",
-                1,
-                "The part of that object.",
-                |event, _| either(event, ["/involvedObject/fieldPath", "/regarding/fieldPath"]),
-            ),
-            column("Source", "string", 1, "Who reports it.", |event, _| {
-                Value::from(source(event))
+            column("Type", "string", 0, "Normal or Warning.", |event, _| text(event, "/type")),
+            column("Reason", "string", 0, "Why it happened, in one word.", |event, _| {
+                text(event, "/reason")
             }),
-            column(
-                "Message",
-                "string",
-                0,
-                "What happened.",
-                |event, _| match either(event, ["/message", "/note"]) {
+            column("Object", "string", 0, "The object that it is about.", |event, _| {
+                Value::from(object_of(event))
+            }),
+            column("Subobject", "string", 1, "The part of that object.", |event, _| {
+                either(event, ["/involvedObject/fieldPath", "/regarding/fieldPath"])
+            }),
+            column("Source", "string", 1, "Who reports it.", |event, _| Value::from(source(event))),
+            column("Message", "string", 0, "What happened.", |event, _| {
+                match either(event, ["/message", "/note"]) {
                     Value::String(message) => Value::from(message.trim()),
                     other => other,
-                },
-            ),
-            column(
-                "First Seen",
-                "string",
-                1,
-                "Time since it first happened.",
-                |event, now| Value::from(first_seen(event, now)),
-            ),
-            column(
-                "Count",
-                "string",
-                1,
-                "How often it happened.",
-                |event, _| Value::from(times(event)),
-            ),
-            Column {
-                priority: 1,
-                ..name()
-            },
+                }
+            }),
+            column("First Seen", "string", 1, "Time since it first happened.", |event, now| {
+                Value::from(first_seen(event, now))
+            }),
+            column("Count", "string", 1, "How often it happened.", |event, _| {
+                Value::from(times(event))
+            }),
+            Column { priority: 1, ..name() },
         ],
     }
 }
@@ -282,11 +207,7 @@ fn object_of(event: &Value) -> String {
         value.as_str().unwrap_or_default().to_owned()
     };
     let (kind, name) = (part("kind").to_lowercase(), part("name"));
-    if name.is_empty() {
-        kind
-    } else {
-        format!("{kind}/{name}")
-    }
+    if name.is_empty() { kind } else { format!("{kind}/{name}") }
 }
 
 fn source(event: &Value) -> String {
@@ -299,14 +220,7 @@ fn source(event: &Value) -> String {
             "/reportingController",
         ],
     );
-    let host = either(
-        event,
-        [
-            "/source/host",
-            "/deprecatedSource/host",
-            "/reportingInstance",
-        ],
-    );
+    let host = either(event, ["/source/host", "/deprecatedSource/host", "/reportingInstance"]);
     [component, host]
         .iter()
         .filter_map(Value::as_str)

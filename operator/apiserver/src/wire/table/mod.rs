@@ -127,10 +127,7 @@ fn compile_column(column: &Value) -> Result<Column, String> {
     }
     if !TYPES.contains(&text("type")) {
         let found = text("type");
-        return Err(format!(
-            "type must be one of {}, not {found:?}",
-            TYPES.join(", ")
-        ));
+        return Err(format!("type must be one of {}, not {found:?}", TYPES.join(", ")));
     }
     let path = path::compile(text("jsonPath"))?;
     let owned = |key: &str| Cow::Owned(text(key).to_owned());

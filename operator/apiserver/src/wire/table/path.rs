@@ -15,10 +15,7 @@ pub(super) fn compile(text: &str) -> Result<JsonPath, String> {
 
 /// The path in the grammar of RFC 9535.
 fn standard(text: &str) -> String {
-    let text = text
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'))
-        .unwrap_or(text);
+    let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let text = text.strip_prefix('$').unwrap_or(text);
     let mut path = String::from("$");
     let mut letters = text.chars().peekable();

@@ -105,10 +105,7 @@ fn printer_columns_are_compiled_and_filled() {
 #[test]
 fn without_columns_there_are_name_and_age() {
     let columns = Columns::compile(&[]).unwrap();
-    assert_eq!(
-        columns.cells(&environment(), now()),
-        [json!("production"), json!("2d3h")]
-    );
+    assert_eq!(columns.cells(&environment(), now()), [json!("production"), json!("2d3h")]);
     let bare = columns.cells(&json!({"metadata": {"name": "x"}}), now());
     assert_eq!(bare, [json!("x"), json!("<unknown>")]);
 }
@@ -159,13 +156,8 @@ fn events_look_the_same_in_both_views() {
     let core = Columns::builtin("", "Event");
     let view = crate::wire::event_view::to_core(&stored);
     assert_eq!(Value::from(core.cells(&view, now())), expected);
-    let names: Vec<Value> = core
-        .definitions()
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["name"].clone())
-        .collect();
+    let names: Vec<Value> =
+        core.definitions().as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
     assert_eq!(
         Value::from(names),
         json!([
@@ -205,11 +197,7 @@ fn events_of_the_old_recorder() {
 fn built_in_kinds_have_their_columns() {
     let created = "2026-01-10T11:59:00Z";
     let cases = [
-        (
-            ("", "Namespace"),
-            json!({"status": {"phase": "Active"}}),
-            json!(["x", "Active", "60s"]),
-        ),
+        (("", "Namespace"), json!({"status": {"phase": "Active"}}), json!(["x", "Active", "60s"])),
         (
             ("", "Secret"),
             json!({"type": "Opaque", "data": {"a": "", "b": ""}}),
@@ -226,21 +214,13 @@ fn built_in_kinds_have_their_columns() {
             json!({"spec": {"holderIdentity": "me"}}),
             json!(["x", "me", "60s"]),
         ),
-        (
-            ("apiextensions.k8s.io", "CustomResourceDefinition"),
-            json!({}),
-            json!(["x", created]),
-        ),
+        (("apiextensions.k8s.io", "CustomResourceDefinition"), json!({}), json!(["x", created])),
         (("example.org", "Thing"), json!({}), json!(["x", "60s"])),
     ];
     for ((group, kind), mut object, expected) in cases {
         object["metadata"] = json!({"name": "x", "creationTimestamp": created});
         let columns = Columns::builtin(group, kind);
-        assert_eq!(
-            Value::from(columns.cells(&object, now())),
-            expected,
-            "{kind}"
-        );
+        assert_eq!(Value::from(columns.cells(&object, now())), expected, "{kind}");
         assert_eq!(
             columns.definitions().as_array().unwrap().len(),
             expected.as_array().unwrap().len()
