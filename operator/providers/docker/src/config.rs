@@ -277,7 +277,7 @@ mod tests {
             ]),
             ports: vec![port("127.0.0.1:8080:80"), port("8081:80"), port("53/udp")],
             mounts: vec![SpecMount {
-                source: "shop_prod_data".to_owned(),
+                source: volume_name(),
                 path: "/data".to_owned(),
                 read_only: true,
             }],
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(host.port_bindings, Some(expected));
         let mounts = host.mounts.unwrap();
         assert_eq!(mounts.len(), 1);
-        assert_eq!(mounts[0].source.as_deref(), Some("shop_prod_data"));
+        assert_eq!(mounts[0].source, Some(volume_name()));
         assert_eq!(mounts[0].target.as_deref(), Some("/data"));
         assert_eq!((mounts[0].typ, mounts[0].read_only), (Some(MountType::VOLUME), Some(true)));
         let owner = mounts[0].volume_options.clone().unwrap().labels.unwrap();
