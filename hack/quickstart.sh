@@ -25,6 +25,13 @@ until_true() {
     done
 }
 
+# free_port FROM: the first port from there on that nothing listens on.
+free_port() {
+    local port=$1
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    echo "$port"
+}
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/hades-quickstart.XXXXXX")
 server=''
 cleanup() {
@@ -60,17 +67,20 @@ bin=$CARGO_TARGET_DIR/quickstart
 export PATH="$bin:$PATH"
 
 step "Starting the server"
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null || echo 7443)
+port=$(free_port 7443)
+web=$(free_port 8088)
 hades serve --data-dir "$work/data" --listen "127.0.0.1:$port" \
     --docker-socket "${DOCKER_HOST#unix://}" >"$work/server.out" 2>"$work/server.log" &
 server=$!
 until_true "the server" 30 curl -fsSk "https://127.0.0.1:$port/readyz" || { cat "$work/server.log"; exit 1; }
 export KUBECONFIG=$work/data/admin.kubeconfig
+hadesctl wait dockerhost/local --timeout 30s >/dev/null
 show hadesctl get dockerhosts
 
 step "A git repository of manifests"
 config=$work/config
 cp -r "$root/examples/quickstart" "$config"
+sed -i "s/8088/$web/" "$config/production.yaml"
 git -C "$config" init --quiet --initial-branch=main
 git -C "$config" config user.name quickstart
 git -C "$config" config user.email quickstart@example.com
@@ -94,21 +104,21 @@ until_true "the environment" 30 hadesctl get env production -p hello
 show hadesctl wait hello/production --for=ready --timeout 120s
 show hadesctl get env -A
 docker ps --filter "label=hades.dev/project=hello" --format 'table {{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Ports}}'
-show curl -fsS http://127.0.0.1:8088/
+show curl -fsS "http://127.0.0.1:$web/"
 
 step "A commit changes the message"
 sed -i 's/Hello from git/Hello again, one commit later/' "$config/production.yaml"
 git -C "$config" commit --quiet --all --message "Say it again"
 show git -C "$config" show --format=%s --unified=0
-says_again() { curl -fsS http://127.0.0.1:8088/ | grep -q 'one commit later'; }
+says_again() { curl -fsS "http://127.0.0.1:$web/" | grep -q 'one commit later'; }
 until_true "the change" 60 says_again
-show curl -fsS http://127.0.0.1:8088/
+show curl -fsS "http://127.0.0.1:$web/"
 
 step "Somebody kills a container"
 container=$(docker ps -q --filter label=hades.dev/project=hello --filter label=hades.dev/service=web)
 show docker rm -f "$container"
 until_true "the heal" 30 says_again
-show curl -fsS http://127.0.0.1:8088/
+show curl -fsS "http://127.0.0.1:$web/"
 show hadesctl events hello/production
 
 step "What to try next"
