@@ -246,7 +246,7 @@ impl Hades {
 
     /// The container of a service's first replica.
     pub fn container_of(&self, service: &str) -> Option<String> {
-        let part = format!("-{service}-1-");
+        let part = format!("_{service}-1-");
         self.running().into_iter().find(|name| name.contains(&part))
     }
 }

@@ -18,8 +18,8 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::Context;
 use crate::backoff::Backoff;
+use crate::{Context, error_chain};
 
 /// Metadata of an object: all that a controller keeps in memory of it.
 pub(crate) type Meta<K> = PartialObjectMeta<K>;
@@ -75,17 +75,6 @@ impl ReconcileError {
             Self::Api { .. } => "api",
             Self::Internal(_) => "internal",
         }
-    }
-
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        text
     }
 }
 
@@ -257,7 +246,7 @@ where
     if error.category() == "conflict" {
         tracing::debug!(%kind, object = key(&*meta), "changed meanwhile, going again");
     } else {
-        tracing::warn!(%kind, object = key(&*meta), error = error.chain(), ?delay, "pass failed");
+        tracing::warn!(%kind, object = key(&*meta), error = error_chain(error), ?delay, "pass failed");
     }
     Action::requeue(delay)
 }

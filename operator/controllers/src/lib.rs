@@ -25,6 +25,7 @@ mod context;
 mod docker_host;
 mod driver;
 pub mod environment;
+mod error_chain;
 mod events;
 mod hosts;
 mod metrics;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use context::{Clock, Context, Settings};
 pub use driver::{Progress, ReconcileError};
+pub use error_chain::error_chain;
 pub use metrics::Metrics;
 
 /// Runs all controllers until `shutdown`, then lets passes under way end.

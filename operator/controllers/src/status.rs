@@ -2,6 +2,9 @@
 
 use std::fmt::Debug;
 
+use hades_api::condition;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
@@ -38,6 +41,23 @@ where
     .map(|_| ())
     .or_else(ignore_gone)
     .map_err(ReconcileError::api(format!("write the status of {} {name}", K::kind(&()))))
+}
+
+/// Sets a condition of `object`: its type and truth, its reason and message.
+pub(crate) fn set_condition<K: Resource>(
+    conditions: &mut Vec<Condition>,
+    object: &K,
+    (type_, truth): (&'static str, bool),
+    (reason, message): (&str, &str),
+    now: Timestamp,
+) {
+    let value = condition::Value {
+        type_,
+        status: truth,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    condition::set(conditions, value, object.meta().generation, now);
 }
 
 /// An object that went meanwhile needs no status.

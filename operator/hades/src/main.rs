@@ -45,7 +45,7 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&serve::chain(&error)),
+        Err(error) => fail(&hades_controllers::error_chain(&error)),
     }
 }
 

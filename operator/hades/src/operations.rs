@@ -13,7 +13,7 @@ use futures::StreamExt;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{LogQuery, logs, preview};
-use hades_controllers::{Context, ReconcileError};
+use hades_controllers::{Context, ReconcileError, error_chain};
 use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -128,5 +128,5 @@ fn not_found(name: &str) -> Response {
 }
 
 fn failed(error: &ReconcileError) -> Response {
-    StatusError::internal(crate::serve::chain(error)).into_response()
+    StatusError::internal(error_chain(error)).into_response()
 }

@@ -1,6 +1,5 @@
 //! `hades serve`: puts the parts together and takes them apart again.
 
-use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -40,18 +39,6 @@ pub(crate) enum ServeError {
     Stopped { source: io::Error },
     #[error("cannot wait for signals")]
     Signals { source: io::Error },
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Runs until SIGINT or SIGTERM.

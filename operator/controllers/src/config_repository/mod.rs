@@ -21,7 +21,7 @@ use hades_source::manifest::ManifestSet;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::driver::{Progress, ReconcileError, Reconciler};
-use crate::{Context, status};
+use crate::{Context, error_chain, status};
 
 use kinds::Kinds;
 use record::Problem;
@@ -287,24 +287,13 @@ fn read(
 ) -> Result<(Commit, ManifestSet), Problem> {
     use hades_source::git::{ReadOptions, RemoteOptions, Repository};
     let unreachable =
-        |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, chain(error));
+        |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, error_chain(error));
     let options = RemoteOptions::new(spec.url.clone(), spec.branch.clone());
     let repository = Repository::open(dir, options).map_err(|error| unreachable(&error))?;
     let commit = repository.fetch(known).map_err(|error| unreachable(&error))?;
     let options = ReadOptions::new(spec.path.as_deref().unwrap_or("."));
     let set = repository
         .read(&commit.id, &options)
-        .map_err(|error| Problem::new(reason::INVALID_MANIFESTS, chain(&error)))?;
+        .map_err(|error| Problem::new(reason::INVALID_MANIFESTS, error_chain(&error)))?;
     Ok((commit, set))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

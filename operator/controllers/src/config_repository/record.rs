@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use crate::Context;
+use crate::status::set_condition;
 
 /// Errors that a status lists.
 const ERRORS_SHOWN: usize = 100;
@@ -110,17 +111,11 @@ pub(super) fn request_handled(status: &mut ConfigRepositoryStatus, repository: &
 fn set(
     status: &mut ConfigRepositoryStatus,
     repository: &ConfigRepository,
-    (type_, truth): (&'static str, bool),
-    (reason, message): (&str, &str),
+    truth: (&'static str, bool),
+    words: (&str, &str),
     now: Timestamp,
 ) {
-    let value = condition::Value {
-        type_,
-        status: truth,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    };
-    condition::set(&mut status.conditions, value, repository.meta().generation, now);
+    set_condition(&mut status.conditions, repository, truth, words, now);
 }
 
 /// The repository is suspended.

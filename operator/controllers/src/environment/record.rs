@@ -15,6 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::execute::Execution;
 use super::gather::{Fault, Gathered};
 use crate::Context;
+use crate::status::set_condition;
 
 /// Actions that a status or an event lists before it says how many more.
 const ACTIONS_SHOWN: usize = 50;
@@ -30,17 +31,11 @@ pub(super) fn request_handled(status: &mut EnvironmentStatus, environment: &Envi
 fn set(
     status: &mut EnvironmentStatus,
     environment: &Environment,
-    (type_, truth): (&'static str, bool),
-    (reason, message): (&str, &str),
+    truth: (&'static str, bool),
+    words: (&str, &str),
     now: Timestamp,
 ) {
-    let value = condition::Value {
-        type_,
-        status: truth,
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    };
-    condition::set(&mut status.conditions, value, environment.meta().generation, now);
+    set_condition(&mut status.conditions, environment, truth, words, now);
 }
 
 fn clear(status: &mut EnvironmentStatus, types: &[&str]) {

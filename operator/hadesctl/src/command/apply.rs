@@ -226,7 +226,7 @@ async fn check_all(
             (Ok(Applied::Configured), Some(owner)) => errors.push(owned_error(item, &owner)),
             (Ok(applied), _) => item.unchanged = applied == Applied::Unchanged,
             (Err(error), _) if is_namespace_missing(&error) => {
-                if is_coming(item, &projects) {
+                if is_coming(item, &projects) || is_being_made(session, item).await? {
                     item.postponed = true;
                 } else {
                     errors.push(project_missing(session, item).await);
@@ -241,6 +241,12 @@ async fn check_all(
 
 fn is_coming(item: &Item, projects: &[String]) -> bool {
     item.namespace().is_some_and(|namespace| projects.iter().any(|name| name == namespace))
+}
+
+/// Whether the project is there and only its namespace isn't yet.
+async fn is_being_made(session: &Session, item: &Item) -> Result<bool, Error> {
+    let Some(project) = item.namespace() else { return Ok(false) };
+    Ok(object::get(session, &catalog::project(), None, project).await?.is_some())
 }
 
 fn is_namespace_missing(error: &hades_client::Error) -> bool {
