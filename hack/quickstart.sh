@@ -53,7 +53,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 step "Looking for what is needed (Docker, git, curl)"
-install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables cc=gcc
+install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables cc=build-essential
 require_rust
 DOCKER_HOST=$("$root/hack/testbed/dockerd.sh" start)
 export DOCKER_HOST

@@ -79,7 +79,7 @@ fn from_a_commit_to_containers_and_on() {
     assert_eq!(nothing.status.code(), Some(0), "{}", String::from_utf8_lossy(&nothing.stdout));
 
     // Services find one another by name.
-    let network = format!("{}-production", hades.project);
+    let network = format!("{}_production", hades.project);
     let web = hades.container_of("web").unwrap();
     let attached = hades.engine.docker(&[
         "inspect",
