@@ -5,6 +5,7 @@ import http.client
 import json
 import queue
 import socket
+import sys
 import threading
 import time
 import urllib.parse
@@ -58,15 +59,16 @@ class Engine:
         self.call("DELETE", f"/containers/{container}", force=1)
 
     def remove_all(self, label):
-        """Containers and networks that carry a label."""
-        for container in self.containers(label):
-            try:
-                self.remove(container["Id"])
-            except Refused:
-                pass  # went meanwhile
+        """Containers and networks that carry a label, as far as the engine lets go
+        of them: the rest goes with the engine."""
         filters = json.dumps({"label": [label]})
-        for network in self.call("GET", "/networks", filters=filters):
-            self.call("DELETE", f"/networks/{network['Id']}")
+        paths = [f"/containers/{one['Id']}?force=1" for one in self.containers(label)]
+        networks = self.call("GET", "/networks", filters=filters)
+        for path in paths + [f"/networks/{network['Id']}" for network in networks]:
+            try:
+                self.call("DELETE", path)
+            except Refused as error:
+                print(f"left behind: {error}", file=sys.stderr)
 
     def time_of_list(self, rounds):
         """Seconds that the engine needs to list all containers, each round."""

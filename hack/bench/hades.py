@@ -142,11 +142,6 @@ class Hades:
             manifest["apiVersion"] = "hades.dev/v1alpha1"
         self.ctl("apply", "-f", "-", text=documents(objects))
 
-    def delete(self, *environments):
-        """Deletes environments and waits until all that they made is gone."""
-        names = [f"{PROJECT}/{name}" for name in environments]
-        self.ctl("delete", "--yes", "--timeout", "180s", *names)
-
     def wait_ready(self, *environments):
         """Until environments are as described."""
         names = [f"{PROJECT}/{name}" for name in environments]

@@ -54,7 +54,6 @@ def _heals(context, size):
             )
             healed.append((back - gone) / 1e9)
         events.close()
-        hades.delete("heal")
     return raw, healed
 
 

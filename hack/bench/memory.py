@@ -20,7 +20,6 @@ def measure(context):
             hades.quiet()
             time.sleep(QUIET_SECONDS)
             memory = hades.memory()
-            hades.delete("idle")
         resident = Result(f"hades serve, {size} containers", mebibytes([memory["VmRSS"]]))
         results += [
             resident.under(LIMIT if size == 3 else None),

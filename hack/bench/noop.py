@@ -22,14 +22,12 @@ def measure(context):
         asked = _asked(hades, ["whole"], rounds)
         command = [_command(hades) for _ in range(context.rounds(10))]
         listing = context.engine.time_of_list(rounds)
-        hades.delete("whole")
-
+    with Hades(context.bin, context.engine) as hades:
         context.say(f"noop: {SPLIT} environments of {CONTAINERS // SPLIT}")
         names = [f"part{n}" for n in range(SPLIT)]
         hades.apply(*(environment(name, CONTAINERS // SPLIT) for name in names))
         hades.wait_ready(*names)
         split = _asked(hades, names, rounds)
-        hades.delete(*names)
     context.say(f"noop: docker-compose with {CONTAINERS} services")
     with Compose(IMAGE, CONTAINERS) as compose:
         compose.up()
@@ -49,7 +47,8 @@ def measure(context):
 def _woken(hades, rounds):
     """Seconds of passes that a changed Secret of the project woke."""
     secrets = f"/api/v1/namespaces/{PROJECT}/secrets"
-    hades.request("POST", secrets, {"metadata": {"name": "wake"}})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wake"}}
+    hades.request("POST", secrets, secret)
     samples = []
     for n in range(rounds):
         count, total = hades.quiet()

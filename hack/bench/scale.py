@@ -21,17 +21,16 @@ def measure(context):
     """Results of this benchmark."""
     at_once = context.changes_at_once
     samples = {"started": [], "ready": [], "run": [], "api": []}
-    with Hades(context.bin, context.engine) as hades:
-        for n in range(context.rounds(5)):
-            context.say(f"scale: round {n + 1}, Hades")
+    for n in range(context.rounds(5)):
+        context.say(f"scale: round {n + 1}, Hades")
+        with Hades(context.bin, context.engine) as hades:
             started, ready, bodies = _hades(context, hades)
-            samples["started"].append(started)
-            samples["ready"].append(ready)
-            with hades.paused():
-                context.say(f"scale: round {n + 1}, docker run")
-                samples["run"].append(_raw(context, bodies, at_once, _docker_run))
-                context.say(f"scale: round {n + 1}, the engine's API")
-                samples["api"].append(_raw(context, bodies, at_once, _create_and_start))
+        samples["started"].append(started)
+        samples["ready"].append(ready)
+        context.say(f"scale: round {n + 1}, docker run")
+        samples["run"].append(_raw(context, bodies, at_once, _docker_run))
+        context.say(f"scale: round {n + 1}, the engine's API")
+        samples["api"].append(_raw(context, bodies, at_once, _create_and_start))
     run, api = samples["run"], samples["api"]
     return [
         Result(f"docker run -d, {at_once} at a time", seconds(run)),
@@ -57,9 +56,7 @@ def _hades(context, hades):
     found = context.engine.containers(f"hades.dev/project={PROJECT}")
     assert len(found) == CONTAINERS, f"{len(found)} containers instead of {CONTAINERS}"
     details = [context.engine.call("GET", f"/containers/{one['Id']}/json") for one in found]
-    bodies = [body(detail, NETWORK) for detail in details]
-    hades.delete("fifty")
-    return (last - began) / 1e9, ready, bodies
+    return (last - began) / 1e9, ready, [body(detail, NETWORK) for detail in details]
 
 
 def _is_ours(actor):
@@ -95,9 +92,6 @@ def _raw(context, bodies, at_once, make):
     took = time.perf_counter() - started
     for job in jobs:
         job.result()
-    with ThreadPoolExecutor(at_once) as pool:
-        for container in context.engine.containers(f"{OWNER}={RAW}"):
-            pool.submit(Engine(context.engine.path).remove, container["Id"])
     context.engine.remove_all(f"{OWNER}={RAW}")
     return took
 
