@@ -167,6 +167,16 @@ fn a_restart_of_the_server_touches_nothing() {
 }
 
 #[test]
+fn a_deleted_local_host_does_not_come_back() {
+    let mut hades = Hades::start(Engine::shared());
+    hades.hadesctl(&["delete", "dockerhost", "local", "--yes"]);
+    hades.stop();
+    hades.launch();
+    let hosts = hades.hadesctl(&["get", "dockerhosts", "-o", "name"]);
+    assert!(!hosts.contains("local"), "{hosts}");
+}
+
+#[test]
 fn kubectl_works_as_on_kubernetes() {
     let hades = Hades::start(Engine::shared());
     hades.apply(&project(&hades));
