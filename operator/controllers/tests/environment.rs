@@ -262,6 +262,33 @@ async fn deletion_removes_what_was_made_and_nothing_foreign() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_the_engine_holds_without_reason_is_told_and_goes_later() {
+    let hades = Hades::start().await;
+    hades.apply_environment("prod", two_services()).await;
+    hades.ready("prod").await;
+    hades.host.miscount_endpoints_of("shop_prod", false);
+    hades.environments().delete("prod", &DeleteParams::default()).await.unwrap();
+    eventually("the reason to be told", || async {
+        let found = hades.environments().get("prod").await.unwrap();
+        let told = found
+            .status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .any(|condition| condition.message.contains("knows of no container on it"));
+        if told { Ok(()) } else { Err(found.status) }
+    })
+    .await;
+    hades.host.miscount_endpoints_of("shop_prod", true);
+    eventually("the environment to be gone", || async {
+        match hades.environments().get_opt("prod").await.unwrap() {
+            None => Ok(()),
+            Some(found) => Err(found.status),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_abandoned_environment_goes_although_its_host_is_gone() {
     let hades = Hades::start().await;
     hades.apply_environment("prod", two_services()).await;

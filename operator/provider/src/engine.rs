@@ -105,6 +105,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn networks_named(&self, name: &str) -> Result<Vec<ObservedNetwork>, CallError>;
     /// By id; none when there is none.
     async fn inspect_network(&self, id: &str) -> Result<Option<ObservedNetwork>, CallError>;
+    /// Whether the engine knows of any container on a network. No when there is no
+    /// such network.
+    async fn has_attached(&self, network: &str) -> Result<bool, CallError>;
     /// Makes a bridge network, also when there is one of that name.
     async fn create_network(
         &self,

@@ -142,10 +142,31 @@ impl<E: Engine> Steps<E> {
         self.check_owned(TargetKind::Network, &target.name, &network.labels)?;
         match self.engine.remove_network(id).await {
             Ok(()) | Err(CallError::Absent) => Ok(Outcome::Done),
-            // Something was attached since the plan was made.
-            Err(CallError::InUse(_)) => Ok(Outcome::Changed),
+            Err(CallError::InUse(words)) => self.explain_use(&doing, id, &words).await,
             Err(error) => Err(other(&doing, error)),
         }
+    }
+
+    /// Why a network that the plan saw unused can't be removed. Some engines
+    /// lose count of endpoints when many containers end at once; trying again at
+    /// once would then never end.
+    async fn explain_use(
+        &self,
+        doing: &str,
+        network: &str,
+        words: &str,
+    ) -> Result<Outcome, ProviderError> {
+        if self.engine.has_attached(network).await.map_err(|e| other(doing, e))? {
+            return Ok(Outcome::Changed);
+        }
+        Err(ProviderError::new(
+            ErrorClass::Conflict,
+            reason::ACTION_FAILED,
+            format!(
+                "{doing}: the engine says that it is in use, but knows of no container on it: \
+                 {words}; an engine that has lost count finds it again when it is restarted"
+            ),
+        ))
     }
 
     async fn create_volume(

@@ -248,6 +248,22 @@ async fn images_come_from_the_registry() {
 }
 
 #[tokio::test]
+async fn an_engine_that_lost_count_is_named_and_not_asked_for_ever() {
+    let bed = fake().await;
+    let scene = Scene::new(&bed);
+    scene.done(&scene.create_network()).await;
+    let id = bed.host.snapshot().networks[0].id.clone();
+    let remove =
+        scene.action(TargetKind::Network, &scene.network(), Operation::RemoveNetwork { id });
+    bed.host.miscount_endpoints_of(&scene.network(), false);
+    let error = bed.host.execute(&remove).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Conflict);
+    assert!(error.message.contains("knows of no container on it"), "{error}");
+    bed.host.miscount_endpoints_of(&scene.network(), true);
+    assert_eq!(bed.host.execute(&remove).await, Ok(Outcome::Done));
+}
+
+#[tokio::test]
 async fn endpoints_of_fake_hosts() {
     let host = FakeHost::new();
     let connect = FakeConnect::new().with("unix:///a.sock", host.clone());

@@ -31,6 +31,12 @@ pub use preview::{PlanReply, preview};
 /// wake it (an engine that doesn't answer sends no events).
 const WAITING: Duration = Duration::from_secs(15);
 
+/// Passes in a row that may find the world changed under them and look again at
+/// once. Races are over by then; what isn't is some engine contradicting itself.
+const SURPRISES_AT_ONCE: u32 = 4;
+/// Pause after the next such pass; it doubles with each.
+const FIRST_SURPRISE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Works on Environments.
 #[derive(Default)]
 pub(crate) struct Environments {
@@ -45,6 +51,9 @@ pub(crate) struct Memory {
     /// What an environment should be when it last was so, by UID: what differs
     /// while this is unchanged is drift.
     settled: Mutex<HashMap<String, String>>,
+    /// Passes in a row that got nothing done as the world wasn't what the plan
+    /// saw, by UID.
+    surprises: Mutex<HashMap<String, u32>>,
 }
 
 impl Memory {
@@ -58,7 +67,24 @@ impl Memory {
         settled.get(uid).is_some_and(|known| known == desired)
     }
 
+    /// Notes a pass that got nothing done as the world wasn't what the plan saw;
+    /// returns the pause before the next one.
+    fn surprised(&self, uid: &str) -> Duration {
+        let mut surprises = self.surprises.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = surprises.entry(uid.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        match count.checked_sub(SURPRISES_AT_ONCE + 1) {
+            None => Duration::ZERO,
+            Some(further) => FIRST_SURPRISE_PAUSE.saturating_mul(1 << further.min(16)).min(WAITING),
+        }
+    }
+
+    fn unsurprised(&self, uid: &str) {
+        self.surprises.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
     fn forget(&self, uid: &str) {
+        self.unsurprised(uid);
         self.failures.forget(|(failed, _)| failed == uid);
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -175,6 +201,10 @@ fn next_pass(
     fingerprint: String,
     all_seen: bool,
 ) -> Progress {
+    if execution.changed && execution.done.is_empty() {
+        return Progress::After(memory.surprised(uid));
+    }
+    memory.unsurprised(uid);
     if execution.changed || !execution.done.is_empty() {
         return Progress::Again;
     }
@@ -231,4 +261,22 @@ async fn clean_up(
         Progress::Settled => Progress::After(WAITING),
         progress => progress,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surprises_in_a_row_are_met_with_patience() {
+        let memory = Memory::default();
+        let pauses: Vec<_> = (0..16).map(|_| memory.surprised("uid")).collect();
+        assert_eq!(pauses[..4], [Duration::ZERO; 4]);
+        assert_eq!(pauses[4], FIRST_SURPRISE_PAUSE);
+        assert_eq!(pauses[5], FIRST_SURPRISE_PAUSE * 2);
+        assert_eq!(pauses[15], WAITING);
+        assert_eq!(memory.surprised("another"), Duration::ZERO);
+        memory.unsurprised("uid");
+        assert_eq!(memory.surprised("uid"), Duration::ZERO);
+    }
 }

@@ -207,6 +207,11 @@ impl Engine for FakeEngine {
         self.call(CallKind::Inspect, id, |state| Ok(state.networks.get(id).cloned())).await
     }
 
+    async fn has_attached(&self, network: &str) -> Result<bool, CallError> {
+        self.call(CallKind::Inspect, network, |state| Ok(state.attached_to(network).is_some()))
+            .await
+    }
+
     async fn create_network(
         &self,
         name: &str,

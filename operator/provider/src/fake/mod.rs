@@ -264,6 +264,18 @@ impl FakeHost {
         self.change(id_or_name, |container| container.seen.network_ids.clear())
     }
 
+    /// What some engines do after many containers ended at once: it believes that
+    /// something is attached to a network, until `found`.
+    pub fn miscount_endpoints_of(&self, name: &str, found: bool) {
+        let mut state = self.engine().state();
+        let Some(id) = state.network_named(name).map(|network| network.id.clone()) else { return };
+        if found {
+            state.miscounted.remove(&id);
+        } else {
+            state.miscounted.insert(id);
+        }
+    }
+
     /// `docker network rm -f`: containers keep a stale entry of it.
     pub fn remove_network_by_hand(&self, name: &str) -> bool {
         let removed = {

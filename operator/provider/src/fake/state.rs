@@ -23,6 +23,8 @@ const FIRST_FREE_PORT: u16 = 32_768;
 pub(super) struct State {
     pub containers: BTreeMap<String, Container>,
     pub networks: BTreeMap<String, ObservedNetwork>,
+    /// Networks of which the engine thinks that something is attached.
+    pub miscounted: BTreeSet<String>,
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Image id by reference as given.
     pub images: BTreeMap<String, String>,
@@ -278,11 +280,15 @@ impl State {
         Ok(())
     }
 
+    /// A live container on a network.
+    pub fn attached_to(&self, network: &str) -> Option<&Container> {
+        let on_it = |c: &&Container| c.is_live() && c.seen.network_ids.iter().any(|n| n == network);
+        self.containers.values().find(on_it)
+    }
+
     pub fn remove_network(&mut self, id: &str) -> Result<ObservedNetwork, CallError> {
-        let attached = |c: &&Container| c.is_live() && c.seen.network_ids.iter().any(|n| n == id);
-        if let Some(container) = self.containers.values().find(attached) {
-            let words = format!("network {id} has active endpoints: {}", container.seen.name);
-            return Err(CallError::InUse(words));
+        if self.attached_to(id).is_some() || self.miscounted.contains(id) {
+            return Err(CallError::InUse(format!("network {id} has active endpoints")));
         }
         self.networks.remove(id).ok_or(CallError::Absent)
     }

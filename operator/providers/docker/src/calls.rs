@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    StopContainerOptionsBuilder,
+    InspectNetworkOptions, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions, StopContainerOptionsBuilder,
 };
 use futures::StreamExt;
 use hades_plan::{ContainerState, ObservedNetwork, ObservedVolume};
@@ -112,6 +112,17 @@ impl Engine for Calls {
             .look(|docker| async move { docker.list_networks(Some(options)).await })
             .await?;
         Ok(found.into_iter().filter_map(listing::network).find(|n| n.id == id))
+    }
+
+    async fn has_attached(&self, network: &str) -> Result<bool, CallError> {
+        let found = self
+            .client
+            .look(|docker| async move {
+                docker.inspect_network(network, None::<InspectNetworkOptions>).await
+            })
+            .await;
+        let containers = none_if_absent(found)?.and_then(|network| network.containers);
+        Ok(containers.is_some_and(|containers| !containers.is_empty()))
     }
 
     async fn create_network(
