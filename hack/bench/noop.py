@@ -29,7 +29,7 @@ def measure(context):
         hades.wait_ready(*names)
         split = _asked(hades, names, rounds)
     context.say(f"noop: docker-compose with {CONTAINERS} services")
-    with Compose(IMAGE, CONTAINERS) as compose:
+    with Compose(context.engine, IMAGE, CONTAINERS) as compose:
         compose.up()
         peer = [compose.up() for _ in range(context.rounds(5))]
         peer_listing = context.engine.time_of_list(rounds)
