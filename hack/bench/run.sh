@@ -30,7 +30,7 @@ while [ "$#" -gt 0 ]; do
 done
 
 install_packages dockerd=docker.io docker=docker.io docker-compose=docker-compose \
-    python3=python3 git=git curl=curl iptables=iptables cc=gcc
+    python3=python3 git=git curl=curl iptables=iptables cc=build-essential
 require_rust
 
 if [ -z "$bin" ]; then
