@@ -27,6 +27,7 @@ mod driver;
 pub mod environment;
 mod error_chain;
 mod events;
+mod finalizer;
 mod hosts;
 mod metrics;
 mod project;

@@ -7,16 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, future};
-use hades_api::{HadesProject, HadesProjectStatus, annotation, condition, label, name, reason};
+use hades_api::{HadesProject, HadesProjectStatus, condition, label, name, reason};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
-use crate::{Context, status};
+use crate::{Context, finalizer, status};
 
 /// How soon to look again whether a namespace has gone.
 const CLEANUP_POLL: Duration = Duration::from_millis(500);
@@ -56,8 +55,8 @@ impl Reconciler for Projects {
         if project.meta().deletion_timestamp.is_some() {
             return clean_up(context, &projects, &project).await;
         }
-        if !project.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
-            set_finalizer(&projects, &project, true).await?;
+        if !finalizer::is_set(&project) {
+            finalizer::set(&projects, &project, true).await?;
         }
         let verdict = keep_namespace(context, &project).await?;
         let before = project.status.clone().unwrap_or_default();
@@ -166,35 +165,6 @@ async fn clean_up(
         }
         return Ok(Progress::After(CLEANUP_POLL));
     }
-    set_finalizer(projects, project, false).await?;
+    finalizer::set(projects, project, false).await?;
     Ok(Progress::Gone)
-}
-
-/// Puts Hades's finalizer on an object, or takes it off.
-pub(crate) async fn set_finalizer<K>(
-    api: &Api<K>,
-    object: &K,
-    wanted: bool,
-) -> Result<(), ReconcileError>
-where
-    K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-{
-    let mut finalizers: Vec<String> = object.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != annotation::FINALIZER);
-    if wanted {
-        finalizers.push(annotation::FINALIZER.to_owned());
-    }
-    // With the version that was read, so that nobody else's finalizer is lost.
-    let patch = json!({"metadata": {
-        "finalizers": finalizers,
-        "resourceVersion": object.resource_version(),
-    }});
-    let name = object.name_any();
-    match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if !wanted && status.code == 404 => Ok(()),
-        Err(error) => {
-            Err(ReconcileError::api(format!("change finalizers of {} {name}", K::kind(&())))(error))
-        }
-    }
 }

@@ -21,8 +21,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
-use crate::project::set_finalizer;
-use crate::{Context, status};
+use crate::{Context, finalizer, status};
 
 pub use logs::{LogLine, LogQuery, logs};
 pub use preview::{PlanReply, preview};
@@ -118,9 +117,9 @@ impl Reconciler for Environments {
         if environment.meta().deletion_timestamp.is_some() {
             return clean_up(context, &self.memory, &api, &environment).await;
         }
-        if !environment.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
+        if !finalizer::is_set(&environment) {
             // The change wakes the next pass, which then may make things.
-            set_finalizer(&api, &environment, true).await?;
+            finalizer::set(&api, &environment, true).await?;
             return Ok(Progress::Again);
         }
         converge(context, &self.memory, &api, &environment).await
@@ -155,19 +154,19 @@ async fn converge(
         status::write(api, environment, &before, &after).await?;
         return Ok(Progress::Settled);
     }
+    let mut stored = before.clone();
     if record::must_precede(&before, &plan) {
         // Before anything is made on a host that the status doesn't name yet: a
         // crash must not leave things where nobody would look for them.
         record::planned(&mut after, environment, &gathered, &plan, context.now());
         status::write(api, environment, &before, &after).await?;
+        stored = after.clone();
     }
     let healing = memory.is_settled(&uid, &gathered.fingerprint);
     let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
-    let written = after.clone();
     record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
-    let written = if record::must_precede(&before, &plan) { &written } else { &before };
-    status::write(api, environment, written, &after).await?;
+    status::write(api, environment, &stored, &after).await?;
     let all_seen = gathered.unseen_hosts().is_empty();
     Ok(next_pass(memory, &uid, &plan, &execution, gathered.fingerprint, all_seen))
 }
@@ -229,21 +228,21 @@ async fn clean_up(
     environment: &Environment,
 ) -> Result<Progress, ReconcileError> {
     let uid = environment.uid().unwrap_or_default();
-    if !environment.finalizers().iter().any(|finalizer| finalizer == annotation::FINALIZER) {
+    if !finalizer::is_set(environment) {
         memory.forget(&uid);
         return Ok(Progress::Gone);
     }
     if environment.annotations().contains_key(annotation::ABANDON) {
         let note = "left as it was on its hosts, as hades.dev/abandon asks".to_owned();
         context.events.warning(environment, reason::CLEANED_UP, "Abandon", note).await;
-        set_finalizer(api, environment, false).await?;
+        finalizer::set(api, environment, false).await?;
         memory.forget(&uid);
         return Ok(Progress::Gone);
     }
     let gathered = gather::for_deletion(context, environment).await?;
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if plan.is_empty() && gathered.missing_hosts.is_empty() {
-        set_finalizer(api, environment, false).await?;
+        finalizer::set(api, environment, false).await?;
         memory.forget(&uid);
         return Ok(Progress::Gone);
     }
