@@ -1,7 +1,7 @@
 //! The server: its configuration, its start and its end.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use jiff::Timestamp;
@@ -137,13 +137,12 @@ impl ApiServer {
         let shutdown = CancellationToken::new();
         let state = Arc::new(State {
             store,
-            registry,
+            served: RwLock::new(Arc::new(registry)),
             keyring,
             validators,
             clock,
             metrics,
             tokens: Tokens::new(credentials),
-            openapi_index: OnceLock::new(),
             shutdown: shutdown.clone(),
         });
         install(&state, &crds).await?;
@@ -238,8 +237,8 @@ fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenE
 /// Writes the custom resource definitions as objects, where they changed, and
 /// removes those that are served no longer.
 async fn install(state: &State, crds: &[CustomResourceDefinition]) -> Result<(), OpenError> {
-    let Some(resource) =
-        state.registry.stored().find(|resource| resource.nature == Nature::Definition)
+    let registry = state.registry();
+    let Some(resource) = registry.stored().find(|resource| resource.nature == Nature::Definition)
     else {
         return Ok(());
     };
@@ -303,8 +302,8 @@ async fn install_one(
 }
 
 async fn make_namespaces(state: &State) -> Result<(), OpenError> {
-    let Some(resource) =
-        state.registry.stored().find(|resource| resource.nature == Nature::Namespace)
+    let registry = state.registry();
+    let Some(resource) = registry.stored().find(|resource| resource.nature == Nature::Namespace)
     else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! What every request and background task shares.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,19 +31,24 @@ pub trait Validator: Send + Sync {
 /// The parts of a running server.
 pub(crate) struct State {
     pub store: Store,
-    pub registry: Registry,
+    /// The resources served now. Replaced whole when a definition changes.
+    pub served: RwLock<Arc<Registry>>,
     pub keyring: Arc<Keyring>,
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,
     pub tokens: Tokens,
-    /// The index of the OpenAPI documents: dear to make, and always the same.
-    pub openapi_index: OnceLock<Value>,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }
 
 impl State {
+    /// What is served at this moment. Hold on to it for as long as one request
+    /// lasts, so that it sees one set of resources.
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The time of day as objects carry it: RFC 3339 in UTC with seconds.
     pub fn now(&self) -> String {
         wire_time((self.clock)())

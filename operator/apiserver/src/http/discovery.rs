@@ -34,7 +34,8 @@ fn version() -> Value {
 
 /// The document at `path`, or `None` where the path is of another sort.
 pub(super) fn document(state: &State, path: &str, accept: Option<&str>) -> Option<Response> {
-    let resources = state.registry.infos();
+    let registry = state.registry();
+    let resources = registry.infos();
     let ok = |value: &Value| respond::json(StatusCode::OK, value);
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let value = match segments.as_slice() {
@@ -72,8 +73,7 @@ pub(super) fn document(state: &State, path: &str, accept: Option<&str>) -> Optio
             ));
         }
         ["openapi", "v3"] => {
-            let index = state.openapi_index.get_or_init(|| openapi::index(resources));
-            return Some(ok(index));
+            return Some(ok(registry.openapi_index()));
         }
         ["openapi", "v3", "api", version] => return schema(resources, "", version),
         ["openapi", "v3", "apis", group, version] => return schema(resources, group, version),

@@ -126,7 +126,8 @@ async fn handle(
 
 fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
     let path = path::parse(path)?;
-    let resource = state.registry.find(&path.group, &path.version, &path.plural)?;
+    let registry = state.registry();
+    let resource = registry.find(&path.group, &path.version, &path.plural)?;
     // A namespace in the path of a cluster-scoped resource leads nowhere.
     if path.namespace.is_some() && !resource.info.namespaced {
         return None;

@@ -31,7 +31,7 @@ pub(super) async fn run(state: Arc<State>) {
 
 pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
     let Some(resource) =
-        state.registry.stored().find(|resource| resource.nature == Nature::Event).cloned()
+        state.registry().stored().find(|resource| resource.nature == Nature::Event).cloned()
     else {
         return Ok(());
     };

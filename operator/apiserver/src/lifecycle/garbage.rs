@@ -77,7 +77,8 @@ async fn collect(state: &Arc<State>, key: &Key) -> Result<(), StatusError> {
         };
         return strip_owners(state, key, gone).await;
     }
-    let Some(resource) = state.registry.find_storage(key.resource()) else {
+    let registry = state.registry();
+    let Some(resource) = registry.find_storage(key.resource()) else {
         return Ok(());
     };
     delete_key(state, resource, key).await.map(|_| ())
@@ -86,7 +87,8 @@ async fn collect(state: &Arc<State>, key: &Key) -> Result<(), StatusError> {
 /// Whether an owner exists. One of a kind that this server doesn't serve is
 /// somebody else's to judge.
 fn is_alive(state: &State, owner: &OwnerReference, namespace: &str) -> Result<bool, StatusError> {
-    let Some(resource) = state.registry.find_kind(&owner.api_version, &owner.kind) else {
+    let registry = state.registry();
+    let Some(resource) = registry.find_kind(&owner.api_version, &owner.kind) else {
         return Ok(true);
     };
     let namespace = if resource.info.namespaced { namespace } else { "" };

@@ -70,7 +70,7 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError> {
     let mut empty = true;
     let resources: Vec<_> =
-        state.registry.stored().filter(|resource| resource.info.namespaced).cloned().collect();
+        state.registry().stored().filter(|resource| resource.info.namespaced).cloned().collect();
     for resource in resources {
         let pick = |row: crate::store::Row| (row.key, row.terminating);
         for (key, terminating) in rows(state, &resource.storage, Some(namespace), pick).await? {

@@ -6,15 +6,18 @@ mod custom;
 mod info;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 pub use custom::{DefinitionError, installed as installed_definition};
 pub use info::{CREATE_VERBS, FULL_VERBS, READ_VERBS, ResourceInfo};
 
+use serde_json::Value;
+
 use crate::admission::schema::StructuralSchema;
 use crate::store::Policy;
+use crate::wire::openapi;
 use crate::wire::table::Columns;
 
 /// What a resource does beyond storing objects.
@@ -72,12 +75,15 @@ impl Resource {
     }
 }
 
-/// All served resources. Fixed once the server runs.
+/// All resources served at one moment. A change of the definitions makes a new
+/// one; requests go on with the one they began with.
 #[derive(Debug)]
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
     by_path: HashMap<(String, String, String), usize>,
     infos: Vec<ResourceInfo>,
+    /// Dear to make, and the same as long as the registry is.
+    openapi_index: OnceLock<Value>,
 }
 
 impl Registry {
@@ -99,7 +105,8 @@ impl Registry {
                 ((info.group.clone(), info.version.clone(), info.plural.clone()), index)
             })
             .collect();
-        Ok(Self { resources: resources.into_iter().map(Arc::new).collect(), by_path, infos })
+        let resources = resources.into_iter().map(Arc::new).collect();
+        Ok(Self { resources, by_path, infos, openapi_index: OnceLock::new() })
     }
 
     /// The resource at a path.
@@ -134,6 +141,12 @@ impl Registry {
     #[must_use]
     pub fn infos(&self) -> &[ResourceInfo] {
         &self.infos
+    }
+
+    /// The index of the OpenAPI documents.
+    #[must_use]
+    pub fn openapi_index(&self) -> &Value {
+        self.openapi_index.get_or_init(|| openapi::index(&self.infos))
     }
 
     /// How the store treats the rows.
