@@ -33,7 +33,7 @@ use crate::wire::accept::{
 };
 use crate::wire::status::{self, StatusError};
 use crate::write::{
-    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteOptions, flag, parameter,
+    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag, parameter,
 };
 use path::ResourcePath;
 use view::{Filter, View};
@@ -223,10 +223,10 @@ impl Ask {
     }
 
     /// As Kubernetes does: the program's name stands in for a field manager.
-    fn write_options(&self) -> Result<WriteOptions, StatusError> {
+    fn write_options(&self, kind: WriteKind) -> Result<WriteOptions, StatusError> {
         let agent = header_text(&self.parts, header::USER_AGENT).unwrap_or_default();
         let agent = agent.split('/').next().filter(|agent| !agent.is_empty());
-        WriteOptions::read(&self.query, agent.unwrap_or(&self.caller.name))
+        WriteOptions::read(&self.query, kind, agent.unwrap_or(&self.caller.name))
     }
 
     fn call<'a>(&'a self, options: &'a WriteOptions) -> Call<'a> {
@@ -291,14 +291,14 @@ async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
         let answer = review::answer(&ask.resource, review, &ask.caller, decoded.value);
         return Ok(respond::json(StatusCode::CREATED, &answer));
     }
-    let options = ask.write_options()?;
+    let options = ask.write_options(WriteKind::Create)?;
     let outcome = write::create(ask.call(&options), decoded.value, &decoded.duplicates).await?;
     ask.answer(outcome)
 }
 
 async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
-    let options = ask.write_options()?;
+    let options = ask.write_options(WriteKind::Update)?;
     let subresource = ask.path.subresource.as_deref();
     let outcome = write::replace(
         ask.call(&options),
@@ -312,8 +312,9 @@ async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
 }
 
 async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
-    let options = ask.write_options()?;
     let form = patch_form(ask.content_type())?;
+    let kind = if form == PatchForm::Apply { WriteKind::Apply } else { WriteKind::Patch };
+    let options = ask.write_options(kind)?;
     let (patch, duplicates) = match form {
         PatchForm::Json => (Patch::Json(body), Vec::new()),
         PatchForm::Merge => {
@@ -349,7 +350,7 @@ fn delete_options(ask: &Ask, body: &Bytes) -> Result<DeleteOptions, StatusError>
 
 async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let options = delete_options(ask, body)?;
-    let write_options = ask.write_options()?;
+    let write_options = WriteOptions::default();
     match write::delete(ask.call(&write_options), ask.name(), &options).await? {
         Deleted::Waiting(object) => respond::object(StatusCode::OK, &ask.view(), object),
         Deleted::Gone(object) => {
@@ -363,7 +364,7 @@ async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
 
 async fn delete_collection(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let options = delete_options(ask, body)?;
-    let write_options = ask.write_options()?;
+    let write_options = WriteOptions::default();
     let (view, filter) = (ask.view(), ask.filter()?);
     let keys = list::blocking(move || matching_keys(&view, &filter)).await??;
     let deleted = write::delete_collection(ask.call(&write_options), keys, &options).await?;

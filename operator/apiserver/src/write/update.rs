@@ -8,7 +8,6 @@ use super::metadata::{
     settle_namespace, spec_changed,
 };
 use super::{Call, Outcome, admit, from_bytes, inward, outward, text, to_bytes};
-use crate::admission::{Cause, CauseReason};
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::MODIFIED;
@@ -109,14 +108,6 @@ async fn apply_object(
     mut applied: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    if !call.options.manager_given {
-        let cause = Cause::new(
-            "fieldManager",
-            CauseReason::FieldValueRequired,
-            "Required value: is required for apply patch",
-        );
-        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
-    }
     check_type(call.resource, &applied)?;
     settle_namespace(&mut applied, call.namespace)?;
     let given = text(&applied, "name");
