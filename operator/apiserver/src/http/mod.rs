@@ -3,6 +3,7 @@
 //! One handler serves every resource. What a path means is looked up in the
 //! registry; there are no routes of single kinds.
 
+mod access;
 mod discovery;
 pub(crate) mod list;
 mod path;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State as Extract};
+use axum::extract::{Query, Request};
 use axum::http::{Method, StatusCode, header, request};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
@@ -41,11 +42,11 @@ use view::{Filter, View};
 /// Larger bodies are refused, as Kubernetes does.
 const MAX_BODY: usize = 3 << 20;
 
-/// The API and the extra routes, all behind authentication.
+/// The API and the extra routes, all behind authentication and authorization.
 pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
     routes
         .fallback(handle)
-        .layer(middleware::from_fn_with_state(Arc::clone(state), authenticate))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
@@ -59,23 +60,6 @@ struct Shared(Arc<State>);
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub ends: CancellationToken,
-}
-
-/// Lets a request pass whose caller is known.
-async fn authenticate(
-    Extract(state): Extract<Arc<State>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if request.extensions().get::<Identity>().is_none() {
-        match state.tokens.authenticate(request.headers()) {
-            Some(identity) => {
-                request.extensions_mut().insert(identity);
-            }
-            None => return StatusError::unauthorized("Unauthorized").into_response(),
-        }
-    }
-    next.run(request).await
 }
 
 /// A request whose path named a resource.
@@ -288,7 +272,15 @@ fn watch(ask: &Ask) -> Result<Response, StatusError> {
 async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
     if let Nature::Review(review) = ask.resource.nature {
-        let answer = review::answer(&ask.resource, review, &ask.caller, decoded.value);
+        ask.write_options(WriteKind::Create)?;
+        let question = review::Question {
+            resource: &ask.resource,
+            review,
+            caller: &ask.caller,
+            tokens: &ask.state.tokens,
+            namespace: ask.path.namespace.as_deref(),
+        };
+        let answer = question.answer(decoded.value)?;
         return Ok(respond::json(StatusCode::CREATED, &answer));
     }
     let options = ask.write_options(WriteKind::Create)?;
