@@ -193,7 +193,10 @@ async fn modify(
         let mut old = from_bytes(&row.object)?;
         // What a later definition fills in is no change by this client.
         call.resource.schema.apply_defaults(&mut old);
-        let candidate = compute(&outward(call.resource, old.clone()))?;
+        let candidate = match call.resource.nature {
+            Nature::CoreEvent => compute(&outward(call.resource, old.clone()))?,
+            _ => compute(&old)?,
+        };
         let object = inward(call.resource, candidate.object);
         let (decision, warnings) =
             settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
