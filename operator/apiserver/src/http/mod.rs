@@ -182,7 +182,7 @@ async fn read_body(body: Body) -> Result<Bytes, StatusError> {
         let too_long = std::error::Error::source(&error)
             .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
         if too_long {
-            StatusError::too_large(format!("the body is larger than {MAX_BODY} bytes"))
+            StatusError::too_large(format!("limit is {MAX_BODY}"))
         } else {
             StatusError::bad_request("the body could not be read")
         }
