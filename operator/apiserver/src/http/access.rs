@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::debug;
 
+use super::Connection;
 use super::path::{self, ResourcePath};
 use crate::authn::{Identity, Impersonation, Mask};
 use crate::authz::{self, Attributes, Decision, Target};
@@ -33,10 +34,16 @@ pub(super) async fn gate(
 fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     let caller = match request.extensions().get::<Identity>() {
         Some(identity) => identity.clone(),
-        None => state
-            .tokens
-            .authenticate(request.headers())
-            .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?,
+        None => {
+            let identity = state
+                .tokens
+                .authenticate(request.headers())
+                .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
+            if let Some(connection) = request.extensions().get::<Connection>() {
+                connection.mark_known();
+            }
+            identity
+        }
     };
     let identity = match Impersonation::read(request.headers())? {
         None => caller,

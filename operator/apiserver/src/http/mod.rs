@@ -5,7 +5,9 @@
 
 mod access;
 mod discovery;
+mod limits;
 pub(crate) mod list;
+mod panics;
 mod path;
 mod respond;
 mod review;
@@ -21,7 +23,6 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
@@ -36,31 +37,24 @@ use crate::wire::status::{self, StatusError};
 use crate::write::{
     self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag, parameter,
 };
+pub(crate) use limits::{Connection, Limits};
 use path::ResourcePath;
 use view::{Filter, View};
-
-/// Larger bodies are refused, as Kubernetes does.
-const MAX_BODY: usize = 3 << 20;
 
 /// The API and the extra routes, all behind authentication and authorization.
 pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
     routes
         .fallback(handle)
+        .layer(middleware::from_fn(limits::take_turns))
         .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
+        .layer(middleware::from_fn(panics::catch))
 }
 
 #[derive(Clone)]
 struct Shared(Arc<State>);
-
-/// Carried by requests that came over a socket: the listener may stop while the
-/// controllers of this process go on watching.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    pub ends: CancellationToken,
-}
 
 /// A request whose path named a resource.
 struct Ask {
@@ -165,28 +159,17 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         "list" => list(&ask).await,
         "watch" => watch(&ask),
         _ => {
-            let body = read_body(body).await?;
+            let held = limits::read_body(&ask.parts, body).await?;
+            let body = &held.bytes;
             match verb {
-                "create" => create(&ask, &body).await,
-                "update" => update(&ask, &body).await,
-                "patch" => patch(&ask, body).await,
-                "delete" => delete(&ask, &body).await,
-                _ => delete_collection(&ask, &body).await,
+                "create" => create(&ask, body).await,
+                "update" => update(&ask, body).await,
+                "patch" => patch(&ask, body.clone()).await,
+                "delete" => delete(&ask, body).await,
+                _ => delete_collection(&ask, body).await,
             }
         }
     }
-}
-
-async fn read_body(body: Body) -> Result<Bytes, StatusError> {
-    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
-        let too_long = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_long {
-            StatusError::too_large(format!("limit is {MAX_BODY}"))
-        } else {
-            StatusError::bad_request("the body could not be read")
-        }
-    })
 }
 
 impl Ask {
@@ -262,7 +245,7 @@ fn watch(ask: &Ask) -> Result<Response, StatusError> {
     let content_type = view.content_type();
     let options = watch::Options::read(&ask.query)?;
     let ends = match ask.parts.extensions.get::<Connection>() {
-        Some(Connection { ends }) => ends.clone(),
+        Some(connection) => connection.ends.clone(),
         None => ask.state.shutdown.clone(),
     };
     let body = Body::from_stream(watch::stream(view, ask.filter()?, options, ends)?);
