@@ -91,6 +91,12 @@ impl StructuralSchema {
         defaults::apply(&self.root, object);
     }
 
+    /// Drops nulls of fields that are not nullable, as [`Self::apply_defaults`]
+    /// does, and fills in nothing.
+    pub fn drop_nulls(&self, object: &mut Value) {
+        defaults::drop_nulls(&self.root, object);
+    }
+
     /// Removes fields that the schema does not know and returns them.
     pub fn prune(&self, object: &mut Value) -> Vec<UnknownField> {
         let mut unknown = Vec::new();

@@ -5,7 +5,7 @@
 //! our walk decides which old value belongs to which new one (list-type map items
 //! by their keys, as Kubernetes does).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, validate_compiled};
 use serde_json::{Map, Value};
@@ -21,6 +21,9 @@ pub(crate) struct Rules {
     compiled: CompiledSchema,
     /// Texts of the rules that compare with `oldSelf`.
     transitions: HashSet<String>,
+    /// Rules as they were written, by the form that is evaluated, where they
+    /// differ.
+    originals: HashMap<String, String>,
     type_name: &'static str,
 }
 
@@ -43,7 +46,7 @@ impl Rules {
         }
         let mut own = without_rules(schema);
         if let Some(map) = own.as_object_mut() {
-            map.insert(RULES.to_owned(), Value::Array(rules.clone()));
+            map.insert(RULES.to_owned(), Value::Array(rules.iter().map(with_optional).collect()));
         }
         let compiled = compile_schema(&own);
         if let Some(problem) = compiled.compilation_errors().first() {
@@ -64,7 +67,15 @@ impl Rules {
             Some("boolean") => "boolean",
             _ => "object",
         };
-        Ok(Some(Self { compiled, transitions, type_name }))
+        let originals = rules
+            .iter()
+            .filter_map(|rule| {
+                let text = |rule: &Value| rule["rule"].as_str().map(str::to_owned);
+                Some((text(&with_optional(rule))?, text(rule)?))
+            })
+            .filter(|(changed, original)| changed != original)
+            .collect();
+        Ok(Some(Self { compiled, transitions, originals, type_name }))
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same
@@ -96,14 +107,16 @@ impl Rules {
             relative => format!("{path}.{relative}"),
         };
         let type_name = self.type_name;
+        let rule = self.originals.get(&error.rule).unwrap_or(&error.rule);
         if error.kind != ErrorKind::ValidationFailure {
             let message = format!(
                 "Invalid value: \"{type_name}\": {} evaluating rule: {}",
-                error.message, error.rule
+                error.message, rule
             );
             return Cause::new(field, CauseReason::FieldValueInvalid, message);
         }
-        let text = &error.message;
+        // Without a message of its own, a rule is its message.
+        let text = error.message.replace(&error.rule, rule);
         match error.reason.as_deref() {
             Some("FieldValueRequired") => {
                 let message = format!("Required value: {text}");
@@ -123,6 +136,53 @@ impl Rules {
             }
         }
     }
+}
+
+/// A rule with `optionalOldSelf` sees the old value as an optional, which the
+/// evaluator knows only as a value or null.
+fn with_optional(rule: &Value) -> Value {
+    let mut rule = rule.clone();
+    if rule["optionalOldSelf"] == Value::Bool(true) {
+        for field in ["rule", "messageExpression"] {
+            if let Some(text) = rule[field].as_str() {
+                rule[field] = Value::from(optional_old_self(text));
+            }
+        }
+    }
+    rule
+}
+
+/// Puts an optional in the place of every `oldSelf` that is a name of its own.
+fn optional_old_self(text: &str) -> String {
+    const NAME: &str = "oldSelf";
+    const OPTIONAL: &str = "(oldSelf == null ? optional.none() : optional.of(oldSelf))";
+    let in_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut result = String::with_capacity(text.len() + OPTIONAL.len());
+    let mut quote: Option<char> = None;
+    let mut before = ' ';
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let whole_name = quote.is_none()
+            && !in_name(before)
+            && before != '.'
+            && rest.strip_prefix(NAME).is_some_and(|after| !after.starts_with(in_name));
+        if whole_name {
+            result.push_str(OPTIONAL);
+            rest = rest.get(NAME.len()..).unwrap_or_default();
+            before = ')';
+            continue;
+        }
+        match quote {
+            Some(end) if letter == end && before != '\\' => quote = None,
+            None if matches!(letter, '"' | '\'') => quote = Some(letter),
+            _ => {}
+        }
+        // An escaped backslash escapes nothing.
+        before = if before == '\\' && letter == '\\' { ' ' } else { letter };
+        result.push(letter);
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+    }
+    result
 }
 
 /// The schema as the evaluator needs it to convert values: types and formats,

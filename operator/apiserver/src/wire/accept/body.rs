@@ -65,8 +65,18 @@ fn json(body: &[u8]) -> Result<DecodedBody, StatusError> {
     let value = seed
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|problem| StatusError::bad_request(format!("error parsing JSON: {problem}")))?;
+        .map_err(|problem| unreadable(&problem))?;
     Ok(DecodedBody { value, duplicates: duplicates.into_inner() })
+}
+
+fn unreadable(problem: &serde_json::Error) -> StatusError {
+    let problem = problem.to_string();
+    match problem.strip_prefix("recursion limit exceeded") {
+        Some(place) => StatusError::bad_request(format!(
+            "error parsing JSON: nested deeper than 127 levels{place}"
+        )),
+        None => StatusError::bad_request(format!("error parsing JSON: {problem}")),
+    }
 }
 
 /// Builds a value and notes keys that occur twice.
