@@ -1,7 +1,9 @@
 //! Schemas of the kinds that Kubernetes defines, inlined.
 
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Event as CoreEvent, Namespace, Secret, ServiceAccount,
@@ -13,10 +15,12 @@ use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use crate::wire::patch::{annotate, merge_rules};
+
 /// The schema of a built-in kind, `None` for kinds that the server does not know.
 #[must_use]
 pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
-    Some(match (group, kind) {
+    let mut schema = match (group, kind) {
         ("", "Namespace") => inlined::<Namespace>(),
         ("", "Secret") => inlined::<Secret>(),
         ("", "ConfigMap") => inlined::<ConfigMap>(),
@@ -26,18 +30,27 @@ pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
         ("coordination.k8s.io", "Lease") => inlined::<Lease>(),
         ("authorization.k8s.io", "SelfSubjectAccessReview") => inlined::<SelfSubjectAccessReview>(),
         ("authorization.k8s.io", "SelfSubjectRulesReview") => inlined::<SelfSubjectRulesReview>(),
+        ("authorization.k8s.io", "SubjectAccessReview") => inlined::<SubjectAccessReview>(),
+        ("authorization.k8s.io", "LocalSubjectAccessReview") => {
+            inlined::<LocalSubjectAccessReview>()
+        }
         ("authentication.k8s.io", "SelfSubjectReview") => inlined::<SelfSubjectReview>(),
+        ("authentication.k8s.io", "TokenReview") => inlined::<TokenReview>(),
         ("rbac.authorization.k8s.io", "Role") => inlined::<Role>(),
         ("rbac.authorization.k8s.io", "RoleBinding") => inlined::<RoleBinding>(),
         ("rbac.authorization.k8s.io", "ClusterRole") => inlined::<ClusterRole>(),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => inlined::<ClusterRoleBinding>(),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(),
         _ => return None,
-    })
+    };
+    annotate(&mut schema, &merge_rules(group, kind), &[]);
+    Some(schema)
 }
 
 pub(super) fn object_meta() -> Value {
-    inlined::<ObjectMeta>()
+    let mut schema = inlined::<ObjectMeta>();
+    annotate(&mut schema, &merge_rules("", ""), &["metadata"]);
+    schema
 }
 
 pub(super) fn delete_options() -> Value {
