@@ -1,11 +1,13 @@
 //! An embedded API server that speaks the Kubernetes wire format. It serves the
-//! custom resources that it is given, and knows no kind of Hades.
+//! custom resources that it is given and those that are defined over the API, and
+//! knows no kind of Hades.
 //!
 //! ```text
 //!  kube::Client (in-process) ─┐                      ┌▶ watch: ring of changes ─▶ watchers
 //!                             ├▶ http ─▶ write ─▶ store (redb, one writer)
 //!  kubectl over HTTPS ─ authn ┘    │       │         └▶ lifecycle: namespaces, owners, events
 //!                                  │       └ admission (schema, CEL, validators)
+//!                                  ├ definitions (custom resource definitions)
 //!                                  └ wire (discovery, OpenAPI, tables, patches)
 //! ```
 //!
@@ -21,6 +23,7 @@
 pub mod admission;
 pub mod authn;
 pub mod bootstrap;
+mod definitions;
 mod http;
 mod lifecycle;
 mod metrics;
@@ -38,7 +41,7 @@ mod write;
 
 pub use admission::{Cause, CauseReason};
 pub use authn::{Credential, Identity};
-pub use registry::DefinitionError;
+pub use definitions::DefinitionError;
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};

@@ -8,6 +8,7 @@ pub(crate) mod list;
 mod path;
 mod respond;
 mod review;
+mod scale;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
-use crate::store::Key;
+use crate::store::{Key, Row};
 use crate::watch;
 use crate::wire::accept::{
     BodyForm, PatchForm, ResponseForm, body_form, decode_body, decode_body_strict, negotiate,
@@ -111,6 +112,7 @@ async fn handle(
         .unwrap_or_default();
     let verb = verb(&parts.method, &path, &query);
     let name = format!("{}/{}", resource.info.group, resource.info.plural);
+    let deprecation = resource.deprecation().map(str::to_owned);
     let answer = match negotiate(accept) {
         Ok(form) => {
             let ask = Ask { state, resource, caller, path, query, form, parts };
@@ -118,7 +120,8 @@ async fn handle(
         }
         Err(error) => Err(error),
     };
-    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    respond::warn(&mut response, deprecation.as_slice());
     tracing::debug!(verb, resource = name, code = response.status().as_u16(), "request");
     metrics.request(verb, &name, response.status().as_u16());
     response
@@ -161,6 +164,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
     match ask.path.subresource.as_deref() {
         None => {}
         Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
+        Some("scale") if info.scale && matches!(verb, "get" | "update" | "patch") => {}
         Some(_) => return Err(StatusError::no_such_path()),
     }
     if !ask.resource.allows(verb) {
@@ -175,6 +179,9 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
             let error = StatusError::method_not_allowed(&info.group, &info.plural, verb);
             return Err(error);
         }
+    }
+    if ask.path.subresource.as_deref() == Some("scale") {
+        return scale::answer(&ask, verb, body).await;
     }
     match verb {
         "get" => get(&ask),
@@ -247,15 +254,16 @@ impl Ask {
 }
 
 fn get(ask: &Ask) -> Result<Response, StatusError> {
+    respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
+}
+
+/// The object that the path names.
+fn stored(ask: &Ask) -> Result<Row, StatusError> {
     let namespace = ask.path.namespace.as_deref().unwrap_or_default();
     let key = Key::new(&ask.resource.storage, namespace, ask.name());
     let info = &ask.resource.info;
-    let row = ask
-        .state
-        .store
-        .get(&key)?
-        .ok_or_else(|| StatusError::not_found(&info.group, &info.plural, ask.name()))?;
-    respond::object(StatusCode::OK, &ask.view(), row.object)
+    let row = ask.state.store.get(&key)?;
+    row.ok_or_else(|| StatusError::not_found(&info.group, &info.plural, ask.name()))
 }
 
 async fn list(ask: &Ask) -> Result<Response, StatusError> {
@@ -311,10 +319,9 @@ async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     ask.answer(outcome)
 }
 
-async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
-    let options = ask.write_options()?;
-    let form = patch_form(ask.content_type())?;
-    let (patch, duplicates) = match form {
+/// The patch in a body, with the keys that it holds twice.
+fn read_patch(ask: &Ask, body: Bytes) -> Result<(Patch, Vec<String>), StatusError> {
+    Ok(match patch_form(ask.content_type())? {
         PatchForm::Json => (Patch::Json(body), Vec::new()),
         PatchForm::Merge => {
             let decoded = decode_body_strict(BodyForm::Json, &body)?;
@@ -331,7 +338,12 @@ async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
             let decoded = decode_body_strict(form, &body)?;
             (Patch::Apply(decoded.value), decoded.duplicates)
         }
-    };
+    })
+}
+
+async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
+    let options = ask.write_options()?;
+    let (patch, duplicates) = read_patch(ask, body)?;
     let subresource = ask.path.subresource.as_deref();
     let outcome =
         write::patch(ask.call(&options), ask.name(), subresource, patch, &duplicates).await?;

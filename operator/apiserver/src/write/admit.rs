@@ -8,6 +8,7 @@ use super::Call;
 use super::metadata::{label_causes, spec_changed};
 use super::options::FieldValidation;
 use crate::admission::Cause;
+use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::GroupVersionKind;
@@ -30,6 +31,9 @@ pub(super) fn admit(
         return Err(StatusError::bad_request(format!("metadata: {error}")));
     }
     let mut causes = Vec::new();
+    if call.resource.nature == Nature::Definition {
+        definitions::fill_in(new);
+    }
     if call.resource.nature == Nature::Secret {
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
@@ -51,6 +55,9 @@ pub(super) fn admit(
     }
     wrong.retain(|cause| touched.concerns(cause));
     causes.extend(wrong);
+    if causes.is_empty() && call.resource.nature == Nature::Definition {
+        causes.extend(definitions::causes(call.state, new, old));
+    }
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
@@ -110,7 +117,10 @@ fn unknown_fields(
     new: &mut Value,
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
-    let unknown = call.resource.schema.prune(new);
+    let mut unknown = call.resource.schema.prune(new);
+    if call.resource.nature == Nature::Definition {
+        unknown.extend(definitions::prune(new));
+    }
     let problems: Vec<String> = duplicates
         .iter()
         .map(|path| format!("duplicate field {path:?}"))

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::metadata::{check_type, name_causes, settle_namespace, stamp_new};
 use super::{Call, Outcome, admit, inward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
+use crate::definitions;
 use crate::random;
 use crate::registry::Nature;
 use crate::store::{Change, Expect, Key, NAMESPACES, Write, WriteError};
@@ -18,7 +19,7 @@ const NAME_ATTEMPTS: usize = 8;
 const MAX_GENERATE_NAME: usize = 248;
 
 /// Stores a new object. `duplicates` are keys that the body held twice.
-pub(crate) async fn create(
+pub(super) async fn create(
     call: Call<'_>,
     mut object: Value,
     duplicates: &[String],
@@ -76,6 +77,7 @@ pub(super) async fn create_named(
     stamp_new(call.resource, &mut object, uid, &now)?;
     initial_status(call, &mut object);
     let warnings = admit::admit(&call, &mut object, None, duplicates)?;
+    definitions::finish(call, None, &mut object)?;
     if !applied {
         let manager = &call.options.manager;
         let schema = &call.resource.schema;
@@ -85,6 +87,12 @@ pub(super) async fn create_named(
         check_dry(call, &name)?;
         return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });
     }
+    call.resource.to_stored(&mut object);
+    // Held until the object is there.
+    let _pass = match &call.resource.custom {
+        Some(custom) => Some(custom.gate.pass().await.ok_or_else(|| call.terminating())?),
+        None => None,
+    };
     let write = Write {
         key: call.key(&name),
         expect: Expect::Absent,

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::options::{DeleteOptions, Propagation};
 use super::{Call, from_bytes, has_finalizers, is_terminating, text, to_bytes};
+use crate::definitions;
 use crate::registry::Nature;
 use crate::state::State;
 use crate::store::{Change, Expect, Key, Row, Write, WriteError};
@@ -26,7 +27,7 @@ pub(crate) enum Deleted {
 }
 
 /// Deletes one object, or marks it where something holds it.
-pub(crate) async fn delete(
+pub(super) async fn delete(
     call: Call<'_>,
     name: &str,
     options: &DeleteOptions,
@@ -40,6 +41,7 @@ pub(crate) async fn delete(
             "this namespace may not be deleted",
         ));
     }
+    definitions::check_deletion(call, name)?;
     let key = call.key(name);
     for _ in 0..ATTEMPTS {
         let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
@@ -48,12 +50,13 @@ pub(crate) async fn delete(
         if !options.dry_run && options.propagation == Propagation::Orphan {
             orphan_dependents(call.state, text(&old, "uid")).await?;
         }
-        let held = has_finalizers(&old) || call.resource.nature == Nature::Namespace;
+        let contains = matches!(call.resource.nature, Nature::Namespace | Nature::Definition);
+        let held = has_finalizers(&old) || contains;
         if held && is_terminating(&old) {
             return Ok(Deleted::Waiting(row.object));
         }
         let change = if held {
-            Change::Put(Box::new(marked(call, old)))
+            Change::Put(Box::new(marked(call, old)?))
         } else {
             Change::Delete { last: None }
         };
@@ -104,7 +107,7 @@ fn check_preconditions(
 }
 
 /// The object with a deletionTimestamp.
-fn marked(call: Call<'_>, mut object: Value) -> Value {
+fn marked(call: Call<'_>, mut object: Value) -> Result<Value, StatusError> {
     object["metadata"]["deletionTimestamp"] = Value::from(call.state.now());
     object["metadata"]["deletionGracePeriodSeconds"] = Value::from(0);
     if let Some(generation) = object["metadata"]["generation"].as_i64() {
@@ -113,12 +116,15 @@ fn marked(call: Call<'_>, mut object: Value) -> Value {
     if call.resource.nature == Nature::Namespace {
         object["status"]["phase"] = Value::from("Terminating");
     }
-    object
+    if call.resource.nature == Nature::Definition {
+        definitions::mark(call.state, &mut object)?;
+    }
+    Ok(object)
 }
 
 /// Deletes the given objects and answers what became of each; those that went
 /// in the meantime are skipped.
-pub(crate) async fn delete_collection(
+pub(super) async fn delete_collection(
     call: Call<'_>,
     keys: Vec<Key>,
     options: &DeleteOptions,

@@ -46,8 +46,10 @@ impl Rules {
             map.insert(RULES.to_owned(), Value::Array(rules.clone()));
         }
         let compiled = compile_schema(&own);
-        if let Some(problem) = compiled.compilation_errors().first() {
-            return Err(error(&format!("{path}.{RULES}"), problem.to_string()));
+        let mut rules = compiled.validations.iter().enumerate();
+        let broken = rules.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
+        if let Some((index, problem)) = broken {
+            return Err(error(&format!("{path}.{RULES}[{index}].rule"), problem.to_string()));
         }
         let transitions = compiled
             .validations
@@ -65,6 +67,11 @@ impl Rules {
             _ => "object",
         };
         Ok(Some(Self { compiled, transitions, type_name }))
+    }
+
+    /// Texts of the rules that compare with `oldSelf`.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = &str> {
+        self.transitions.iter().map(String::as_str)
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same
