@@ -41,9 +41,7 @@ fn generated() -> (Value, Map<String, Value>) {
 
 /// The kind with references to [`components`].
 pub(super) fn kind() -> Value {
-    let (mut kind, _) = generated();
-    wrap_references(&mut kind);
-    kind
+    generated().0
 }
 
 /// What the kind refers to.
@@ -54,25 +52,8 @@ pub(super) fn components() -> Map<String, Value> {
         if name.strip_prefix(PREFIX).is_some_and(|name| OPEN.contains(&name)) {
             *component = json!({"description": component["description"]});
         }
-        wrap_references(component);
     }
     components
-}
-
-/// OpenAPI ignores what stands beside a reference, so that it goes into `allOf`.
-fn wrap_references(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            if map.len() > 1
-                && let Some(reference @ Value::String(_)) = map.remove("$ref")
-            {
-                map.insert("allOf".to_owned(), json!([{"$ref": reference}]));
-            }
-            map.values_mut().for_each(wrap_references);
-        }
-        Value::Array(list) => list.iter_mut().for_each(wrap_references),
-        _ => {}
-    }
 }
 
 /// The kind without references, by which definitions are checked. Each schema
@@ -106,8 +87,19 @@ fn inline(schema: &mut Value, components: &Map<String, Value>) {
     match schema {
         Value::Object(map) => {
             if let Some(Value::String(reference)) = map.get("$ref") {
-                let name = reference.strip_prefix(REFERENCE).unwrap_or_default();
-                *schema = resolved(name, components);
+                *schema = resolved(reference, components);
+                return;
+            }
+            // OpenAPI ignores what stands beside a reference, so that one with a
+            // description stands in `allOf`.
+            if let Some(Value::String(reference)) = map.get("allOf").and_then(lone_reference) {
+                let Value::Object(target) = resolved(reference, components) else {
+                    return;
+                };
+                map.remove("allOf");
+                for (name, value) in target {
+                    map.entry(name).or_insert(value);
+                }
                 return;
             }
             map.values_mut().for_each(|value| inline(value, components));
@@ -117,7 +109,15 @@ fn inline(schema: &mut Value, components: &Map<String, Value>) {
     }
 }
 
-fn resolved(name: &str, components: &Map<String, Value>) -> Value {
+fn lone_reference(branches: &Value) -> Option<&Value> {
+    match branches.as_array()?.as_slice() {
+        [branch] => branch.get("$ref"),
+        _ => None,
+    }
+}
+
+fn resolved(reference: &str, components: &Map<String, Value>) -> Value {
+    let name = reference.strip_prefix(REFERENCE).unwrap_or_default();
     match name.strip_prefix(PREFIX) {
         Some(PROPS) => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
         Some(name) if OPEN.contains(&name) => json!({"x-kubernetes-preserve-unknown-fields": true}),
