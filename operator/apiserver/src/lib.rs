@@ -6,6 +6,7 @@
 //!  kube::Client (in-process) ─┐                      ┌▶ watch: ring of changes ─▶ watchers
 //!                             ├▶ http ─▶ write ─▶ store (redb, one writer)
 //!  kubectl over HTTPS ─ authn ┘    │       │         └▶ lifecycle: namespaces, owners, events
+//!                         authz ─▶─┤       │
 //!                                  │       └ admission (schema, CEL, validators)
 //!                                  ├ definitions (custom resource definitions)
 //!                                  └ wire (discovery, OpenAPI, tables, patches)
@@ -22,6 +23,7 @@
 
 pub mod admission;
 pub mod authn;
+mod authz;
 pub mod bootstrap;
 mod definitions;
 mod http;

@@ -14,9 +14,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::authn::{Credential, Identity, Tokens};
+use crate::definitions::{self, DefinitionError};
 use crate::metrics::Metrics;
 use crate::private_file;
-use crate::definitions::{self, DefinitionError};
 use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
 use crate::state::{Clock, State, Validator};

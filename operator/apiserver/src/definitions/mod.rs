@@ -235,7 +235,11 @@ fn refusal(call: Call<'_>, name: &str, why: &str) -> StatusError {
 fn check_installed(call: Call<'_>, old: &Value, new: &Value) -> Result<(), StatusError> {
     let fixed = |object: &Value| {
         let metadata = &object["metadata"];
-        (object["spec"].clone(), metadata["finalizers"].clone(), metadata["ownerReferences"].clone())
+        (
+            object["spec"].clone(),
+            metadata["finalizers"].clone(),
+            metadata["ownerReferences"].clone(),
+        )
     };
     if fixed(old) == fixed(new) {
         return Ok(());

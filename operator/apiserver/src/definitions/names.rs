@@ -16,9 +16,9 @@ pub(super) fn is_label(text: &str) -> bool {
     text.len() <= MAX_LABEL
         && text.starts_with(|letter: char| letter.is_ascii_lowercase())
         && !text.ends_with('-')
-        && text.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
-        })
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// The names that the other definitions of a group hold.

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::validate::{forbidden, invalid, invalid_text, required};
-use crate::admission::schema::{StructuralSchema, UnknownField, child_path, index_path};
 use crate::admission::Cause;
+use crate::admission::schema::{StructuralSchema, UnknownField, child_path, index_path};
 use crate::wire::openapi;
 
 /// One level of a schema document; what is below is open.
@@ -88,11 +88,7 @@ fn walk(schema: &mut Value, place: Place<'_>, visit: &mut impl FnMut(&mut Value,
 }
 
 /// Every schema of the versions of a definition, with its path.
-fn each(
-    definition: &mut Value,
-    style: Style,
-    visit: &mut impl FnMut(&mut Value, &Place<'_>),
-) {
+fn each(definition: &mut Value, style: Style, visit: &mut impl FnMut(&mut Value, &Place<'_>)) {
     let versions = definition.pointer_mut("/spec/versions");
     let Some(versions) = versions.and_then(Value::as_array_mut) else {
         return;
@@ -176,7 +172,8 @@ fn below(path: &str, cause: Cause) -> Cause {
 fn level_causes(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     let field = |name: &str| format!("{path}.{name}");
     if schema["uniqueItems"] == Value::Bool(true) {
-        let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        let why =
+            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         causes.push(forbidden(&field("uniqueItems"), why));
     }
     let has_properties = schema["properties"].as_object().is_some_and(|map| !map.is_empty());
@@ -293,4 +290,3 @@ fn list_causes(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         }
     }
 }
-

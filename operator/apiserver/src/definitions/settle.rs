@@ -11,7 +11,7 @@ use super::{DEFINITIONS, Turn, taken};
 use crate::http::list::blocking;
 use crate::registry::Definition;
 use crate::state::State;
-use crate::store::{Change, Expect, Row, Write};
+use crate::store::{Change, Expect, Row, Write, WriteError};
 use crate::wire::status::StatusError;
 use crate::write::from_bytes;
 
@@ -101,11 +101,7 @@ fn member(row: Row, before: Option<&Definition>) -> Option<Member> {
 }
 
 /// Computes the status of one definition and writes it where it changed.
-async fn restate(
-    state: &State,
-    members: &mut [Member],
-    index: usize,
-) -> Result<bool, StatusError> {
+async fn restate(state: &State, members: &mut [Member], index: usize) -> Result<bool, StatusError> {
     let own = &members[index];
     let all = members.iter().map(|member| member.definition.as_ref());
     let taken = taken(state, &own.definition.name, &own.definition.group, all);
@@ -127,7 +123,12 @@ async fn restate(
         needs_namespace: false,
         change: Change::Put(Box::new(object)),
     };
-    state.store.write(write).await.map_err(StatusError::internal)?;
+    match state.store.write(write).await {
+        Ok(_) => {}
+        // Somebody else's change, which wakes the next look.
+        Err(WriteError::Changed | WriteError::Missing) => return Ok(false),
+        Err(error) => return Err(StatusError::internal(error)),
+    }
     let Some(row) = state.store.get(&own.row.key)? else {
         return Ok(true);
     };

@@ -172,7 +172,8 @@ mod tests {
                 },
             })
         );
-        let mut own = json!({"spec": {"names": {"kind": "Ox", "singular": "bull", "listKind": "Oxen"}}});
+        let mut own =
+            json!({"spec": {"names": {"kind": "Ox", "singular": "bull", "listKind": "Oxen"}}});
         fill_in(&mut own);
         assert_eq!(own["spec"]["names"]["singular"], "bull");
         assert_eq!(own["spec"]["names"]["listKind"], "Oxen");

@@ -96,9 +96,7 @@ impl Conditions<'_> {
     fn names_accepted(&self, conflict: Option<&Conflict>) -> Value {
         match conflict {
             None => self.make("NamesAccepted", true, "NoConflicts", "no conflicts found"),
-            Some(conflict) => {
-                self.make("NamesAccepted", false, conflict.reason, &conflict.message)
-            }
+            Some(conflict) => self.make("NamesAccepted", false, conflict.reason, &conflict.message),
         }
     }
 
@@ -159,12 +157,12 @@ mod tests {
 
     fn definition() -> Value {
         json!({"metadata": {"name": "barns.farm.example"}, "spec": {
-            "group": "farm.example", "scope": "Cluster",
-            "names": {"plural": "barns", "singular": "barn", "kind": "Barn", "listKind": "BarnList"},
-            "versions": [
-                {"name": "v2", "served": true, "storage": true},
-                {"name": "v1", "served": true, "storage": false},
-            ]}})
+        "group": "farm.example", "scope": "Cluster",
+        "names": {"plural": "barns", "singular": "barn", "kind": "Barn", "listKind": "BarnList"},
+        "versions": [
+            {"name": "v2", "served": true, "storage": true},
+            {"name": "v1", "served": true, "storage": false},
+        ]}})
     }
 
     fn computed(definition: &Value, taken: &Taken, now: &str) -> Value {

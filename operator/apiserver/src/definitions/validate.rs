@@ -19,8 +19,11 @@ pub(super) fn invalid_text(field: &str, value: &str, rule: &str) -> Cause {
 }
 
 pub(super) fn required(field: &str, hint: &str) -> Cause {
-    let message =
-        if hint.is_empty() { "Required value".to_owned() } else { format!("Required value: {hint}") };
+    let message = if hint.is_empty() {
+        "Required value".to_owned()
+    } else {
+        format!("Required value: {hint}")
+    };
     Cause::new(field, CauseReason::FieldValueRequired, message)
 }
 
@@ -190,7 +193,8 @@ fn simple_path(path: &str, field: &str, under: &[&str], causes: &mut Vec<Cause>)
         return;
     }
     let Some(names) = dotted(path) else {
-        let rule = "should be a simple json path such as .spec.replicas: names with dots in between";
+        let rule =
+            "should be a simple json path such as .spec.replicas: names with dots in between";
         causes.push(invalid_text(field, path, rule));
         return;
     };

@@ -1,32 +1,36 @@
 //! `/scale` of any resource that has one.
 
-use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::view::View;
-use super::{Ask, body_form, decode_body_strict, read_body, read_patch, respond, stored};
+use super::{Ask, body_form, decode_body_strict, read_patch, respond, stored};
 use crate::registry::scale;
 use crate::wire::status::StatusError;
-use crate::write;
+use crate::write::{self, Outcome, WriteKind};
 
-/// Answers GET, PUT and PATCH.
-pub(super) async fn answer(ask: &Ask, verb: &str, body: Body) -> Result<Response, StatusError> {
-    if verb == "get" {
-        return shown(ask, stored(ask)?.object, &[]);
-    }
-    let body = read_body(body).await?;
-    let options = ask.write_options()?;
+pub(super) fn get(ask: &Ask) -> Result<Response, StatusError> {
+    shown(ask, stored(ask)?.object, &[])
+}
+
+pub(super) async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
+    let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
+    let options = ask.write_options(WriteKind::Update)?;
+    let (call, duplicates) = (ask.call(&options), decoded.duplicates);
+    let outcome = write::replace_scale(call, ask.name(), decoded.value, &duplicates).await?;
+    answer(ask, outcome)
+}
+
+pub(super) async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
+    let (patch, duplicates, options) = read_patch(ask, body)?;
     let call = ask.call(&options);
-    let outcome = if verb == "update" {
-        let decoded = decode_body_strict(body_form(ask.content_type())?, &body)?;
-        write::replace_scale(call, ask.name(), decoded.value, &decoded.duplicates).await?
-    } else {
-        let (patch, duplicates) = read_patch(ask, body)?;
-        write::patch_scale(call, ask.name(), patch, &duplicates).await?
-    };
+    let outcome = write::patch_scale(call, ask.name(), patch, &duplicates).await?;
+    answer(ask, outcome)
+}
+
+fn answer(ask: &Ask, outcome: Outcome) -> Result<Response, StatusError> {
     shown(ask, outcome.object, &outcome.warnings)
 }
 

@@ -11,7 +11,7 @@ use crate::definitions::{self, CLEANUP, DEFINITIONS, deletion_waits};
 use crate::state::State;
 use crate::store::{Change, Expect, Key, Row, Write, WriteError};
 use crate::wire::status::StatusError;
-use crate::write::{self, Deleted};
+use crate::write::{self, DeleteOptions, Deleted, Propagation};
 
 /// How many objects are deleted at a time; the store commits them together.
 const AT_ONCE: usize = 32;
@@ -84,6 +84,9 @@ async fn empty(state: &Arc<State>, storage: &str) -> Result<usize, StatusError> 
         // Never established, so that nobody could create any.
         return Ok(0);
     };
+    // Everything goes; nothing need wait for anything else.
+    let how =
+        &DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
     let pick = |row: Row| (row.key, row.terminating);
     let objects = rows(state, storage, None, pick).await?;
     futures::stream::iter(objects)
@@ -91,7 +94,7 @@ async fn empty(state: &Arc<State>, storage: &str) -> Result<usize, StatusError> 
             if terminating {
                 return Ok(1);
             }
-            let deleted = delete_key(state, resource, &key).await?;
+            let deleted = delete_key(state, resource, &key, how).await?;
             Ok(usize::from(matches!(deleted, Some(Deleted::Waiting(_)))))
         })
         .buffer_unordered(AT_ONCE)

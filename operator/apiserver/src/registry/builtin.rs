@@ -101,6 +101,28 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Review(Review::Subject),
         ..REVIEW
     },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "SubjectAccessReview",
+        plural: "subjectaccessreviews",
+        nature: Nature::Review(Review::SubjectAccess),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "LocalSubjectAccessReview",
+        plural: "localsubjectaccessreviews",
+        namespaced: true,
+        nature: Nature::Review(Review::LocalAccess),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authentication.k8s.io",
+        kind: "TokenReview",
+        plural: "tokenreviews",
+        nature: Nature::Review(Review::Token),
+        ..REVIEW
+    },
 ];
 
 fn owned(texts: &[&str]) -> Vec<String> {
@@ -117,7 +139,9 @@ fn stored_schema(nature: Nature, schema_json: &Value) -> StructuralSchema {
     let other = match nature {
         Nature::CoreEvent => openapi::builtin_schema(EVENTS_GROUP, "Event"),
         // What is published is recursive.
-        Nature::Definition => openapi::builtin_schema(DEFINITIONS_GROUP, "CustomResourceDefinition"),
+        Nature::Definition => {
+            openapi::builtin_schema(DEFINITIONS_GROUP, "CustomResourceDefinition")
+        }
         // Answered and not stored.
         Nature::Review(_) => return StructuralSchema::open(),
         _ => None,

@@ -30,6 +30,8 @@ pub(crate) struct Custom {
     pub gate: Arc<Gate>,
     /// What an object begins with that is stored in this version.
     pub(super) head: Vec<u8>,
+    /// The schema of the storage version where this version has another one.
+    pub(super) stored_schema: Option<Arc<StructuralSchema>>,
     /// All versions have the same schema.
     pub(super) alike: bool,
 }
@@ -44,9 +46,8 @@ pub(crate) struct ScalePaths {
 
 impl ScalePaths {
     fn new(scale: &Scale) -> Self {
-        let names = |path: &str| {
-            dotted(path).unwrap_or_default().into_iter().map(str::to_owned).collect()
-        };
+        let names =
+            |path: &str| dotted(path).unwrap_or_default().into_iter().map(str::to_owned).collect();
         Self {
             spec_replicas: names(&scale.spec_replicas_path),
             status_replicas: names(&scale.status_replicas_path),
@@ -64,12 +65,18 @@ pub(super) fn resources(
 ) -> Result<Vec<Resource>, String> {
     let storage = spec.storage_version().ok_or("no version is marked as storage version")?;
     let first = spec.versions.first().and_then(Version::schema);
+    let alike = spec.versions.iter().all(|version| version.schema() == first);
+    let stored_schema = match storage.schema().filter(|_| !alike) {
+        Some(schema) => Some(StructuralSchema::compile(schema).map_err(|e| e.to_string())?),
+        None => None,
+    };
     let shared = Shared {
         spec,
         names,
         gate,
         stored_as: format!("{}/{}", spec.group, storage.name),
-        alike: spec.versions.iter().all(|version| version.schema() == first),
+        stored_schema: stored_schema.map(Arc::new),
+        alike,
     };
     spec.versions.iter().map(|version| shared.resource(version)).collect()
 }
@@ -79,17 +86,19 @@ struct Shared<'a> {
     names: &'a Names,
     gate: &'a Arc<Gate>,
     stored_as: String,
+    stored_schema: Option<Arc<StructuralSchema>>,
     alike: bool,
 }
 
 impl Shared<'_> {
     fn resource(&self, version: &Version) -> Result<Resource, String> {
-        let wrong = |problem: &dyn std::fmt::Display| format!("version {}: {problem}", version.name);
+        let wrong =
+            |problem: &dyn std::fmt::Display| format!("version {}: {problem}", version.name);
         let schema_json =
             version.schema().cloned().ok_or_else(|| wrong(&"openAPIV3Schema is missing"))?;
         let schema = StructuralSchema::compile(&schema_json).map_err(|error| wrong(&error))?;
-        let columns = Columns::compile(&version.additional_printer_columns)
-            .map_err(|error| wrong(&error))?;
+        let columns =
+            Columns::compile(&version.additional_printer_columns).map_err(|error| wrong(&error))?;
         let info = self.info(version, schema_json);
         Ok(Resource {
             storage: format!("{}/{}", self.spec.group, self.names.plural).into(),
@@ -103,6 +112,7 @@ impl Shared<'_> {
                 scale: version.scale().map(ScalePaths::new),
                 deprecation: version.deprecated.then(|| self.deprecation(version)),
                 gate: Arc::clone(self.gate),
+                stored_schema: self.stored_schema.clone().filter(|_| !version.storage),
                 head: version::head(&info.api_version()),
                 alike: self.alike,
             }),
@@ -112,7 +122,8 @@ impl Shared<'_> {
     }
 
     fn info(&self, version: &Version, schema_json: Value) -> ResourceInfo {
-        let Names { plural, singular, kind, list_kind, short_names, categories } = self.names.clone();
+        let Names { plural, singular, kind, list_kind, short_names, categories } =
+            self.names.clone();
         let or = |name: String, other: String| if name.is_empty() { other } else { name };
         ResourceInfo {
             group: self.spec.group.clone(),
@@ -178,7 +189,8 @@ mod tests {
     #[test]
     fn an_object_passes_untouched_or_is_shown_in_the_asked_version() {
         let cows = json!({"cows": {"type": "integer"}});
-        let more = json!({"cows": {"type": "integer"}, "color": {"type": "string", "default": "red"}});
+        let more =
+            json!({"cows": {"type": "integer"}, "color": {"type": "string", "default": "red"}});
         let resources = compiled(json!([version("v1", true, cows), version("v2", false, more)]));
         let (v1, v2) = (&resources[0], &resources[1]);
         let stored = Bytes::from_static(
@@ -199,8 +211,14 @@ mod tests {
         assert_eq!(shown["spec"], json!({"cows": 1}), "unknown fields are not shown");
         let mut object = json!({"apiVersion": "farm.example/v2", "kind": "Barn"});
         assert!(v2.to_shown(&mut object), "not stored as it would be today");
-        v2.to_stored(&mut object);
+        assert_eq!(v2.to_stored(&mut object), None);
         assert_eq!(object["apiVersion"], "farm.example/v1");
+        let mut blue = json!({"apiVersion": "farm.example/v2", "spec": {"color": "blue"}});
+        let lost = v2.to_stored(&mut blue).unwrap();
+        assert!(lost.starts_with("spec.color is not kept: farm.example/v1"), "{lost}");
+        assert_eq!(blue["spec"], json!({}));
+        let mut red = json!({"apiVersion": "farm.example/v2", "spec": {"color": "red"}});
+        assert_eq!(v2.to_stored(&mut red), None, "a default is shown again");
     }
 
     #[test]
@@ -223,7 +241,8 @@ mod tests {
         let newer = version("v1", false, json!({}));
         let newest = version("v2alpha1", false, json!({}));
         let resources = compiled(json!([old, newer, newest]));
-        let deprecation = |index: usize| resources[index].custom.as_ref().unwrap().deprecation.clone();
+        let deprecation =
+            |index: usize| resources[index].custom.as_ref().unwrap().deprecation.clone();
         assert_eq!(
             deprecation(0).unwrap(),
             "farm.example/v1beta1 Barn is deprecated; use farm.example/v1 Barn"

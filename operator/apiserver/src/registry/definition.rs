@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::Resource;
 use super::custom;
 use super::gate::Gate;
-use super::Resource;
 use crate::definitions::spec::{Names, Spec};
 use crate::definitions::{accepted_names, is_true};
 use crate::store::Row;

@@ -8,7 +8,9 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 pub(crate) struct Gate(RwLock<bool>);
 
 /// Keeps the gate from closing.
-pub(crate) struct Pass<'a>(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'a, bool>);
+pub(crate) struct Pass<'a>(
+    #[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'a, bool>,
+);
 
 impl Gate {
     /// An open gate.

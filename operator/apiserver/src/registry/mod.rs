@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use custom::{Custom, ScalePaths};
 pub(crate) use definition::Definition;
-pub(crate) use scale::scale;
 pub use info::{CREATE_VERBS, FULL_VERBS, ResourceInfo, TERMINATING_VERBS};
+pub(crate) use scale::scale;
 
 use crate::admission::schema::StructuralSchema;
 use crate::store::Policy;
@@ -59,10 +59,16 @@ impl Nature {
 pub enum Review {
     /// `kubectl auth can-i VERB RESOURCE`.
     Access,
+    /// The same about somebody else.
+    SubjectAccess,
+    /// The same about somebody else, in one namespace.
+    LocalAccess,
     /// `kubectl auth can-i --list`.
     Rules,
     /// `kubectl auth whoami`.
     Subject,
+    /// Whom a token belongs to.
+    Token,
 }
 
 /// One served resource.
@@ -147,9 +153,8 @@ impl Registry {
                 }
             }
         }
-        let path = |info: &ResourceInfo| {
-            (info.group.clone(), info.version.clone(), info.plural.clone())
-        };
+        let path =
+            |info: &ResourceInfo| (info.group.clone(), info.version.clone(), info.plural.clone());
         let by_path = resources
             .iter()
             .enumerate()

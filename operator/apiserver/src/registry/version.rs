@@ -1,9 +1,10 @@
 //! One object in the several versions of its kind.
 //!
 //! Objects lie in the storage version and are answered in the version that is
-//! asked for. There is no conversion but that of `apiVersion`; fields that the
-//! asked version doesn't know are dropped, and its defaults filled in. Where the
-//! stored version is the asked one, the bytes pass through untouched.
+//! asked for. There is no conversion but that of `apiVersion`: fields that the
+//! asked version doesn't know are not shown, fields that the storage version
+//! doesn't know are not kept, as on Kubernetes. Where the stored version is the
+//! asked one, the bytes pass through untouched.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -54,11 +55,29 @@ impl Resource {
         outdated
     }
 
-    /// Turns an object of this version into the stored one.
-    pub(crate) fn to_stored(&self, object: &mut Value) {
-        if let Some(custom) = &self.custom {
-            object["apiVersion"] = Value::from(custom.stored_as.as_str());
+    /// Turns an object of this version into the stored one. Answers what is lost
+    /// by that, for the client to be warned.
+    pub(crate) fn to_stored(&self, object: &mut Value) -> Option<String> {
+        let custom = self.custom.as_ref()?;
+        let written = custom.stored_schema.as_ref().map(|schema| (schema, object.clone()));
+        object["apiVersion"] = Value::from(custom.stored_as.as_str());
+        let (schema, written) = written?;
+        let lost = schema.prune(object);
+        if lost.is_empty() {
+            return None;
         }
+        let mut back = object.clone();
+        self.to_shown(&mut back);
+        // Defaults come back by themselves.
+        if back == written {
+            return None;
+        }
+        let fields: Vec<&str> = lost.iter().map(|field| field.path.as_str()).collect();
+        let stored_as = &custom.stored_as;
+        Some(format!(
+            "{} is not kept: {stored_as}, the storage version, has no such field",
+            fields.join(", ")
+        ))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A list of rows as of one resourceVersion, read in pages.
 
 use bytes::Bytes;
-use redb::Range;
+use redb::{Database, Range};
 
 use super::{Key, Shared, StoreError, row};
 
@@ -26,6 +26,8 @@ pub struct Scan {
     pub(super) range: Range<'static, &'static [u8], &'static [u8]>,
     pub(super) shared: Arc<Shared>,
     pub(super) version: u64,
+    /// Tells a store that is being closed that the file is still read.
+    pub(super) _database: Arc<Database>,
 }
 
 impl Scan {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::metadata::{check_type, name_causes, settle_namespace, stamp_new};
-use super::{Call, Outcome, admit, inward, text, to_bytes};
+use super::metadata::{settle_namespace, stamp_new};
+use super::metadata_rules::{generate_name_causes, name_causes};
+use super::{Call, Outcome, admit, check_type, inward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
 use crate::definitions;
 use crate::random;
@@ -15,8 +16,9 @@ use crate::wire::status::StatusError;
 /// How often a generated name is drawn anew when it is taken.
 const NAME_ATTEMPTS: usize = 8;
 
-/// Kubernetes leaves room for the random suffix.
-const MAX_GENERATE_NAME: usize = 248;
+/// Generated names are no longer than 63 bytes with their five random letters,
+/// as on Kubernetes, so that they fit into labels.
+const MAX_GENERATE_NAME: usize = 58;
 
 /// Stores a new object. `duplicates` are keys that the body held twice.
 pub(super) async fn create(
@@ -24,7 +26,7 @@ pub(super) async fn create(
     mut object: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     settle_namespace(&mut object, call.namespace)?;
     if !text(&object, "resourceVersion").is_empty() {
         return Err(StatusError::bad_request(
@@ -38,6 +40,10 @@ pub(super) async fn create(
     if !text(&object, "name").is_empty() || prefix.is_empty() {
         return create_named(call, object, duplicates, false).await;
     }
+    let causes = generate_name_causes(call.resource, &prefix);
+    if !causes.is_empty() {
+        return Err(call.invalid("", causes));
+    }
     let prefix: String = prefix.chars().take(MAX_GENERATE_NAME).collect();
     for attempt in 1.. {
         let mut named = object.clone();
@@ -48,7 +54,8 @@ pub(super) async fn create(
             outcome => return outcome,
         }
     }
-    Err(StatusError::internal("no name could be generated"))
+    let info = &call.resource.info;
+    Err(StatusError::already_exists(&info.group, &info.plural, &prefix))
 }
 
 /// Stores a new object that has its name. `applied` says that managedFields are
@@ -76,18 +83,18 @@ pub(super) async fn create_named(
     let uid = random::uuid().map_err(StatusError::internal)?;
     stamp_new(call.resource, &mut object, uid, &now)?;
     initial_status(call, &mut object);
-    let warnings = admit::admit(&call, &mut object, None, duplicates)?;
+    let mut warnings = admit::admit(&call, &mut object, None, duplicates)?;
     definitions::finish(call, None, &mut object)?;
     if !applied {
         let manager = &call.options.manager;
         let schema = &call.resource.schema;
         track_update(None, &mut object, manager, Operation::Update, None, &now, schema);
     }
+    warnings.extend(call.resource.to_stored(&mut object));
     if call.options.dry_run {
         check_dry(call, &name)?;
         return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });
     }
-    call.resource.to_stored(&mut object);
     // Held until the object is there.
     let _pass = match &call.resource.custom {
         Some(custom) => Some(custom.gate.pass().await.ok_or_else(|| call.terminating())?),

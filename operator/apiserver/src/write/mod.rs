@@ -13,8 +13,13 @@ mod admit;
 mod create;
 mod delete;
 mod metadata;
+mod metadata_rules;
+mod names;
 mod options;
+mod propagation;
+mod rewrite;
 mod scale;
+mod type_meta;
 mod update;
 
 use bytes::Bytes;
@@ -27,10 +32,13 @@ use crate::store::{Key, WriteError};
 use crate::wire::event_view;
 use crate::wire::status::StatusError;
 
-pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, strip_owners};
+pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES};
 pub(crate) use metadata::{has_finalizers, is_terminating, text};
-pub(crate) use options::{DeleteOptions, WriteOptions, flag, parameter};
+pub(crate) use options::{DeleteOptions, Propagation, WriteKind, WriteOptions, flag, parameter};
+pub(crate) use propagation::{FOREGROUND, ORPHAN};
+pub(crate) use rewrite::{remove_finalizer, strip_owners, unblock_owners};
 pub(crate) use scale::{patch_scale, replace_scale, scale_of};
+pub(crate) use type_meta::check_type;
 pub(crate) use update::Patch;
 
 /// Everything that a write needs besides the object.

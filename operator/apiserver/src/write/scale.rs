@@ -3,10 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::metadata::check_type;
 use super::options::FieldValidation;
 use super::update::{Candidate, Tracking, applied_over, modify, patched};
-use super::{Call, Outcome, Patch, text};
+use super::{Call, Outcome, Patch, check_type, text};
 use crate::admission::{Cause, CauseReason};
 use crate::registry::{Resource, ScalePaths, scale};
 use crate::wire::status::StatusError;
@@ -56,7 +55,7 @@ pub(crate) async fn replace_scale(
     mut scale: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    check_type(self::scale(), &scale)?;
+    check_type(self::scale(), &mut scale)?;
     check_fields(call, &mut scale)?;
     let compute = |old: &Value| scaled(call, old, &scale);
     modify(call, name, Some(SUBRESOURCE), duplicates, compute).await
@@ -97,8 +96,7 @@ fn replicas(scale: &Value, name: &str) -> Result<i64, StatusError> {
     let mut causes = self::scale().schema.validate(scale, None);
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
-        let message =
-            format!("Invalid value: {replicas}: must be greater than or equal to 0");
+        let message = format!("Invalid value: {replicas}: must be greater than or equal to 0");
         causes.push(Cause::new("spec.replicas", CauseReason::FieldValueInvalid, message));
     }
     if causes.is_empty() {
@@ -122,12 +120,9 @@ fn scaled(call: Call<'_>, old: &Value, scale: &Value) -> Result<Candidate, Statu
 
 /// Applies a scale: the field of the replicas, under its manager.
 fn applied_scale(call: Call<'_>, old: &Value, applied: &Value) -> Result<Candidate, StatusError> {
-    if !call.options.manager_given {
-        let message = "Required value: is required for apply patch";
-        let cause = Cause::new("fieldManager", CauseReason::FieldValueRequired, message);
-        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
-    }
-    check_type(scale(), applied)?;
+    let mut applied = applied.clone();
+    check_type(scale(), &mut applied)?;
+    let applied = &applied;
     let name = text(old, "name");
     let mut object = json!({
         "apiVersion": call.resource.info.api_version(),

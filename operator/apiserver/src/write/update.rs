@@ -4,11 +4,10 @@ use serde_json::Value;
 
 use super::create::create_named;
 use super::metadata::{
-    check_type, finalizer_causes, has_finalizers, is_terminating, keep_server_fields,
-    settle_namespace, spec_changed,
+    has_finalizers, is_terminating, keep_server_fields, settle_namespace, spec_changed,
 };
-use super::{Call, Outcome, admit, from_bytes, inward, outward, text, to_bytes};
-use crate::admission::{Cause, CauseReason};
+use super::metadata_rules::added_finalizers;
+use super::{Call, Outcome, admit, check_type, from_bytes, inward, outward, text, to_bytes};
 use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
@@ -66,7 +65,7 @@ pub(super) async fn replace(
     mut object: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     settle_namespace(&mut object, call.namespace)?;
     let compute = |_: &Value| -> Result<Candidate, StatusError> {
         Ok(Candidate { object: object.clone(), tracking: Tracking::Update })
@@ -99,7 +98,7 @@ pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candi
         Patch::Strategic(body) => patch::strategic(&mut object, body)?,
         Patch::Apply(_) => return Err(StatusError::internal("an apply is no plain patch")),
     }
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     Ok(Candidate { object, tracking: Tracking::Update })
 }
 
@@ -111,15 +110,7 @@ async fn apply_object(
     mut applied: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    if !call.options.manager_given {
-        let cause = Cause::new(
-            "fieldManager",
-            CauseReason::FieldValueRequired,
-            "Required value: is required for apply patch",
-        );
-        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
-    }
-    check_type(call.resource, &applied)?;
+    check_type(call.resource, &mut applied)?;
     settle_namespace(&mut applied, call.namespace)?;
     let given = text(&applied, "name");
     if !given.is_empty() && given != name {
@@ -207,22 +198,21 @@ pub(super) async fn modify(
         call.resource.schema.apply_defaults(&mut old);
         let candidate = compute(&outward(call.resource, old.clone()))?;
         let object = inward(call.resource, candidate.object);
-        let (decision, warnings) =
+        let (mut decision, mut warnings) =
             settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
+        match &mut decision {
+            Decision::Keep(object) | Decision::Put(object) | Decision::Remove(object) => {
+                warnings.extend(call.resource.to_stored(object));
+            }
+        }
         let outcome = |object| Ok(Outcome { created: false, object, warnings: warnings.clone() });
         let change = match decision {
             Decision::Keep(_) if !outdated || call.options.dry_run => return outcome(row.object),
             Decision::Put(object) | Decision::Remove(object) if call.options.dry_run => {
                 return outcome(to_bytes(&object)?);
             }
-            Decision::Keep(mut object) | Decision::Put(mut object) => {
-                call.resource.to_stored(&mut object);
-                Change::Put(Box::new(object))
-            }
-            Decision::Remove(mut last) => {
-                call.resource.to_stored(&mut last);
-                Change::Delete { last: Some(Box::new(last)) }
-            }
+            Decision::Keep(object) | Decision::Put(object) => Change::Put(Box::new(object)),
+            Decision::Remove(last) => Change::Delete { last: Some(Box::new(last)) },
         };
         let write = Write {
             key: key.clone(),
@@ -256,7 +246,7 @@ fn settle(
         new["spec"] = old["spec"].clone();
     }
     let warnings = admit::admit(&call, &mut new, Some(old), duplicates)?;
-    let causes = finalizer_causes(old, &new);
+    let causes = added_finalizers(old, &new);
     if !causes.is_empty() {
         return Err(call.invalid(text(old, "name"), causes));
     }

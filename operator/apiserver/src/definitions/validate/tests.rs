@@ -84,7 +84,10 @@ fn every_mistake_has_its_field() {
         has(&found, expected);
     }
     let found = wrong(&[("/spec/versions", json!([]))]);
-    has(&found, "spec.versions: Invalid value: []: must have exactly one version marked as storage");
+    has(
+        &found,
+        "spec.versions: Invalid value: []: must have exactly one version marked as storage",
+    );
     let version = definition()["spec"]["versions"][0].clone();
     let found = wrong(&[("/spec/versions", json!([version, version]))]);
     has(&found, "must contain unique version names");
@@ -102,8 +105,16 @@ fn subresources_and_columns_are_checked() {
         ("/spec/versions/0/additionalPrinterColumns", columns),
     ]);
     let path = "spec.versions[0].subresources.scale";
-    has(&found, &format!("{path}.specReplicasPath: Invalid value: \"spec.cows\": should be a simple"));
-    has(&found, &format!("{path}.statusReplicasPath: Invalid value: \".spec.x\": should be a json path under .status"));
+    has(
+        &found,
+        &format!("{path}.specReplicasPath: Invalid value: \"spec.cows\": should be a simple"),
+    );
+    has(
+        &found,
+        &format!(
+            "{path}.statusReplicasPath: Invalid value: \".spec.x\": should be a json path under .status"
+        ),
+    );
     has(&found, &format!("{path}.labelSelectorPath: Required value"));
     let path = "spec.versions[0].additionalPrinterColumns";
     has(&found, &format!("{path}[0].type: Unsupported value: \"text\""));
@@ -126,12 +137,18 @@ fn schemas_are_structural() {
         (json!({}), "cows].type: Required value: must not be empty for specified object fields"),
         (json!({"type": "string", "pattern": "("}), "cows].pattern: Invalid value"),
         (json!({"type": ["string"]}), "cows].type: Invalid value: \"array\""),
-        (json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}}), "cows].uniqueItems: Forbidden"),
+        (
+            json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}}),
+            "cows].uniqueItems: Forbidden",
+        ),
         (
             json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}),
             "cows].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
         ),
-        (json!({"type": "integer", "anyOf": [{"type": "integer"}]}), "cows].anyOf[0].type: Forbidden: must be undefined to be structural"),
+        (
+            json!({"type": "integer", "anyOf": [{"type": "integer"}]}),
+            "cows].anyOf[0].type: Forbidden: must be undefined to be structural",
+        ),
         (
             json!({"type": "object", "oneOf": [{"properties": {"a": {"minimum": 1}}}]}),
             "cows].oneOf[0].properties[a]: Required value",
@@ -153,10 +170,17 @@ fn schemas_are_structural() {
 fn defaults_and_rules_are_held_against_the_schema() {
     let found = wrong(&[(&format!("{SPEC}/cows"), json!({"type": "integer", "default": "many"}))]);
     has(&found, &format!("{FIELD}[cows].default: Invalid value: \"string\""));
-    let object = json!({"type": "object", "default": {"b": 1}, "properties": {"a": {"type": "integer"}}});
+    let object =
+        json!({"type": "object", "default": {"b": 1}, "properties": {"a": {"type": "integer"}}});
     let found = wrong(&[(&format!("{SPEC}/cows"), object)]);
-    has(&found, &format!("{FIELD}[cows].default.b: Invalid value: {{\"b\":1}}: must not have unknown fields"));
-    let rule = |rule: &str| json!({"type": "integer", "x-kubernetes-validations": [{"rule": rule}]});
+    has(
+        &found,
+        &format!(
+            "{FIELD}[cows].default.b: Invalid value: {{\"b\":1}}: must not have unknown fields"
+        ),
+    );
+    let rule =
+        |rule: &str| json!({"type": "integer", "x-kubernetes-validations": [{"rule": rule}]});
     let found = wrong(&[(&format!("{SPEC}/cows"), rule("self >"))]);
     has(&found, &format!("{FIELD}[cows].x-kubernetes-validations[0].rule: Invalid value"));
     assert_eq!(wrong(&[(&format!("{SPEC}/cows"), rule("self >= oldSelf"))]), Vec::<String>::new());
@@ -176,5 +200,8 @@ fn the_address_of_objects_never_changes() {
     has(&found, "spec.scope: Invalid value: \"Cluster\": field is immutable");
     has(&found, "spec.names.kind: Invalid value: \"Shed\": field is immutable");
     let found = wrong(&[("/status", json!({"storedVersions": ["v1", "v1beta1"]}))]);
-    has(&found, "status.storedVersions[1]: Invalid value: \"v1beta1\": must appear in spec.versions");
+    has(
+        &found,
+        "status.storedVersions[1]: Invalid value: \"v1beta1\": must appear in spec.versions",
+    );
 }
