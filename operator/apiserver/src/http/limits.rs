@@ -164,7 +164,7 @@ pub(super) async fn read_body(parts: &request::Parts, body: Body) -> Result<Held
 }
 
 fn too_long() -> StatusError {
-    StatusError::too_large(format!("the body is larger than {MAX_BODY} bytes"))
+    StatusError::too_large(format!("limit is {MAX_BODY}"))
 }
 
 async fn collect(

@@ -15,10 +15,12 @@ use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
+use crate::wire::patch::{annotate, merge_rules};
+
 /// The schema of a built-in kind, `None` for kinds that the server does not know.
 #[must_use]
 pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
-    Some(match (group, kind) {
+    let mut schema = match (group, kind) {
         ("", "Namespace") => inlined::<Namespace>(),
         ("", "Secret") => inlined::<Secret>(),
         ("", "ConfigMap") => inlined::<ConfigMap>(),
@@ -40,11 +42,15 @@ pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => inlined::<ClusterRoleBinding>(),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(),
         _ => return None,
-    })
+    };
+    annotate(&mut schema, &merge_rules(group, kind), &[]);
+    Some(schema)
 }
 
 pub(super) fn object_meta() -> Value {
-    inlined::<ObjectMeta>()
+    let mut schema = inlined::<ObjectMeta>();
+    annotate(&mut schema, &merge_rules("", ""), &["metadata"]);
+    schema
 }
 
 pub(super) fn delete_options() -> Value {
