@@ -18,10 +18,9 @@ def chance(value, of):
 
 
 @schemathesis.hook
-def map_query(context, query):
-    if isinstance(query, dict):
-        query.pop("watch", None)
-    return query
+def before_call(context, case, kwargs):
+    if case.query:
+        case.query.pop("watch", None)
 
 
 @schemathesis.hook
