@@ -14,6 +14,7 @@
 //! is compiled when the schema is, so that validation can't meet a broken one.
 
 mod compile;
+mod declarations;
 mod defaults;
 mod format;
 mod node;
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 use super::Cause;
 
 pub(crate) use node::{ListType, Node};
-pub(crate) use place::Place;
+pub(crate) use place::{Place, child_path, index_path};
 
 /// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
@@ -74,6 +75,22 @@ impl StructuralSchema {
     /// is no regular expression, or a CEL rule does not compile.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         compile::resource(schema, "openAPIV3Schema", 0).map(|root| Self { root })
+    }
+
+    /// Compiles the schema of a value that is no object of the API: nothing is
+    /// known of it but what the document says.
+    ///
+    /// # Errors
+    /// As [`StructuralSchema::compile`].
+    pub(crate) fn compile_part(schema: &Value) -> Result<Self, SchemaError> {
+        compile::part(schema, "openAPIV3Schema").map(|root| Self { root })
+    }
+
+    /// What the schema declares and can't hold: defaults that it refuses itself,
+    /// and rules that compare with an old value where nothing says which that
+    /// is. `path` is that of the schema.
+    pub(crate) fn declaration_causes(&self, path: &str) -> Vec<Cause> {
+        declarations::causes(&self.root, path)
     }
 
     /// The schema of a kind that the server keeps but doesn't check: every

@@ -49,8 +49,10 @@ impl Rules {
             map.insert(RULES.to_owned(), Value::Array(rules.iter().map(with_optional).collect()));
         }
         let compiled = compile_schema(&own);
-        if let Some(problem) = compiled.compilation_errors().first() {
-            return Err(error(&format!("{path}.{RULES}"), problem.to_string()));
+        let mut tried = compiled.validations.iter().enumerate();
+        let broken = tried.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
+        if let Some((index, problem)) = broken {
+            return Err(error(&format!("{path}.{RULES}[{index}].rule"), problem.to_string()));
         }
         let transitions = compiled
             .validations
@@ -76,6 +78,11 @@ impl Rules {
             .filter(|(changed, original)| changed != original)
             .collect();
         Ok(Some(Self { compiled, transitions, originals, type_name }))
+    }
+
+    /// Texts of the rules that compare with `oldSelf`.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = &str> {
+        self.transitions.iter().map(|rule| self.originals.get(rule).unwrap_or(rule).as_str())
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same

@@ -37,6 +37,16 @@ pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause
     causes
 }
 
+/// All that is wrong with a value that stands for itself, such as a default.
+pub(super) fn lone_value(node: &Node, new: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    value(node, new, None, &Place::ROOT, &mut causes);
+    if causes.is_empty() {
+        rules::walk(node, new, None, &Place::ROOT, &mut causes);
+    }
+    causes
+}
+
 fn has_rules(node: &Node) -> bool {
     node.rules.is_some()
         || node.properties.values().any(has_rules)
