@@ -11,7 +11,7 @@ use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, valid
 use serde_json::{Map, Value};
 
 use super::compile::error;
-use super::{Place, SchemaError};
+use super::{Place, SchemaError, validate};
 use crate::admission::{Cause, CauseReason};
 
 const RULES: &str = "x-kubernetes-validations";
@@ -24,7 +24,6 @@ pub(crate) struct Rules {
     /// Rules as they were written, by the form that is evaluated, where they
     /// differ.
     originals: HashMap<String, String>,
-    type_name: &'static str,
 }
 
 impl std::fmt::Debug for Rules {
@@ -61,14 +60,6 @@ impl Rules {
             .filter(|rule| rule.is_transition_rule)
             .map(|rule| rule.rule.rule.clone())
             .collect();
-        let type_name = match schema.get("type").and_then(Value::as_str) {
-            Some("array") => "array",
-            Some("string") => "string",
-            Some("integer") => "integer",
-            Some("number") => "number",
-            Some("boolean") => "boolean",
-            _ => "object",
-        };
         let originals = rules
             .iter()
             .filter_map(|rule| {
@@ -77,7 +68,7 @@ impl Rules {
             })
             .filter(|(changed, original)| changed != original)
             .collect();
-        Ok(Some(Self { compiled, transitions, originals, type_name }))
+        Ok(Some(Self { compiled, transitions, originals }))
     }
 
     /// Texts of the rules that compare with `oldSelf`.
@@ -103,23 +94,21 @@ impl Rules {
         errors
             .iter()
             .filter(|error| !unchanged || self.transitions.contains(&error.rule))
-            .map(|error| self.cause(error, &path.to_string()))
+            .map(|error| self.cause(error, new, &path.to_string()))
             .collect()
     }
 
-    fn cause(&self, error: &ValidationError, path: &str) -> Cause {
+    fn cause(&self, error: &ValidationError, value: &Value, path: &str) -> Cause {
         let field = match error.field_path.trim_start_matches('.') {
             "" => path.to_owned(),
             relative if path.is_empty() || relative.starts_with('[') => format!("{path}{relative}"),
             relative => format!("{path}.{relative}"),
         };
-        let type_name = self.type_name;
+        let value = shown(value);
         let rule = self.originals.get(&error.rule).unwrap_or(&error.rule);
         if error.kind != ErrorKind::ValidationFailure {
-            let message = format!(
-                "Invalid value: \"{type_name}\": {} evaluating rule: {}",
-                error.message, rule
-            );
+            let message =
+                format!("Invalid value: {value}{} evaluating rule: {rule}", error.message);
             return Cause::new(field, CauseReason::FieldValueInvalid, message);
         }
         // Without a message of its own, a rule is its message.
@@ -134,14 +123,22 @@ impl Rules {
                 Cause::new(field, CauseReason::FieldValueForbidden, message)
             }
             Some("FieldValueDuplicate") => {
-                let message = format!("Duplicate value: \"{type_name}\": {text}");
+                let message = format!("Duplicate value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueDuplicate, message)
             }
             _ => {
-                let message = format!("Invalid value: \"{type_name}\": {text}");
+                let message = format!("Invalid value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueInvalid, message)
             }
         }
+    }
+}
+
+/// What a rule failed for, where it is simple enough to be read in a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) => String::new(),
+        simple => format!("{}: ", validate::printed(simple)),
     }
 }
 
