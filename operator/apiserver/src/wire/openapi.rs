@@ -8,6 +8,7 @@
 
 mod builtin;
 mod definition;
+mod parts;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,7 @@ pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Optio
         }
         paths::add(&mut all_paths, resource, &name);
     }
+    parts::name_all(&mut schemas);
     found.then(|| {
         json!({
             "openapi": "3.0.0",

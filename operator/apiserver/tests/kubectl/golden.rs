@@ -17,16 +17,15 @@ fn writes() -> bool {
     std::env::var("HADES_GOLDEN").is_ok_and(|value| value == "write")
 }
 
-/// The sessions in the order of their names; `HADES_SESSION` picks one.
-fn sessions() -> Vec<(PathBuf, Vec<Step>)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder("sessions"))
+/// The sessions of a folder in the order of their names; `HADES_SESSION` picks
+/// those whose path holds it.
+fn sessions_in(name: &str) -> Vec<(PathBuf, Vec<Step>)> {
+    let wanted = std::env::var("HADES_SESSION").unwrap_or_default();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder(name))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .filter(|path| {
-            let wanted = std::env::var("HADES_SESSION").unwrap_or_default();
-            path.to_string_lossy().contains(&wanted)
-        })
+        .filter(|path| path.to_string_lossy().contains(&wanted))
         .collect();
     paths.sort();
     paths
@@ -37,6 +36,16 @@ fn sessions() -> Vec<(PathBuf, Vec<Step>)> {
             (path, steps)
         })
         .collect()
+}
+
+/// The sessions of a release. What depends on the server alone is asked by the
+/// newest one only, to save time.
+fn sessions(minor: u32) -> Vec<(PathBuf, Vec<Step>)> {
+    let mut sessions = sessions_in("sessions");
+    if MINORS.last() == Some(&minor) {
+        sessions.extend(sessions_in("sessions/newest"));
+    }
+    sessions
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -84,7 +93,7 @@ async fn compare(minor: u32) {
         return;
     }
     let mut complaints = String::new();
-    for (path, steps) in sessions() {
+    for (path, steps) in sessions(minor) {
         let replies = play(&release, &steps).await;
         for (step, reply) in steps.iter().zip(replies) {
             let expected = step.expected(minor);
@@ -151,7 +160,10 @@ async fn sessions_written_anew() {
         return;
     }
     let (releases, all) = written_releases();
-    for (path, mut steps) in sessions() {
+    let newest = releases.last().map_or(0, |release| release.minor);
+    for (path, mut steps) in sessions(newest) {
+        let deep = path.parent() == Some(&folder("sessions/newest"));
+        let releases = if deep { &releases[releases.len() - 1..] } else { &releases[..] };
         let mut replies: Vec<Vec<(u32, Reply)>> = vec![Vec::new(); steps.len()];
         for pair in releases.chunks(2) {
             let played = pair.iter().map(|release| play(release, &steps));
