@@ -148,13 +148,27 @@ impl Handle {
         drop(unused);
     }
 
-    /// Closes the file for good.
+    /// Nobody can begin to read or to write any more.
     pub fn close(&self) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, Current::Closed);
         drop(current);
-        drop(old);
-        self.retired().clear();
+        if let Current::Open(old) = old {
+            self.retired().push(old);
+        }
+    }
+
+    /// Whether somebody still reads in a file that was closed or rewritten. The
+    /// others are given up.
+    pub fn is_read(&self) -> bool {
+        self.drop_unused();
+        !self.retired().is_empty()
+    }
+
+    /// Gives all files up, whoever reads them.
+    pub fn cut_off(&self) {
+        let all = std::mem::take(&mut *self.retired());
+        drop(all);
     }
 }
 

@@ -47,7 +47,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redb::TableDefinition;
@@ -89,6 +89,9 @@ const QUEUE: usize = 1024;
 /// it waits in between.
 const READ_ATTEMPTS: u32 = 20;
 const READ_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long lists under way may take to end when the store is closed.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Resource of the namespaces, which guard what is created in them.
 pub const NAMESPACES: &str = "/namespaces";
@@ -423,6 +426,16 @@ impl Store {
             let _ = answer.await;
         }
         self.shared.handle.close();
+        // The file is locked as long as a list or a watch reads it.
+        let deadline = Instant::now() + CLOSING;
+        while self.shared.handle.is_read() {
+            if Instant::now() >= deadline {
+                tracing::warn!("the store was closed while somebody still reads a list of it");
+                self.shared.handle.cut_off();
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 

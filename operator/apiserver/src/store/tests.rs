@@ -3,7 +3,6 @@
 mod failures;
 mod formats;
 mod maintenance;
-mod survival;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -152,6 +151,22 @@ async fn volatile_writes_survive_an_orderly_end() {
     let store = open(directory.path());
     assert!(store.get(&key(LEASES, "leader")).unwrap().is_some());
     assert_eq!(store.version().unwrap(), version, "nothing was lost, nothing is skipped");
+}
+
+#[tokio::test]
+async fn closing_waits_for_lists_under_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.write(put("a", MAPS, Expect::Absent)).await.unwrap();
+    let mut scan = store.scan(MAPS, None).unwrap();
+    let reading = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        scan.next_page(1).unwrap().len()
+    });
+    store.close().await;
+    // Another server finds the file free.
+    open(directory.path());
+    assert_eq!(reading.await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ use crate::write::{flag, parameter};
 /// How long a watch lasts when the client doesn't say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// No watch lasts longer, whatever the client says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How often a quiet watcher learns how far the store has come. Well below the
 /// time in which a busy ring forgets.
 const BOOKMARKS: Duration = Duration::from_secs(30);
@@ -55,6 +58,7 @@ impl Options {
                 StatusError::bad_request(format!("timeoutSeconds: {text:?} is not a number"))
             })?,
         };
+        let timeout = timeout.min(LONGEST);
         Ok(Self {
             version: version_parameter(query)?,
             initial_events: parameter(query, "sendInitialEvents").map(|value| value == "true"),

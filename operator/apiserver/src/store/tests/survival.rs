@@ -1,1 +1,0 @@
-//! Ends that nobody asked for.
