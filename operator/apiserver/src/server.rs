@@ -20,6 +20,7 @@ use crate::registry::{DefinitionError, Nature, Registry, Resource, installed_def
 use crate::seal::{Keyring, SealError};
 use crate::state::{Clock, State, Validator};
 use crate::store::{Change, Expect, Key, Store, StoreError, Write, WriteError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
 use crate::{http, lifecycle, random};
@@ -44,6 +45,9 @@ pub struct ServerConfig {
     pub watch_ring: usize,
     /// Tells the time.
     pub clock: Clock,
+    /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
+    /// discovery.
+    pub announced: Vec<Announced>,
 }
 
 impl ServerConfig {
@@ -56,6 +60,7 @@ impl ServerConfig {
             credentials: Vec::new(),
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
+            announced: Vec::new(),
         }
     }
 }
@@ -125,7 +130,8 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
+        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
+            config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let registry = Registry::new(&crds)?;
@@ -143,6 +149,7 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            announced,
             shutdown: shutdown.clone(),
         });
         install(&state, &crds).await?;

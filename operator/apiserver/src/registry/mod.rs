@@ -3,21 +3,20 @@
 
 mod builtin;
 mod custom;
+mod documents;
 mod info;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 pub use custom::{DefinitionError, installed as installed_definition};
+pub(crate) use documents::{Document, Documents};
 pub use info::{CREATE_VERBS, FULL_VERBS, READ_VERBS, ResourceInfo};
-
-use serde_json::Value;
 
 use crate::admission::schema::StructuralSchema;
 use crate::store::Policy;
-use crate::wire::openapi;
 use crate::wire::table::Columns;
 
 /// What a resource does beyond storing objects.
@@ -89,7 +88,7 @@ pub struct Registry {
     by_path: HashMap<(String, String, String), usize>,
     infos: Vec<ResourceInfo>,
     /// Dear to make, and the same as long as the registry is.
-    openapi_index: OnceLock<Value>,
+    documents: Documents,
 }
 
 impl Registry {
@@ -112,7 +111,7 @@ impl Registry {
             })
             .collect();
         let resources = resources.into_iter().map(Arc::new).collect();
-        Ok(Self { resources, by_path, infos, openapi_index: OnceLock::new() })
+        Ok(Self { resources, by_path, infos, documents: Documents::default() })
     }
 
     /// The resource at a path.
@@ -149,10 +148,9 @@ impl Registry {
         &self.infos
     }
 
-    /// The index of the OpenAPI documents.
-    #[must_use]
-    pub fn openapi_index(&self) -> &Value {
-        self.openapi_index.get_or_init(|| openapi::index(&self.infos))
+    /// The documents about what is served.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// How the store treats the rows.
