@@ -199,7 +199,7 @@ async fn collect(
             // Of unknown length: all that it may become.
             **room = Some(limits.acquire(&limits.bodies, MAX_BODY).await?);
         }
-        if first.is_empty() {
+        if first.is_empty() && rest.is_empty() {
             first = part;
         } else {
             if rest.is_empty() {

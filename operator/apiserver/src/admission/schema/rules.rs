@@ -11,7 +11,7 @@ use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, valid
 use serde_json::{Map, Value};
 
 use super::compile::error;
-use super::{SchemaError, child_path};
+use super::{Place, SchemaError};
 use crate::admission::{Cause, CauseReason};
 
 const RULES: &str = "x-kubernetes-validations";
@@ -49,8 +49,10 @@ impl Rules {
             map.insert(RULES.to_owned(), Value::Array(rules.iter().map(with_optional).collect()));
         }
         let compiled = compile_schema(&own);
-        if let Some(problem) = compiled.compilation_errors().first() {
-            return Err(error(&format!("{path}.{RULES}"), problem.to_string()));
+        let mut tried = compiled.validations.iter().enumerate();
+        let broken = tried.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
+        if let Some((index, problem)) = broken {
+            return Err(error(&format!("{path}.{RULES}[{index}].rule"), problem.to_string()));
         }
         let transitions = compiled
             .validations
@@ -78,9 +80,19 @@ impl Rules {
         Ok(Some(Self { compiled, transitions, originals, type_name }))
     }
 
+    /// Texts of the rules that compare with `oldSelf`.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = &str> {
+        self.transitions.iter().map(|rule| self.originals.get(rule).unwrap_or(rule).as_str())
+    }
+
     /// Evaluates the rules on a value. `old` is the value that stood at the same
     /// place; where it is the same, only transition rules count.
-    pub(super) fn evaluate(&self, new: &Value, old: Option<&Value>, path: &str) -> Vec<Cause> {
+    pub(super) fn evaluate(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        path: &Place<'_>,
+    ) -> Vec<Cause> {
         let unchanged = old == Some(new);
         if unchanged && self.transitions.is_empty() {
             return Vec::new();
@@ -91,7 +103,7 @@ impl Rules {
         errors
             .iter()
             .filter(|error| !unchanged || self.transitions.contains(&error.rule))
-            .map(|error| self.cause(error, path))
+            .map(|error| self.cause(error, &path.to_string()))
             .collect()
     }
 
@@ -240,14 +252,14 @@ pub(super) fn walk(
     node: &super::Node,
     new: &Value,
     old: Option<&Value>,
-    path: &str,
+    path: &Place<'_>,
     causes: &mut Vec<Cause>,
 ) {
     if new.is_null() {
         return;
     }
     if let Some(rules) = &node.rules {
-        if path.is_empty() {
+        if path.is_root() {
             let old = old.map(root_view);
             causes.extend(rules.evaluate(&root_view(new), old.as_ref(), path));
         } else {
@@ -259,7 +271,7 @@ pub(super) fn walk(
             for (name, value) in map {
                 if let Some(child) = node.child(name) {
                     let old = old.and_then(|old| old.get(name));
-                    walk(child, value, old, &child_path(path, name), causes);
+                    walk(child, value, old, &path.key(name), causes);
                 }
             }
         }
@@ -267,7 +279,7 @@ pub(super) fn walk(
             let Some(items) = &node.items else { return };
             for (index, item) in list.iter().enumerate() {
                 let old = super::validate::old_item(&node.list_type, item, old);
-                walk(items, item, old, &super::index_path(path, index), causes);
+                walk(items, item, old, &path.index(index), causes);
             }
         }
         _ => {}

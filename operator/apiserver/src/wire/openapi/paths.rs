@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{pretty, query_parameters, request_body, responses};
-use super::{document_path, group_version_kind};
+use super::{SCALE, document_path, group_version_kind};
 use crate::registry::ResourceInfo;
 
 /// Verbs of a resource, what they do in OpenAPI's `x-kubernetes-action`, and the
@@ -48,6 +48,10 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &ResourceInfo, schem
         let status = format!("{object}/status");
         insert(paths, resource, schema, &status, &ON_OBJECT[..3]);
     }
+    if resource.scale {
+        let scale = format!("{object}/scale");
+        insert(paths, resource, SCALE, &scale, &ON_OBJECT[..3]);
+    }
     if resource.namespaced {
         let everywhere = format!("{root}/{plural}");
         insert(paths, resource, schema, &everywhere, &ON_COLLECTION[..1]);
@@ -87,10 +91,16 @@ fn operation(resource: &ResourceInfo, schema: &str, path: &str, action: &str) ->
     let place = path.rsplit('/').next().unwrap_or_default();
     let suffix = match place {
         "status" => "Status",
+        "scale" => "Scale",
         _ if action == "list" && !path.contains("{namespace}") && resource.namespaced => {
             "ForAllNamespaces"
         }
         _ => "",
+    };
+    let kind = if schema == SCALE {
+        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+    } else {
+        group_version_kind(resource, &resource.kind)
     };
     let mut operation = json!({
         "operationId": format!(
@@ -102,7 +112,7 @@ fn operation(resource: &ResourceInfo, schema: &str, path: &str, action: &str) ->
         "parameters": query_parameters(action),
         "responses": responses(action, schema),
         "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": group_version_kind(resource, &resource.kind),
+        "x-kubernetes-group-version-kind": kind,
     });
     let builtin = BUILTIN_GROUPS.contains(&resource.group.as_str());
     if let Some(body) = request_body(schema, action, builtin) {
