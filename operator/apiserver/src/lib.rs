@@ -54,3 +54,4 @@ pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use state::{Clock, GroupVersionKind, Validator};
 pub use store::StoreError;
+pub use wire::discovery::Announced;

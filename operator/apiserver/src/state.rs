@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seal::Keyring;
 use crate::store::{Store, StoreError, WriteError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 
 /// Group, version and kind of an object.
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub clock: Clock,
     pub metrics: Metrics,
     pub tokens: Tokens,
+    /// What the extra routes serve, for discovery.
+    pub announced: Vec<Announced>,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }
