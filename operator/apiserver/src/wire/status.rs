@@ -147,7 +147,8 @@ impl StatusError {
     }
 
     /// 413: the body or the object is larger than the server keeps.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub fn too_large(message: impl fmt::Display) -> Self {
+        let message = format!("Request entity too large: {message}");
         Self::new(413, "RequestEntityTooLarge", message)
     }
 

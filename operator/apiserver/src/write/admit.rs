@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Call;
+use super::limits::check_depth;
 use super::metadata::spec_changed;
 use super::metadata_rules;
-use super::options::FieldValidation;
+use super::options::{FieldValidation, WriteKind};
 use crate::admission::Cause;
 use crate::definitions;
 use crate::registry::Nature;
@@ -23,6 +24,7 @@ pub(super) fn admit(
     old: Option<&Value>,
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
+    check_depth(new)?;
     let name = super::text(new, "name").to_owned();
     if call.resource.nature != Nature::Custom {
         drop_nulls(new);
@@ -103,7 +105,7 @@ impl Touched {
 }
 
 /// Clients written in Go send null for what is empty in the built-in kinds.
-fn drop_nulls(value: &mut Value) {
+pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());
@@ -114,7 +116,9 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-fn unknown_fields(
+/// Takes out what the schema doesn't know: an error, warnings or nothing, as the
+/// client asked.
+pub(super) fn unknown_fields(
     call: &Call<'_>,
     new: &mut Value,
     duplicates: &[String],
@@ -134,10 +138,20 @@ fn unknown_fields(
         }))
         .collect();
     match call.options.field_validation {
-        FieldValidation::Strict if !problems.is_empty() => {
-            Err(StatusError::strict_decoding(&problems))
-        }
+        FieldValidation::Strict if !problems.is_empty() => Err(strict(call, &problems)),
         FieldValidation::Ignore => Ok(Vec::new()),
         _ => Ok(problems),
     }
+}
+
+fn strict(call: &Call<'_>, problems: &[String]) -> StatusError {
+    let error = StatusError::strict_decoding(problems);
+    if matches!(call.options.kind, WriteKind::Patch | WriteKind::Apply) {
+        return error;
+    }
+    let info = &call.resource.info;
+    StatusError::bad_request(format!(
+        "{} in version {:?} cannot be handled as a {}: {error}",
+        info.kind, info.version, info.kind
+    ))
 }

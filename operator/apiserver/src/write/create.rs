@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::limits::check_size;
 use super::metadata::{settle_namespace, stamp_new};
 use super::metadata_rules::{generate_name_causes, name_causes};
 use super::{Call, Outcome, admit, check_type, inward, text, to_bytes};
@@ -91,6 +92,7 @@ pub(super) async fn create_named(
         track_update(None, &mut object, manager, Operation::Update, None, &now, schema);
     }
     warnings.extend(call.resource.to_stored(&mut object));
+    check_size(&object)?;
     if call.options.dry_run {
         check_dry(call, &name)?;
         return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });

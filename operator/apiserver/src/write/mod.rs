@@ -12,6 +12,7 @@
 mod admit;
 mod create;
 mod delete;
+mod limits;
 mod metadata;
 mod metadata_rules;
 mod names;

@@ -1,7 +1,7 @@
 //! What a schema declares and can't hold.
 
 use super::node::{Additional, ListType, Node};
-use super::{child_path, defaults, prune, validate};
+use super::{Place, child_path, defaults, prune, validate};
 use crate::admission::{Cause, CauseReason};
 
 /// Every such declaration of the schema at `path`.
@@ -48,7 +48,7 @@ fn default(node: &Node, path: &str, causes: &mut Vec<Cause>) {
     let path = format!("{path}.default");
     let mut value = default.clone();
     let mut unknown = Vec::new();
-    prune::node(node, &mut value, "", &mut unknown);
+    prune::node(node, &mut value, &Place::ROOT, &mut unknown);
     for field in unknown {
         causes.push(Cause::new(
             format!("{path}.{}", field.path),

@@ -416,6 +416,8 @@ fn conflict_error(managers: &[Manager], conflicts: &[(usize, Path)]) -> StatusEr
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

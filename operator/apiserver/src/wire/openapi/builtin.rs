@@ -18,10 +18,12 @@ use serde_json::Value;
 
 use super::definition;
 
+use crate::wire::patch::{annotate, merge_rules};
+
 /// The schema of a built-in kind, `None` for kinds that the server does not know.
 #[must_use]
 pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
-    Some(match (group, kind) {
+    let mut schema = match (group, kind) {
         ("", "Namespace") => inlined::<Namespace>(),
         ("", "Secret") => inlined::<Secret>(),
         ("", "ConfigMap") => inlined::<ConfigMap>(),
@@ -43,11 +45,15 @@ pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => inlined::<ClusterRoleBinding>(),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::flat(),
         _ => return None,
-    })
+    };
+    annotate(&mut schema, &merge_rules(group, kind), &[]);
+    Some(schema)
 }
 
 pub(super) fn object_meta() -> Value {
-    inlined::<ObjectMeta>()
+    let mut schema = inlined::<ObjectMeta>();
+    annotate(&mut schema, &merge_rules("", ""), &["metadata"]);
+    schema
 }
 
 /// The object of the scale subresource.
