@@ -14,6 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::authn::{Credential, Identity, Tokens};
+use crate::http::list::Held;
+use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{DefinitionError, Nature, Registry, Resource, installed_definition};
@@ -143,6 +145,8 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            held: Held::default(),
+            seats: Seats::default(),
             shutdown: shutdown.clone(),
         });
         install(&state, &crds).await?;
@@ -226,6 +230,7 @@ impl ApiServer {
             // A task that panicked has said so already.
             let _ = task.await;
         }
+        self.inner.state.held.close();
         self.inner.state.store.close().await;
     }
 }

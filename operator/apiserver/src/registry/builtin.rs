@@ -140,6 +140,7 @@ fn resource(builtin: &Builtin) -> Resource {
         nature,
         schema,
         columns: Columns::builtin(group, kind),
+        selectable: Vec::new(),
         info: ResourceInfo {
             group: group.to_owned(),
             version: version.to_owned(),

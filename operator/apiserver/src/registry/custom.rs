@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion,
+};
 use serde_json::{Value, json};
 
 use super::{FULL_VERBS, Nature, Resource, ResourceInfo};
@@ -96,6 +98,7 @@ pub(super) fn resource(definition: &CustomResourceDefinition) -> Result<Resource
         nature: Nature::Custom,
         schema,
         columns,
+        selectable: selectable(version),
         info: ResourceInfo {
             group: spec.group.clone(),
             version: version.name.clone(),
@@ -111,6 +114,12 @@ pub(super) fn resource(definition: &CustomResourceDefinition) -> Result<Resource
             schema_json: Arc::new(schema_json),
         },
     })
+}
+
+/// The fields that selectors may name, as dotted paths.
+fn selectable(version: &CustomResourceDefinitionVersion) -> Vec<String> {
+    let fields = version.selectable_fields.as_deref().unwrap_or_default();
+    fields.iter().map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
 }
 
 /// The object that clients see for an installed definition: with the status of

@@ -3,6 +3,7 @@
 
 mod builtin;
 mod custom;
+mod fields;
 mod info;
 
 use std::collections::HashMap;
@@ -65,6 +66,9 @@ pub struct Resource {
     pub schema: StructuralSchema,
     /// Columns of `kubectl get`.
     pub columns: Columns,
+    /// The `selectableFields` of a custom resource: dotted paths, which field
+    /// selectors may name.
+    pub selectable: Vec<String>,
 }
 
 impl Resource {

@@ -32,6 +32,12 @@ impl Key {
         &self.resource
     }
 
+    /// [`Key::resource`] to keep.
+    #[must_use]
+    pub fn shared_resource(&self) -> Arc<str> {
+        Arc::clone(&self.resource)
+    }
+
     /// Namespace, empty for a cluster-scoped object.
     #[must_use]
     pub fn namespace(&self) -> &str {
@@ -51,14 +57,16 @@ impl Key {
 
     /// `None` for bytes that [`Key::encode`] did not write.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let mut parts = text.splitn(3, SEPARATOR);
-        Some(Self {
-            resource: parts.next()?.into(),
-            namespace: parts.next()?.into(),
-            name: parts.next()?.into(),
-        })
+        let (resource, namespace, name) = parts(bytes)?;
+        Some(Self { resource: resource.into(), namespace: namespace.into(), name: name.into() })
     }
+}
+
+/// Resource, namespace and name of an encoded key.
+pub(super) fn parts(bytes: &[u8]) -> Option<(&str, &str, &str)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut parts = text.splitn(3, SEPARATOR);
+    Some((parts.next()?, parts.next()?, parts.next()?))
 }
 
 impl fmt::Debug for Key {

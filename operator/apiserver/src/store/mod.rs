@@ -33,8 +33,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 pub use key::Key;
-pub use meta::{Labels, Meta, OwnerReference};
-pub use scan::{Row, Scan};
+pub use meta::{Meta, OwnerReference};
+pub use scan::{Row, Scan, Snapshot};
 
 use crate::metrics::Metrics;
 use crate::seal::{Keyring, SealError};
@@ -250,7 +250,7 @@ impl Store {
 
     /// Fills the index of owners and the object counts from what is on disk.
     fn index(&self) -> Result<(), StoreError> {
-        let mut scan = self.scan_range(None)?;
+        let mut scan = self.snapshot()?.range(None)?;
         loop {
             let page = scan.next_page(1 << 20)?;
             if page.is_empty() {
@@ -301,34 +301,21 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn scan(&self, resource: &str, namespace: Option<&str>) -> Result<Scan, StoreError> {
-        let (start, end) = key::range_of(resource, namespace);
-        self.scan_range(Some((start, end)))
+        self.snapshot()?.scan(resource, namespace, None)
     }
 
-    /// Like [`Store::scan`], for one object.
+    /// Everything as of now, to be read later or several times. Drop it when done:
+    /// the file grows for as long as it lives.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn scan_one(&self, key: &Key) -> Result<Scan, StoreError> {
-        let start = key.encode();
-        let mut end = start.clone();
-        // No key goes on after a name with NUL, so nothing else is in between.
-        end.push(0);
-        self.scan_range(Some((start, end)))
-    }
-
-    fn scan_range(&self, wanted: Option<(Vec<u8>, Vec<u8>)>) -> Result<Scan, StoreError> {
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         let version = version.map_or(0, |version| version.value());
         let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        let range = match wanted {
-            Some((start, end)) => table.range::<&[u8]>(start.as_slice()..end.as_slice()),
-            None => table.range::<&[u8]>(..),
-        }
-        .map_err(StoreError::database)?;
-        Ok(Scan { range, shared: Arc::clone(&self.shared), version })
+        Ok(Snapshot { table, shared: Arc::clone(&self.shared), version })
     }
 
     /// Queues a write and waits until it is committed.

@@ -211,10 +211,10 @@ impl Writer {
                 objects
                     .insert(encoded.as_slice(), prepared.row.as_slice())
                     .map_err(StoreError::database)?;
-                prepared.applied(key, before.as_deref(), version)
+                prepared.applied(key, before, version)
             }
             Change::Delete { last } => {
-                let removed = match removed(key, last, before.as_deref(), version) {
+                let removed = match removed(key, last, before, version) {
                     Ok(removed) => removed,
                     Err(error) => return Ok(Err(error)),
                 };
@@ -277,16 +277,11 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn applied(self, key: Key, before: Option<&[u8]>, version: u64) -> Applied {
-        let labels = self.meta.labels.unwrap_or_default();
+    fn applied(self, key: Key, before: Option<Bytes>, version: u64) -> Applied {
         let kind = if before.is_some() { EventKind::Modified } else { EventKind::Added };
-        let labels_before = before
-            .and_then(|before| Meta::read(before).ok())
-            .map(|meta| meta.labels.unwrap_or_default())
-            .filter(|before| *before != labels);
         Applied {
             owners: self.meta.owner_references.into_iter().map(|owner| owner.uid).collect(),
-            event: Event { version, kind, key, object: self.bytes, labels, labels_before },
+            event: Event::new(version, kind, key, self.bytes, before),
         }
     }
 }
@@ -294,30 +289,19 @@ impl Prepared {
 fn removed(
     key: Key,
     last: Option<Box<Value>>,
-    before: Option<&[u8]>,
+    before: Option<Bytes>,
     version: u64,
 ) -> Result<Applied, WriteError> {
     let before = before.ok_or(WriteError::Missing)?;
     let corrupt = |error: serde_json::Error| WriteError::Store(error.to_string());
-    let meta = Meta::read(before).map_err(corrupt)?;
-    let mut last = match last {
-        Some(last) => *last,
-        None => serde_json::from_slice(before).map_err(corrupt)?,
+    // A watcher that saw the object must see it go, whatever its last state says.
+    let (mut last, before) = match last {
+        Some(last) => (*last, Some(before)),
+        None => (serde_json::from_slice(&before).map_err(corrupt)?, None),
     };
     let object = serialise(&mut last, version)?;
-    Ok(Applied {
-        owners: Vec::new(),
-        event: Event {
-            version,
-            kind: EventKind::Deleted,
-            key,
-            object,
-            // A watcher that saw the object must see it go, whatever labels its
-            // last state carries.
-            labels: meta.labels.unwrap_or_default(),
-            labels_before: None,
-        },
-    })
+    let event = Event::new(version, EventKind::Deleted, key, object, before);
+    Ok(Applied { owners: Vec::new(), event })
 }
 
 fn serialise(object: &mut Value, version: u64) -> Result<Bytes, WriteError> {

@@ -116,25 +116,6 @@ fn marked(call: Call<'_>, mut object: Value) -> Value {
     object
 }
 
-/// Deletes the given objects and answers what became of each; those that went
-/// in the meantime are skipped.
-pub(crate) async fn delete_collection(
-    call: Call<'_>,
-    keys: Vec<Key>,
-    options: &DeleteOptions,
-) -> Result<Vec<Bytes>, StatusError> {
-    let mut deleted = Vec::with_capacity(keys.len());
-    for key in keys {
-        let call = Call { namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()), ..call };
-        match delete(call, key.name(), options).await {
-            Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => deleted.push(object),
-            Err(error) if error.code() == 404 => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(deleted)
-}
-
 /// Takes the reference to an owner out of all that name it.
 async fn orphan_dependents(state: &State, uid: &str) -> Result<(), StatusError> {
     for key in state.store.dependents(uid) {

@@ -26,7 +26,7 @@ use crate::wire::event_view;
 use crate::wire::status::StatusError;
 
 pub(crate) use create::create;
-pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete, delete_collection, strip_owners};
+pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete, strip_owners};
 pub(crate) use metadata::{has_finalizers, is_terminating, text};
 pub(crate) use options::{DeleteOptions, WriteOptions, flag, parameter};
 pub(crate) use update::{Patch, patch, replace};
