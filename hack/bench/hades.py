@@ -25,14 +25,15 @@ IDLE_SECONDS = 5
 
 class Hades:
     """Runs `hades serve` in a temporary folder; a context manager that removes
-    all that the installation made."""
+    all that the installation made. Without an engine it serves the API alone."""
 
-    def __init__(self, bin_dir, engine):
+    def __init__(self, bin_dir, engine=None):
         self._bin = pathlib.Path(bin_dir)
         self._engine = engine
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="hades-bench."))
         self._data = self._folder / "data"
         self._process = None
+        self.kubeconfig = self._data / "admin.kubeconfig"
 
     def __enter__(self):
         try:
@@ -52,7 +53,7 @@ class Hades:
                 self._process.kill()
                 self._process.wait()
             installation = self._data / "installation-id"
-            if installation.exists():
+            if installation.exists() and self._engine is not None:
                 owner = installation.read_text().strip()
                 self._engine.remove_all(f"hades.dev/installation={owner}")
         shutil.rmtree(self._folder)
@@ -62,22 +63,24 @@ class Hades:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         log = open(self._folder / "log", "wb")
+        engine = self._engine.path if self._engine else self._folder / "no-engine.sock"
         self._process = subprocess.Popen(
             [self._bin / "hades", "serve", "--data-dir", self._data]
-            + ["--listen", f"127.0.0.1:{port}", "--docker-socket", self._engine.path],
+            + ["--listen", f"127.0.0.1:{port}", "--docker-socket", engine],
             stdout=log, stderr=log,
         )
-        kubeconfig = self._data / "admin.kubeconfig"
         deadline = time.monotonic() + READY_SECONDS
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("hades didn't start:\n" + (self._folder / "log").read_text())
             try:
-                self._connect(port, json.loads(kubeconfig.read_text()))
+                self._connect(port, json.loads(self.kubeconfig.read_text()))
                 self._get("/readyz")
                 break
             except (OSError, ValueError, http.client.HTTPException):
                 time.sleep(0.05)
+        if self._engine is None:
+            return
         self.apply({"kind": "HadesProject", "metadata": {"name": PROJECT}, "spec": {}})
         self.ctl("wait", f"hadesproject/{PROJECT}")
 
@@ -128,7 +131,7 @@ class Hades:
 
     def ctl(self, *arguments, text=None):
         """Runs hadesctl to its end; its output."""
-        command = [self._bin / "hadesctl", "--kubeconfig", self._data / "admin.kubeconfig"]
+        command = [self._bin / "hadesctl", "--kubeconfig", self.kubeconfig]
         done = subprocess.run(
             command + list(arguments), input=text, capture_output=True, text=True, timeout=300
         )
@@ -184,6 +187,10 @@ class Hades:
         text = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
         sizes = dict(re.findall(r"^(VmRSS|RssAnon|VmHWM):\s+(\d+) kB$", text, re.MULTILINE))
         return {name: int(size) * 1024 for name, size in sizes.items()}
+
+    def forget_peak(self):
+        """Lets the peak of memory() begin at what is used now."""
+        pathlib.Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
 
 def documents(objects):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import apiserver
 import heal
 import memory
 import noop
@@ -18,7 +19,7 @@ from engine import Engine
 from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS = {"noop": noop, "scale": scale, "heal": heal, "memory": memory}
+BENCHMARKS = {"noop": noop, "scale": scale, "heal": heal, "memory": memory, "apiserver": apiserver}
 
 
 class Context:
@@ -26,7 +27,8 @@ class Context:
 
     def __init__(self, arguments):
         self.bin = arguments.bin
-        self.engine = Engine(os.environ["DOCKER_HOST"].removeprefix("unix://"))
+        endpoint = os.environ.get("DOCKER_HOST")
+        self.engine = Engine(endpoint.removeprefix("unix://")) if endpoint else None
         self._quick = arguments.quick
         self.changes_at_once = _changes_at_once()
 
@@ -55,19 +57,23 @@ def machine(context):
     cpuinfo = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
     total = re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())
-    return {
+    about = {
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "cpu": model[1] if model else os.uname().machine,
         "cpus": os.cpu_count(),
         "memoryMiB": int(total[1]) // 1024,
         "kernel": os.uname().release,
         "loadAtStart": os.getloadavg()[0],
-        "docker": context.engine.call("GET", "/version")["Version"],
-        "dockerClient": _output("docker", "--version"),
-        "dockerCompose": _output("docker-compose", "version", "--short"),
         "hades": _output(f"{context.bin}/hades", "version"),
         "commit": _output("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
     }
+    if context.engine is not None:
+        about |= {
+            "docker": context.engine.call("GET", "/version")["Version"],
+            "dockerClient": _output("docker", "--version"),
+            "dockerCompose": _output("docker-compose", "version", "--short"),
+        }
+    return about
 
 
 def main():

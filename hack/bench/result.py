@@ -4,10 +4,11 @@ import statistics
 
 
 class Samples:
-    """Numbers of one unit. `show` divides by `scale`."""
+    """Numbers of one unit. What is shown is divided by `scale`; `base` is the unit
+    of the numbers themselves."""
 
-    def __init__(self, values, unit, scale):
-        self.values, self.unit, self.scale = values, unit, scale
+    def __init__(self, values, unit, scale, base="seconds"):
+        self.values, self.unit, self.scale, self.base = values, unit, scale, base
 
     def text(self, value):
         """With its unit."""
@@ -26,7 +27,12 @@ def milliseconds(values):
 
 def mebibytes(values):
     """Samples in bytes, shown in MiB."""
-    return Samples(values, "MiB", 1024 * 1024)
+    return Samples(values, "MiB", 1024 * 1024, "bytes")
+
+
+def rates(values):
+    """Samples in requests a second."""
+    return Samples(values, "/s", 1, "perSecond")
 
 
 class Result:
@@ -41,6 +47,14 @@ class Result:
         """How many times faster than the peer, and how many it should be."""
         factor = statistics.median(peer) / self.median
         self.ratio = f"{factor:.1f}× faster"
+        if target is not None:
+            self.target, self.met = f"≥ {target}×", factor >= target
+        return self
+
+    def times_as_often(self, peer, target=None):
+        """How many times the rate of the peer, and how many it should be."""
+        factor = self.median / statistics.median(peer)
+        self.ratio = f"{factor:.1f}×"
         if target is not None:
             self.target, self.met = f"≥ {target}×", factor >= target
         return self
@@ -76,7 +90,7 @@ class Result:
         """For the file."""
         return {
             "name": self.name,
-            "unit": "bytes" if self.samples.unit == "MiB" else "seconds",
+            "unit": self.samples.base,
             "median": self.median,
             "samples": self.samples.values,
             "ratio": self.ratio,

@@ -5,6 +5,7 @@
 //!  kube::Client (in-process) ─┐                      ┌▶ watch: ring of changes ─▶ watchers
 //!                             ├▶ http ─▶ write ─▶ store (redb, one writer)
 //!  kubectl over HTTPS ─ authn ┘    │       │         └▶ lifecycle: namespaces, owners, events
+//!                         authz ─▶─┤       │
 //!                                  │       └ admission (schema, CEL, validators)
 //!                                  └ wire (discovery, OpenAPI, tables, patches)
 //! ```
@@ -20,6 +21,7 @@
 
 pub mod admission;
 pub mod authn;
+mod authz;
 pub mod bootstrap;
 mod http;
 mod lifecycle;
@@ -30,6 +32,7 @@ pub mod registry;
 mod seal;
 mod serve;
 mod server;
+mod stalled;
 mod state;
 mod store;
 mod watch;

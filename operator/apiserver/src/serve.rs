@@ -11,18 +11,38 @@ use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Layer;
 
 use crate::ApiServer;
-use crate::http::Connection;
+use crate::http::{Connection, Limits};
+use crate::stalled::Impatient;
 
 /// A peer that needs longer for its handshake or its headers is not a client.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a peer may leave what it was sent unread. Somebody who looks at a pager
+/// comes back sooner or starts again.
+const UNREAD: Duration = Duration::from_secs(60);
+
 /// How long answers may take after the shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// As many connections are open at once. Each costs some tens of kilobytes, and
+/// one carries many requests.
+const MAX_CONNECTIONS: usize = 1000;
+
+/// A connection on which nobody showed a good token for this long is closed.
+const STRANGER: Duration = Duration::from_secs(30);
+
+/// Requests under way at once on one connection, as many as Go's servers allow.
+const MAX_STREAMS: u32 = 250;
+
+/// The largest head of a request, selectors in its address included.
+const MAX_HEAD: usize = 64 << 10;
 
 /// How long to wait when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -83,7 +103,9 @@ impl ApiServer {
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let ends = shutdown.child_token();
-        let router = self.router().layer(axum::Extension(Connection { ends: ends.clone() }));
+        let router = self.router();
+        let limits = Arc::new(Limits::default());
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
@@ -100,9 +122,15 @@ impl ApiServer {
                 },
                 () = shutdown.cancelled() => break,
             };
-            let connection = converse(stream, acceptor.clone(), router.clone(), ends.clone());
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                tracing::debug!("a connection was refused: too many are open");
+                continue;
+            };
+            let context = Connection::new(ends.clone(), Arc::clone(&limits));
+            let connection = converse(stream, acceptor.clone(), router.clone(), context);
             let cut = cut.clone();
             connections.spawn(async move {
+                let _place = place;
                 tokio::select! {
                     () = connection => {}
                     () = cut.cancelled() => {}
@@ -131,25 +159,28 @@ fn is_passing(error: &io::Error) -> bool {
         )
 }
 
-async fn converse(
-    stream: TcpStream,
-    acceptor: TlsAcceptor,
-    router: Router,
-    ends: CancellationToken,
-) {
+async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, context: Connection) {
     // Watch events are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
+    let stream = Impatient::new(stream, UNREAD);
     let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
-    let service = TowerToHyperService::new(router);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32);
+    let ends = context.ends.clone();
+    let stranger = stranger(context.clone());
+    let service = TowerToHyperService::new(axum::Extension(context).layer(router));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
@@ -158,8 +189,17 @@ async fn converse(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = stranger => return tracing::debug!("a connection closed: nobody logged in on it"),
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Ends when a connection has had its time and nobody is known on it.
+async fn stranger(connection: Connection) {
+    tokio::time::sleep(STRANGER).await;
+    if connection.is_known() {
+        std::future::pending::<()>().await;
     }
 }

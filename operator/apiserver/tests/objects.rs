@@ -322,6 +322,9 @@ async fn what_lost_its_owner_is_deleted_and_what_is_orphaned_stays() {
         maps.create(&PostParams::default(), &map).await.unwrap();
         api.delete(owner.metadata.name.as_deref().unwrap(), &params).await.unwrap();
         if stays {
+            let name = owner.metadata.name.as_deref().unwrap();
+            eventually("the owner goes", || async { api.get_opt(name).await.unwrap().is_none() })
+                .await;
             let child = maps.get(child).await.unwrap();
             assert!(child.metadata.owner_references.unwrap_or_default().is_empty());
         } else {

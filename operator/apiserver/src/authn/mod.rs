@@ -4,6 +4,9 @@
 //! which nothing that arrives over a socket can set. All others show a bearer
 //! token, of which only the digest is kept.
 
+mod impersonation;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
@@ -11,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::random;
+pub(crate) use impersonation::{Impersonation, Mask};
 
 /// The group that may do everything.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -24,28 +28,38 @@ pub struct Identity {
     pub name: String,
     /// Groups of the user.
     pub groups: Vec<String>,
+    /// Uid of the user, where one is known.
+    pub uid: Option<String>,
+    /// Whatever else is known of the user, by key.
+    pub extra: BTreeMap<String, Vec<String>>,
     /// Not public: only [`Identity::controller`] makes one that reads values.
     reads_secrets: bool,
 }
 
 impl Identity {
+    /// Somebody of these groups, who reads no values of Secrets.
+    pub(crate) fn of_user(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self { name: name.into(), groups, uid: None, extra: BTreeMap::new(), reads_secrets: false }
+    }
+
+    /// The same with what else is known.
+    pub(crate) fn known_as(
+        self,
+        uid: Option<String>,
+        extra: BTreeMap<String, Vec<String>>,
+    ) -> Self {
+        Self { uid, extra, ..self }
+    }
+
     /// A person with every right but that of reading the values of Secrets.
     pub fn administrator(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            groups: vec![ADMINISTRATORS.to_owned(), AUTHENTICATED.to_owned()],
-            reads_secrets: false,
-        }
+        Self::of_user(name, vec![ADMINISTRATORS.to_owned(), AUTHENTICATED.to_owned()])
     }
 
     /// A controller of this process, which reads the values of Secrets because
     /// it has to hand them to containers and clouds.
     pub fn controller(name: &str) -> Self {
-        Self {
-            name: format!("system:hades:{name}"),
-            groups: vec![ADMINISTRATORS.to_owned(), AUTHENTICATED.to_owned()],
-            reads_secrets: true,
-        }
+        Self { reads_secrets: true, ..Self::administrator(format!("system:hades:{name}")) }
     }
 
     /// Whether the values of Secrets are shown to this caller.
@@ -120,7 +134,13 @@ impl Tokens {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }
-        let presented = digest(token.trim());
+        self.identify(token.trim())
+    }
+
+    /// The caller that a token proves, if it does.
+    #[must_use]
+    pub fn identify(&self, token: &str) -> Option<Identity> {
+        let presented = digest(token);
         // All are compared, so that the time does not tell which one came near.
         let mut found = None;
         for credential in self.0.iter() {

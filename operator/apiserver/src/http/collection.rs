@@ -28,11 +28,8 @@ const KEYS: usize = 1024;
 const ANSWER: usize = 4 << 20;
 
 /// Deletes the objects of a list or of its first page, and answers them.
-pub(super) async fn delete(
-    ask: &Ask,
-    options: &DeleteOptions,
-    write_options: &WriteOptions,
-) -> Result<Response, StatusError> {
+pub(super) async fn delete(ask: &Ask, options: &DeleteOptions) -> Result<Response, StatusError> {
+    let write_options = WriteOptions::default();
     let filter = ask.filter()?;
     let query = Query {
         namespace: ask.path.namespace.as_deref(),
@@ -48,7 +45,7 @@ pub(super) async fn delete(
         scan = again;
         wanted -= keys.len();
         let last = keys.is_empty() || wanted == 0;
-        delete_all(ask, options, write_options, keys, &mut answer).await?;
+        delete_all(ask, options, &write_options, keys, &mut answer).await?;
         if last {
             return answer.finish(ask);
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +18,18 @@ use crate::wire::status::StatusError;
 /// small enough for a few hundred of them.
 pub(crate) const CHUNK: usize = 128 << 10;
 
-/// How long a reader may take for one part.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How long a reader may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For one part.
+    part: Duration,
+    /// For all of them.
+    total: Duration,
+}
 
-/// How long a reader may take for all of them, as long as kube-apiserver gives to
-/// any request that is no watch.
-const TOTAL: Duration = Duration::from_secs(60);
+/// In all as long as kube-apiserver gives to any request that is no watch.
+const PATIENCE: Patience =
+    Patience { part: Duration::from_secs(30), total: Duration::from_secs(60) };
 
 /// Something that is made part by part.
 pub(crate) trait Source: Send + 'static {
@@ -88,7 +94,7 @@ impl Feed {
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = produce(source, sender, seat) => {}
+                () = produce(source, sender, PATIENCE) => drop(seat),
                 () = shutdown.cancelled() => {}
             }
         });
@@ -126,12 +132,8 @@ impl Feed {
     }
 }
 
-async fn produce<S: Source>(
-    mut source: S,
-    sender: mpsc::Sender<Part>,
-    seat: Option<OwnedSemaphorePermit>,
-) {
-    let end = Instant::now() + TOTAL;
+async fn produce<S: Source>(mut source: S, sender: mpsc::Sender<Part>, patience: Patience) {
+    let end = Instant::now() + patience.total;
     loop {
         let (part, more) = match fill(source).await {
             Ok((again, part, true)) => (Part::More(part), Some(again)),
@@ -141,7 +143,7 @@ async fn produce<S: Source>(
                 (Part::Failed(error), None)
             }
         };
-        let pause = end.min(Instant::now() + PAUSE);
+        let pause = end.min(Instant::now() + patience.part);
         match timeout_at(pause, sender.send(part)).await {
             Ok(Ok(())) => {}
             // The client hung up.
@@ -153,10 +155,9 @@ async fn produce<S: Source>(
         }
         match more {
             Some(again) => source = again,
-            None => break,
+            None => return,
         }
     }
-    drop(seat);
 }
 
 #[cfg(test)]
@@ -194,6 +195,26 @@ mod tests {
         }
         assert!(feed.next().await.is_none());
         assert_eq!(open(1, false).await.whole().unwrap().as_ref(), [0]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_reading_holds_no_source() {
+        let (dropped, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+        struct Endless(#[allow(dead_code)] tokio::sync::mpsc::Sender<()>);
+        impl Source for Endless {
+            fn fill(&mut self, out: &mut Vec<u8>) -> Result<bool, StatusError> {
+                out.push(1);
+                Ok(true)
+            }
+        }
+        let (sender, receiver) = mpsc::channel(1);
+        let short = Duration::from_millis(1);
+        let patience = Patience { part: short, total: Duration::from_secs(60) };
+        produce(Endless(dropped), sender, patience).await;
+        assert_eq!(gone.recv().await, None);
+        let mut feed = Feed { first: None, rest: Some(receiver) };
+        assert!(feed.next().await.unwrap().is_ok());
+        assert_eq!(feed.next().await.unwrap().unwrap_err().code(), 504);
     }
 
     #[tokio::test]

@@ -3,11 +3,14 @@
 //! One handler serves every resource. What a path means is looked up in the
 //! registry; there are no routes of single kinds.
 
+mod access;
 mod collection;
 mod discovery;
 pub(crate) mod feed;
 pub(crate) mod filter;
+mod limits;
 pub(crate) mod list;
+mod panics;
 mod path;
 mod respond;
 mod review;
@@ -18,13 +21,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, Request, State as Extract};
+use axum::extract::{Query, Request};
 use axum::http::{Method, StatusCode, header, request};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
@@ -36,51 +38,29 @@ use crate::wire::accept::{
     patch_form,
 };
 use crate::wire::status::{self, StatusError};
-use crate::write::{self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteOptions, flag};
+use crate::write::{
+    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
+};
 use filter::Filter;
+pub(crate) use limits::{Connection, Limits};
 use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
 use view::View;
 
-/// Larger bodies are refused, as Kubernetes does.
-const MAX_BODY: usize = 3 << 20;
-
-/// The API and the extra routes, all behind authentication.
+/// The API and the extra routes, all behind authentication and authorization.
 pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
     routes
         .fallback(handle)
-        .layer(middleware::from_fn_with_state(Arc::clone(state), authenticate))
+        .layer(middleware::from_fn(limits::take_turns))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
+        .layer(middleware::from_fn(panics::catch))
 }
 
 #[derive(Clone)]
 struct Shared(Arc<State>);
-
-/// Carried by requests that came over a socket: the listener may stop while the
-/// controllers of this process go on watching.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    pub ends: CancellationToken,
-}
-
-/// Lets a request pass whose caller is known.
-async fn authenticate(
-    Extract(state): Extract<Arc<State>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if request.extensions().get::<Identity>().is_none() {
-        match state.tokens.authenticate(request.headers()) {
-            Some(identity) => {
-                request.extensions_mut().insert(identity);
-            }
-            None => return StatusError::unauthorized("Unauthorized").into_response(),
-        }
-    }
-    next.run(request).await
-}
 
 /// A request whose path named a resource.
 struct Ask {
@@ -188,28 +168,17 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         "list" => list(&ask).await,
         "watch" => watch(&ask).await,
         _ => {
-            let body = read_body(body).await?;
+            let held = limits::read_body(&ask.parts, body).await?;
+            let body = &held.bytes;
             match verb {
-                "create" => create(&ask, &body).await,
-                "update" => update(&ask, &body).await,
-                "patch" => patch(&ask, body).await,
-                "delete" => delete(&ask, &body).await,
-                _ => delete_collection(&ask, &body).await,
+                "create" => create(&ask, body).await,
+                "update" => update(&ask, body).await,
+                "patch" => patch(&ask, body.clone()).await,
+                "delete" => delete(&ask, body).await,
+                _ => delete_collection(&ask, body).await,
             }
         }
     }
-}
-
-async fn read_body(body: Body) -> Result<Bytes, StatusError> {
-    axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| {
-        let too_long = std::error::Error::source(&error)
-            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-        if too_long {
-            StatusError::too_large(format!("the body is larger than {MAX_BODY} bytes"))
-        } else {
-            StatusError::bad_request("the body could not be read")
-        }
-    })
 }
 
 impl Ask {
@@ -237,10 +206,10 @@ impl Ask {
     }
 
     /// As Kubernetes does: the program's name stands in for a field manager.
-    fn write_options(&self) -> Result<WriteOptions, StatusError> {
+    fn write_options(&self, kind: WriteKind) -> Result<WriteOptions, StatusError> {
         let agent = header_text(&self.parts, header::USER_AGENT).unwrap_or_default();
         let agent = agent.split('/').next().filter(|agent| !agent.is_empty());
-        WriteOptions::read(&self.query, agent.unwrap_or(&self.caller.name))
+        WriteOptions::read(&self.query, kind, agent.unwrap_or(&self.caller.name))
     }
 
     fn call<'a>(&'a self, options: &'a WriteOptions) -> Call<'a> {
@@ -306,9 +275,10 @@ async fn watch(ask: &Ask) -> Result<Response, StatusError> {
     let options = watch::Options::read(&ask.query)?;
     let filter = ask.filter()?;
     let watcher = match ask.parts.extensions.get::<Connection>() {
-        Some(Connection { ends }) => {
-            Watcher { ends: ends.clone(), seat: Some(ask.state.seats.watch(&ask.caller.name)?) }
-        }
+        Some(connection) => Watcher {
+            ends: connection.ends.clone(),
+            seat: Some(ask.state.seats.watch(&ask.caller.name)?),
+        },
         None => Watcher { ends: ask.state.shutdown.clone(), seat: None },
     };
     let body = Body::from_stream(watch::stream(view, filter, options, watcher).await?);
@@ -318,17 +288,25 @@ async fn watch(ask: &Ask) -> Result<Response, StatusError> {
 async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
     if let Nature::Review(review) = ask.resource.nature {
-        let answer = review::answer(&ask.resource, review, &ask.caller, decoded.value);
+        ask.write_options(WriteKind::Create)?;
+        let question = review::Question {
+            resource: &ask.resource,
+            review,
+            caller: &ask.caller,
+            tokens: &ask.state.tokens,
+            namespace: ask.path.namespace.as_deref(),
+        };
+        let answer = question.answer(decoded.value)?;
         return Ok(respond::json(StatusCode::CREATED, &answer));
     }
-    let options = ask.write_options()?;
+    let options = ask.write_options(WriteKind::Create)?;
     let outcome = write::create(ask.call(&options), decoded.value, &decoded.duplicates).await?;
     ask.answer(outcome)
 }
 
 async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let decoded = decode_body_strict(body_form(ask.content_type())?, body)?;
-    let options = ask.write_options()?;
+    let options = ask.write_options(WriteKind::Update)?;
     let subresource = ask.path.subresource.as_deref();
     let outcome = write::replace(
         ask.call(&options),
@@ -342,8 +320,9 @@ async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
 }
 
 async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
-    let options = ask.write_options()?;
     let form = patch_form(ask.content_type())?;
+    let kind = if form == PatchForm::Apply { WriteKind::Apply } else { WriteKind::Patch };
+    let options = ask.write_options(kind)?;
     let (patch, duplicates) = match form {
         PatchForm::Json => (Patch::Json(body), Vec::new()),
         PatchForm::Merge => {
@@ -379,7 +358,7 @@ fn delete_options(ask: &Ask, body: &Bytes) -> Result<DeleteOptions, StatusError>
 
 async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let options = delete_options(ask, body)?;
-    let write_options = ask.write_options()?;
+    let write_options = WriteOptions::default();
     match write::delete(ask.call(&write_options), ask.name(), &options).await? {
         Deleted::Waiting(object) => respond::object(StatusCode::OK, &ask.view(), object),
         Deleted::Gone(object) => {
@@ -393,5 +372,5 @@ async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
 
 async fn delete_collection(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let options = delete_options(ask, body)?;
-    collection::delete(ask, &options, &ask.write_options()?).await
+    collection::delete(ask, &options).await
 }

@@ -172,4 +172,37 @@ mod tests {
         taken.pop();
         assert!(waiting.await.is_ok());
     }
+
+    #[tokio::test]
+    async fn over_a_socket_one_watch_too_many_is_told_when_to_come_back() {
+        use crate::{ApiServer, Identity, ServerConfig};
+        let directory = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(directory.path(), Vec::new());
+        let server = ApiServer::open(config).await.unwrap();
+        let watch = |remote: bool| {
+            let router = server.router();
+            let mut request = axum::http::Request::builder()
+                .uri("/api/v1/configmaps?watch=true")
+                .body(axum::body::Body::empty())
+                .unwrap();
+            request.extensions_mut().insert(Identity::administrator("ann"));
+            if remote {
+                let connection =
+                    crate::http::Connection::new(server.state().shutdown.clone(), Arc::default());
+                request.extensions_mut().insert(connection);
+            }
+            async move { tower::ServiceExt::oneshot(router, request).await.unwrap() }
+        };
+        let mut open = Vec::new();
+        for _ in 0..WATCHES_EACH {
+            open.push(watch(true).await);
+        }
+        assert!(open.iter().all(|response| response.status() == 200));
+        let refused = watch(true).await;
+        assert_eq!(refused.status(), 429);
+        assert_eq!(refused.headers()["retry-after"], AFTER_WATCHES_SECONDS.to_string());
+        assert_eq!(watch(false).await.status(), 200, "a controller of this process");
+        open.pop();
+        assert_eq!(watch(true).await.status(), 200);
+    }
 }

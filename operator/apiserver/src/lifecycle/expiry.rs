@@ -10,6 +10,7 @@ use super::{delete_key, rows};
 use crate::registry::Nature;
 use crate::state::State;
 use crate::wire::status::StatusError;
+use crate::write::DeleteOptions;
 
 /// As long as Kubernetes keeps events unless told otherwise.
 const TIME_TO_LIVE: SignedDuration = SignedDuration::from_hours(1);
@@ -41,7 +42,7 @@ pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
         seen.is_some_and(|seen| seen < oldest).then_some(row.key)
     };
     for key in rows(state, &resource.storage, None, pick).await?.into_iter().flatten() {
-        delete_key(state, &resource, &key).await?;
+        delete_key(state, &resource, &key, &DeleteOptions::default()).await?;
     }
     Ok(())
 }

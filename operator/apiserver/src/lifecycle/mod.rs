@@ -7,6 +7,7 @@
 mod expiry;
 mod garbage;
 mod namespaces;
+mod owner_event;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,12 +32,13 @@ pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
     ]
 }
 
-/// Deletes one object as the server itself does: without preconditions, and
-/// without complaint when it is gone already.
+/// Deletes one object as the server itself does: without complaint when it is
+/// gone already.
 async fn delete_key(
     state: &State,
     resource: &Resource,
     key: &Key,
+    how: &DeleteOptions,
 ) -> Result<Option<Deleted>, StatusError> {
     let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
     let call = Call {
@@ -45,7 +47,7 @@ async fn delete_key(
         namespace: Some(key.namespace()).filter(|namespace| !namespace.is_empty()),
         options: &options,
     };
-    match write::delete(call, key.name(), &DeleteOptions::default()).await {
+    match write::delete(call, key.name(), how).await {
         Ok(deleted) => Ok(Some(deleted)),
         Err(error) if error.code() == 404 => Ok(None),
         Err(error) => Err(error),

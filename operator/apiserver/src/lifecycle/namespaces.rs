@@ -7,7 +7,7 @@ use super::{RETRY, delete_key, rows};
 use crate::state::State;
 use crate::store::{Change, Expect, Key, NAMESPACES, Write, WriteError};
 use crate::wire::status::StatusError;
-use crate::write::{Deleted, has_finalizers};
+use crate::write::{DeleteOptions, Deleted, Propagation, has_finalizers};
 
 /// Empties namespaces until shutdown.
 pub(super) async fn run(state: Arc<State>) {
@@ -69,6 +69,9 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 /// can't come: the writer refuses them since the namespace is marked.
 async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError> {
     let mut empty = true;
+    // Everything in here goes; nothing need wait for anything else.
+    let how =
+        DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
     let resources: Vec<_> =
         state.registry().stored().filter(|resource| resource.info.namespaced).cloned().collect();
     for resource in resources {
@@ -76,7 +79,9 @@ async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError>
         for (key, terminating) in rows(state, &resource.storage, Some(namespace), pick).await? {
             if terminating {
                 empty = false;
-            } else if let Some(Deleted::Waiting(_)) = delete_key(state, &resource, &key).await? {
+            } else if let Some(Deleted::Waiting(_)) =
+                delete_key(state, &resource, &key, &how).await?
+            {
                 empty = false;
             }
         }

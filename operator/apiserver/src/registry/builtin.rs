@@ -98,6 +98,28 @@ const BUILTINS: &[Builtin] = &[
         nature: Nature::Review(Review::Subject),
         ..REVIEW
     },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "SubjectAccessReview",
+        plural: "subjectaccessreviews",
+        nature: Nature::Review(Review::SubjectAccess),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authorization.k8s.io",
+        kind: "LocalSubjectAccessReview",
+        plural: "localsubjectaccessreviews",
+        namespaced: true,
+        nature: Nature::Review(Review::LocalAccess),
+        ..REVIEW
+    },
+    Builtin {
+        group: "authentication.k8s.io",
+        kind: "TokenReview",
+        plural: "tokenreviews",
+        nature: Nature::Review(Review::Token),
+        ..REVIEW
+    },
 ];
 
 fn owned(texts: &[&str]) -> Vec<String> {

@@ -47,10 +47,16 @@ pub enum Nature {
 pub enum Review {
     /// `kubectl auth can-i VERB RESOURCE`.
     Access,
+    /// The same about somebody else.
+    SubjectAccess,
+    /// The same about somebody else, in one namespace.
+    LocalAccess,
     /// `kubectl auth can-i --list`.
     Rules,
     /// `kubectl auth whoami`.
     Subject,
+    /// Whom a token belongs to.
+    Token,
 }
 
 /// One served resource.

@@ -29,7 +29,7 @@ pub struct Meta {
 }
 
 /// One of `metadata.ownerReferences`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OwnerReference {
     /// `apiVersion` of the owner.
@@ -40,6 +40,8 @@ pub struct OwnerReference {
     pub name: String,
     /// Uid of the owner.
     pub uid: String,
+    /// Whether an owner that is deleted in the foreground waits for this object.
+    pub block_owner_deletion: Option<bool>,
 }
 
 #[derive(Deserialize)]

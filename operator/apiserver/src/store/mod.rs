@@ -26,6 +26,7 @@ mod writer;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -59,6 +60,9 @@ const CACHE_BYTES: usize = 8 << 20;
 
 /// How many writes may wait for the writer before senders wait too.
 const QUEUE: usize = 1024;
+
+/// How long lists under way may take to end when the store is closed.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Resource of the namespaces, which guard what is created in them.
 pub const NAMESPACES: &str = "/namespaces";
@@ -270,7 +274,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let database = self.shared.database()?;
+        let read = database.begin_read().map_err(StoreError::database)?;
         let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
         let Some(value) = table.get(key.encode().as_slice()).map_err(StoreError::database)? else {
             return Ok(None);
@@ -289,7 +294,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn version(&self) -> Result<u64, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let database = self.shared.database()?;
+        let read = database.begin_read().map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         Ok(version.map_or(0, |version| version.value()))
@@ -310,12 +316,14 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let read = self.shared.database()?.begin_read().map_err(StoreError::database)?;
+        let database = self.shared.database()?;
+        let read = database.begin_read().map_err(StoreError::database)?;
         let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
         let version = counters.get(VERSION).map_err(StoreError::database)?;
         let version = version.map_or(0, |version| version.value());
         let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        Ok(Snapshot { table, shared: Arc::clone(&self.shared), version })
+        let shared = Arc::clone(&self.shared);
+        Ok(Snapshot { table, shared, version, database })
     }
 
     /// Queues a write and waits until it is committed.
@@ -356,13 +364,29 @@ impl Store {
             // An error only says that the writer ended before it could answer.
             let _ = answer.await;
         }
-        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(database) = database {
+            last_reads(&database).await;
+        }
     }
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Store")
+    }
+}
+
+/// Waits until no list or watch reads the file any longer: it is locked as long
+/// as one does.
+async fn last_reads(database: &Arc<Database>) {
+    let deadline = Instant::now() + CLOSING;
+    while Arc::strong_count(database) > 1 {
+        if Instant::now() >= deadline {
+            tracing::warn!("the store was closed while somebody still reads a list of it");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -436,6 +460,22 @@ mod tests {
         let store = open(directory.path());
         assert!(store.get(&Key::new(&LEASES.into(), "", "leader")).unwrap().is_some());
         assert_eq!(store.version().unwrap(), version, "nothing was lost, nothing is skipped");
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_lists_under_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        store.write(put("a", "/configmaps", Expect::Absent)).await.unwrap();
+        let mut scan = store.scan("/configmaps", None).unwrap();
+        let reading = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            scan.next_page(1).unwrap().len()
+        });
+        store.close().await;
+        // Another server finds the file free.
+        open(directory.path());
+        assert_eq!(reading.await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{AccessGuard, Range, ReadOnlyTable};
+use redb::{AccessGuard, Database, Range, ReadOnlyTable};
 
 use super::row::{self, Header};
 use super::{Key, Shared, StoreError, key};
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub(super) table: Rows,
     pub(super) shared: Arc<Shared>,
     pub(super) version: u64,
+    /// Tells a store that is being closed that the file is still read.
+    pub(super) database: Arc<Database>,
 }
 
 impl Snapshot {
@@ -75,7 +77,8 @@ impl Snapshot {
             None => self.table.range::<&[u8]>(..),
         }
         .map_err(StoreError::database)?;
-        Ok(Scan { range, shared: Arc::clone(&self.shared), version: self.version })
+        let (shared, database) = (Arc::clone(&self.shared), Arc::clone(&self.database));
+        Ok(Scan { range, shared, version: self.version, _database: database })
     }
 }
 
@@ -149,6 +152,7 @@ pub struct Scan {
     range: Range<'static, &'static [u8], &'static [u8]>,
     shared: Arc<Shared>,
     version: u64,
+    _database: Arc<Database>,
 }
 
 impl Scan {

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Call;
-use super::metadata::{label_causes, spec_changed};
+use super::metadata::spec_changed;
+use super::metadata_rules;
 use super::options::FieldValidation;
 use crate::admission::Cause;
 use crate::registry::Nature;
@@ -25,7 +26,7 @@ pub(super) fn admit(
     if call.resource.nature != Nature::Custom {
         drop_nulls(new);
     }
-    let warnings = unknown_fields(call, new, duplicates)?;
+    let mut warnings = unknown_fields(call, new, duplicates)?;
     if let Err(error) = ObjectMeta::deserialize(&new["metadata"]) {
         return Err(StatusError::bad_request(format!("metadata: {error}")));
     }
@@ -41,7 +42,8 @@ pub(super) fn admit(
         causes.extend(secret::immutable_causes(new, old));
     }
     call.resource.schema.apply_defaults(new);
-    causes.extend(label_causes(new));
+    causes.extend(metadata_rules::causes(new, old));
+    warnings.extend(metadata_rules::finalizer_warnings(new, old));
     let touched = Touched::of(call, new, old);
     let mut wrong = call.resource.schema.validate(new, old);
     if call.resource.nature == Nature::Secret {

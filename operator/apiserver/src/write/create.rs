@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::metadata::{check_type, name_causes, settle_namespace, stamp_new};
-use super::{Call, Outcome, admit, inward, text, to_bytes};
+use super::metadata::{settle_namespace, stamp_new};
+use super::metadata_rules::{generate_name_causes, name_causes};
+use super::{Call, Outcome, admit, check_type, inward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
 use crate::random;
 use crate::registry::Nature;
@@ -14,8 +15,9 @@ use crate::wire::status::StatusError;
 /// How often a generated name is drawn anew when it is taken.
 const NAME_ATTEMPTS: usize = 8;
 
-/// Kubernetes leaves room for the random suffix.
-const MAX_GENERATE_NAME: usize = 248;
+/// Generated names are no longer than 63 bytes with their five random letters,
+/// as on Kubernetes, so that they fit into labels.
+const MAX_GENERATE_NAME: usize = 58;
 
 /// Stores a new object. `duplicates` are keys that the body held twice.
 pub(crate) async fn create(
@@ -23,7 +25,7 @@ pub(crate) async fn create(
     mut object: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     settle_namespace(&mut object, call.namespace)?;
     if !text(&object, "resourceVersion").is_empty() {
         return Err(StatusError::bad_request(
@@ -37,6 +39,10 @@ pub(crate) async fn create(
     if !text(&object, "name").is_empty() || prefix.is_empty() {
         return create_named(call, object, duplicates, false).await;
     }
+    let causes = generate_name_causes(call.resource, &prefix);
+    if !causes.is_empty() {
+        return Err(call.invalid("", causes));
+    }
     let prefix: String = prefix.chars().take(MAX_GENERATE_NAME).collect();
     for attempt in 1.. {
         let mut named = object.clone();
@@ -47,7 +53,8 @@ pub(crate) async fn create(
             outcome => return outcome,
         }
     }
-    Err(StatusError::internal("no name could be generated"))
+    let info = &call.resource.info;
+    Err(StatusError::already_exists(&info.group, &info.plural, &prefix))
 }
 
 /// Stores a new object that has its name. `applied` says that managedFields are

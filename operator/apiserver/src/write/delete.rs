@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::options::{DeleteOptions, Propagation};
+use super::options::DeleteOptions;
+use super::propagation::finalizers_after;
 use super::{Call, from_bytes, has_finalizers, is_terminating, text, to_bytes};
 use crate::registry::Nature;
-use crate::state::State;
-use crate::store::{Change, Expect, Key, Row, Write, WriteError};
+use crate::store::{Change, Expect, Write, WriteError};
 use crate::wire::status::StatusError;
 
 /// Namespaces that the server itself needs.
@@ -45,18 +45,12 @@ pub(crate) async fn delete(
         let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
         let old = from_bytes(&row.object)?;
         check_preconditions(call, name, &old, options)?;
-        if !options.dry_run && options.propagation == Propagation::Orphan {
-            orphan_dependents(call.state, text(&old, "uid")).await?;
-        }
-        let held = has_finalizers(&old) || call.resource.nature == Nature::Namespace;
-        if held && is_terminating(&old) {
-            return Ok(Deleted::Waiting(row.object));
-        }
-        let change = if held {
-            Change::Put(Box::new(marked(call, old)))
-        } else {
-            Change::Delete { last: None }
+        let change = match decide(call, old, options) {
+            Decision::Keep => return Ok(Deleted::Waiting(row.object)),
+            Decision::Mark(object) => Change::Put(Box::new(object)),
+            Decision::Remove => Change::Delete { last: None },
         };
+        let held = matches!(change, Change::Put(_));
         if options.dry_run {
             return Ok(match change {
                 Change::Put(object) => Deleted::Waiting(to_bytes(&object)?),
@@ -75,6 +69,30 @@ pub(crate) async fn delete(
     Err(call.refused(&WriteError::Changed, name))
 }
 
+/// What a deletion does to an object.
+enum Decision {
+    /// It is being deleted already, in this way.
+    Keep,
+    /// It is marked, or told another way to go.
+    Mark(Value),
+    Remove,
+}
+
+fn decide(call: Call<'_>, mut old: Value, options: &DeleteOptions) -> Decision {
+    let finalizers = finalizers_after(&old, options.propagation);
+    let settled = finalizers.is_none();
+    if let Some(finalizers) = finalizers {
+        old["metadata"]["finalizers"] = Value::Array(finalizers);
+    }
+    let held = has_finalizers(&old) || call.resource.nature == Nature::Namespace;
+    match (held, is_terminating(&old)) {
+        (false, _) => Decision::Remove,
+        (true, true) if settled => Decision::Keep,
+        (true, true) => Decision::Mark(old),
+        (true, false) => Decision::Mark(marked(call, old)),
+    }
+}
+
 fn check_preconditions(
     call: Call<'_>,
     name: &str,
@@ -82,9 +100,11 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), StatusError> {
     let info = &call.resource.info;
-    let checks =
-        [("UID", "uid", &options.uid), ("ResourceVersion", "resourceVersion", &options.version)];
-    for (title, field, expected) in checks {
+    let checks = [
+        ("UID", "uid", &options.uid, "deleted and then recreated"),
+        ("ResourceVersion", "resourceVersion", &options.version, "modified"),
+    ];
+    for (title, field, expected, fate) in checks {
         let stored = text(old, field);
         if let Some(expected) = expected
             && expected != stored
@@ -94,8 +114,8 @@ fn check_preconditions(
                 &info.plural,
                 name,
                 format!(
-                    "Precondition failed: {title} in precondition: {expected}, {title} in object \
-                     meta: {stored}"
+                    "the {title} in the precondition ({expected}) does not match the {title} in \
+                     record ({stored}). The object might have been {fate}"
                 ),
             ));
         }
@@ -114,47 +134,4 @@ fn marked(call: Call<'_>, mut object: Value) -> Value {
         object["status"]["phase"] = Value::from("Terminating");
     }
     object
-}
-
-/// Takes the reference to an owner out of all that name it.
-async fn orphan_dependents(state: &State, uid: &str) -> Result<(), StatusError> {
-    for key in state.store.dependents(uid) {
-        strip_owners(state, &key, |owner| owner["uid"].as_str() == Some(uid)).await?;
-    }
-    Ok(())
-}
-
-/// Removes the owner references that `gone` picks. An object that changes or
-/// goes meanwhile is tried again or left.
-pub(crate) async fn strip_owners(
-    state: &State,
-    key: &Key,
-    gone: impl Fn(&Value) -> bool,
-) -> Result<(), StatusError> {
-    for _ in 0..ATTEMPTS {
-        let Some(Row { version, object, .. }) = state.store.get(key)? else {
-            return Ok(());
-        };
-        let mut object = from_bytes(&object)?;
-        let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() else {
-            return Ok(());
-        };
-        let before = owners.len();
-        owners.retain(|owner| !gone(owner));
-        if owners.len() == before {
-            return Ok(());
-        }
-        let write = Write {
-            key: key.clone(),
-            expect: Expect::Version(version),
-            needs_namespace: false,
-            change: Change::Put(Box::new(object)),
-        };
-        match state.store.write(write).await {
-            Ok(_) | Err(WriteError::Missing) => return Ok(()),
-            Err(WriteError::Changed) => {}
-            Err(error) => return Err(StatusError::internal(error)),
-        }
-    }
-    Err(StatusError::timeout("the dependents of the object change too often"))
 }

@@ -13,7 +13,12 @@ mod admit;
 mod create;
 mod delete;
 mod metadata;
+mod metadata_rules;
+mod names;
 mod options;
+mod propagation;
+mod rewrite;
+mod type_meta;
 mod update;
 
 use bytes::Bytes;
@@ -26,9 +31,12 @@ use crate::wire::event_view;
 use crate::wire::status::StatusError;
 
 pub(crate) use create::create;
-pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete, strip_owners};
+pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete};
 pub(crate) use metadata::{has_finalizers, is_terminating, text};
-pub(crate) use options::{DeleteOptions, WriteOptions, flag, parameter};
+pub(crate) use options::{DeleteOptions, Propagation, WriteKind, WriteOptions, flag, parameter};
+pub(crate) use propagation::{FOREGROUND, ORPHAN};
+pub(crate) use rewrite::{remove_finalizer, strip_owners, unblock_owners};
+pub(crate) use type_meta::check_type;
 pub(crate) use update::{Patch, patch, replace};
 
 /// Everything that a write needs besides the object.

@@ -4,11 +4,10 @@ use serde_json::Value;
 
 use super::create::create_named;
 use super::metadata::{
-    check_type, finalizer_causes, has_finalizers, is_terminating, keep_server_fields,
-    settle_namespace, spec_changed,
+    has_finalizers, is_terminating, keep_server_fields, settle_namespace, spec_changed,
 };
-use super::{Call, Outcome, admit, from_bytes, inward, outward, text, to_bytes};
-use crate::admission::{Cause, CauseReason};
+use super::metadata_rules::added_finalizers;
+use super::{Call, Outcome, admit, check_type, from_bytes, inward, outward, text, to_bytes};
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::MODIFIED;
@@ -64,7 +63,7 @@ pub(crate) async fn replace(
     mut object: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     settle_namespace(&mut object, call.namespace)?;
     let compute = |_: &Value| -> Result<Candidate, StatusError> {
         Ok(Candidate { object: object.clone(), tracking: Tracking::Update })
@@ -97,7 +96,7 @@ fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, Statu
         Patch::Strategic(body) => patch::strategic(&mut object, body)?,
         Patch::Apply(_) => return Err(StatusError::internal("an apply is no plain patch")),
     }
-    check_type(call.resource, &object)?;
+    check_type(call.resource, &mut object)?;
     Ok(Candidate { object, tracking: Tracking::Update })
 }
 
@@ -109,15 +108,7 @@ async fn apply_object(
     mut applied: Value,
     duplicates: &[String],
 ) -> Result<Outcome, StatusError> {
-    if !call.options.manager_given {
-        let cause = Cause::new(
-            "fieldManager",
-            CauseReason::FieldValueRequired,
-            "Required value: is required for apply patch",
-        );
-        return Err(StatusError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
-    }
-    check_type(call.resource, &applied)?;
+    check_type(call.resource, &mut applied)?;
     settle_namespace(&mut applied, call.namespace)?;
     let given = text(&applied, "name");
     if !given.is_empty() && given != name {
@@ -247,7 +238,7 @@ fn settle(
         new["spec"] = old["spec"].clone();
     }
     let warnings = admit::admit(&call, &mut new, Some(old), duplicates)?;
-    let causes = finalizer_causes(old, &new);
+    let causes = added_finalizers(old, &new);
     if !causes.is_empty() {
         return Err(call.invalid(text(old, "name"), causes));
     }

@@ -1,7 +1,9 @@
 //! Schemas of the kinds that Kubernetes defines, inlined.
 
-use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectRulesReview};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
+use k8s_openapi::api::authorization::v1::{
+    LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Event as CoreEvent, Namespace, Secret, ServiceAccount,
@@ -26,7 +28,12 @@ pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
         ("coordination.k8s.io", "Lease") => inlined::<Lease>(),
         ("authorization.k8s.io", "SelfSubjectAccessReview") => inlined::<SelfSubjectAccessReview>(),
         ("authorization.k8s.io", "SelfSubjectRulesReview") => inlined::<SelfSubjectRulesReview>(),
+        ("authorization.k8s.io", "SubjectAccessReview") => inlined::<SubjectAccessReview>(),
+        ("authorization.k8s.io", "LocalSubjectAccessReview") => {
+            inlined::<LocalSubjectAccessReview>()
+        }
         ("authentication.k8s.io", "SelfSubjectReview") => inlined::<SelfSubjectReview>(),
+        ("authentication.k8s.io", "TokenReview") => inlined::<TokenReview>(),
         ("rbac.authorization.k8s.io", "Role") => inlined::<Role>(),
         ("rbac.authorization.k8s.io", "RoleBinding") => inlined::<RoleBinding>(),
         ("rbac.authorization.k8s.io", "ClusterRole") => inlined::<ClusterRole>(),

@@ -1,0 +1,118 @@
+//! The gate that every request passes: who asks, in whose name, and whether that
+//! one may.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Extract};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::debug;
+
+use super::Connection;
+use super::path::{self, ResourcePath};
+use crate::authn::{Identity, Impersonation, Mask};
+use crate::authz::{self, Attributes, Decision, Target};
+use crate::state::State;
+use crate::wire::status::StatusError;
+
+/// Lets a request pass whose caller is known and may do what it asks.
+pub(super) async fn gate(
+    Extract(state): Extract<Arc<State>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match admit(&state, &mut request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            state.metrics.request("other", "", error.code());
+            error.into_response()
+        }
+    }
+}
+
+fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
+    let caller = match request.extensions().get::<Identity>() {
+        Some(identity) => identity.clone(),
+        None => {
+            let identity = state
+                .tokens
+                .authenticate(request.headers())
+                .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
+            if let Some(connection) = request.extensions().get::<Connection>() {
+                connection.mark_known();
+            }
+            identity
+        }
+    };
+    let identity = match Impersonation::read(request.headers())? {
+        None => caller,
+        Some(impersonation) => impersonate(&caller, impersonation)?,
+    };
+    if !authz::is_administrator(&identity) {
+        authorize(&identity, request)?;
+    }
+    request.extensions_mut().insert(identity);
+    Ok(())
+}
+
+fn impersonate(caller: &Identity, wanted: Impersonation) -> Result<Identity, StatusError> {
+    for mask in wanted.masks() {
+        let Mask { group, resource, subresource, namespace, name } = mask;
+        let target = Target::Resource { group, resource, subresource, namespace, name };
+        check(caller, &Attributes { verb: "impersonate", target })?;
+    }
+    let identity = wanted.identity();
+    debug!(caller = caller.name, user = identity.name, "a request in the name of somebody else");
+    Ok(identity)
+}
+
+fn authorize(identity: &Identity, request: &Request) -> Result<(), StatusError> {
+    let path = request.uri().path();
+    let Some(found) = path::parse(path) else {
+        let verb = request.method().as_str().to_ascii_lowercase();
+        return check(identity, &Attributes { verb: &verb, target: Target::Path(path) });
+    };
+    let verb = verb(request.method(), request.uri().query().unwrap_or_default(), &found);
+    check(identity, &Attributes { verb, target: target(&found) })
+}
+
+fn check(identity: &Identity, attributes: &Attributes<'_>) -> Result<(), StatusError> {
+    match authz::decide(identity, attributes) {
+        Decision::Allowed(_) => Ok(()),
+        Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, reason)),
+    }
+}
+
+fn target(path: &ResourcePath) -> Target<'_> {
+    let name = path.name.as_deref().unwrap_or_default();
+    // A namespace is inside of itself.
+    let namespace = match path.namespace.as_deref() {
+        None if path.group.is_empty() && path.plural == "namespaces" => name,
+        namespace => namespace.unwrap_or_default(),
+    };
+    Target::Resource {
+        group: &path.group,
+        resource: &path.plural,
+        subresource: path.subresource.as_deref().unwrap_or_default(),
+        namespace,
+        name,
+    }
+}
+
+/// The verb that the caller needs the right to.
+fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
+    let named = path.name.is_some();
+    // Whatever may turn out to be a watch needs the right to watch.
+    let watches = query.split('&').any(|part| part == "watch" || part.starts_with("watch="));
+    match *method {
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if named => "delete",
+        Method::DELETE => "deletecollection",
+        _ if watches => "watch",
+        _ if named => "get",
+        _ => "list",
+    }
+}
