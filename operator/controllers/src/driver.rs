@@ -158,6 +158,10 @@ pub(crate) async fn run<R: Reconciler>(
 
 /// Changes that a pass depends on: a status that a pass wrote must not wake the
 /// next one.
+///
+/// What a list brings comes when the list is whole: only then does the store
+/// have it, and a pass for an object that the store lacks would be taken for the
+/// pass of one that is gone.
 fn relevant<K>(
     changes: impl Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send,
 ) -> impl Stream<Item = Result<Meta<K>, watcher::Error>> + Send
@@ -166,21 +170,38 @@ where
     Meta<K>: Resource<DynamicType = ()> + Send,
 {
     let mut seen: HashMap<String, u64> = HashMap::new();
-    changes.filter_map(move |event| {
-        let kept = match event {
-            Err(error) => Some(Err(error)),
+    let mut listed = Vec::new();
+    changes.flat_map(move |event| {
+        let mut is_news = |object: &Meta<K>| {
+            let hash = relevance(object.meta());
+            seen.insert(key(object), hash) != Some(hash)
+        };
+        let kept: Vec<_> = match event {
+            Err(error) => vec![Err(error)],
             Ok(watcher::Event::Delete(object)) => {
                 seen.remove(&key(&object));
-                Some(Ok(object))
+                vec![Ok(object)]
             }
-            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                let hash = relevance(object.meta());
-                let known = seen.insert(key(&object), hash);
-                (known != Some(hash)).then_some(Ok(object))
+            Ok(watcher::Event::Apply(object)) => {
+                if is_news(&object) {
+                    vec![Ok(object)]
+                } else {
+                    Vec::new()
+                }
             }
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => None,
+            Ok(watcher::Event::Init) => {
+                listed.clear();
+                Vec::new()
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listed.push(object);
+                Vec::new()
+            }
+            Ok(watcher::Event::InitDone) => {
+                std::mem::take(&mut listed).into_iter().filter(is_news).map(Ok).collect()
+            }
         };
-        std::future::ready(kept)
+        stream::iter(kept)
     })
 }
 
@@ -266,4 +287,46 @@ where
         .filter(|object| namespace.is_none() || object.namespace().as_deref() == namespace)
         .map(|object| ObjectRef::from_obj(&**object))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+    use hades_api::HadesProject;
+
+    use super::*;
+
+    fn project(name: &str, generation: i64) -> Meta<HadesProject> {
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            generation: Some(generation),
+            ..ObjectMeta::default()
+        };
+        PartialObjectMeta { types: None, metadata, _phantom: std::marker::PhantomData }
+    }
+
+    #[tokio::test]
+    async fn what_a_list_brings_comes_when_the_store_has_it() {
+        let (events, queue) = futures::channel::mpsc::unbounded();
+        let mut changes = std::pin::pin!(relevant::<HadesProject>(queue));
+        let send = |event| events.unbounded_send(Ok(event)).unwrap();
+        // A list that broke off and was begun anew.
+        send(watcher::Event::Init);
+        send(watcher::Event::InitApply(project("gone", 1)));
+        send(watcher::Event::Init);
+        send(watcher::Event::InitApply(project("a", 1)));
+        assert!(poll!(changes.next()).is_pending());
+        send(watcher::Event::InitDone);
+        assert_eq!(changes.next().await.unwrap().unwrap().name_any(), "a");
+        // Again the same, and one that is new.
+        send(watcher::Event::Init);
+        send(watcher::Event::InitApply(project("a", 1)));
+        send(watcher::Event::InitApply(project("b", 1)));
+        send(watcher::Event::InitDone);
+        assert_eq!(changes.next().await.unwrap().unwrap().name_any(), "b");
+        send(watcher::Event::Apply(project("a", 1)));
+        send(watcher::Event::Apply(project("a", 2)));
+        assert_eq!(changes.next().await.unwrap().unwrap().metadata.generation, Some(2));
+        assert!(poll!(changes.next()).is_pending());
+    }
 }

@@ -132,7 +132,7 @@ mod tests {
     use crate::registry::Registry;
 
     fn read(group: &str, plural: &str, selector: &str) -> Result<Filter, StatusError> {
-        let registry = Registry::new(&[]).unwrap();
+        let registry = Registry::builtin();
         let resource = registry.find(group, "v1", plural).unwrap();
         let query = [("fieldSelector".to_owned(), selector.to_owned())];
         Filter::read(resource, None, None, &query)

@@ -164,7 +164,7 @@ pub(super) async fn read_body(parts: &request::Parts, body: Body) -> Result<Held
 }
 
 fn too_long() -> StatusError {
-    StatusError::too_large(format!("the body is larger than {MAX_BODY} bytes"))
+    StatusError::too_large(format!("limit is {MAX_BODY}"))
 }
 
 async fn collect(
@@ -199,7 +199,7 @@ async fn collect(
             // Of unknown length: all that it may become.
             **room = Some(limits.acquire(&limits.bodies, MAX_BODY).await?);
         }
-        if first.is_empty() {
+        if first.is_empty() && rest.is_empty() {
             first = part;
         } else {
             if rest.is_empty() {

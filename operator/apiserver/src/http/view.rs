@@ -100,10 +100,11 @@ impl View {
     /// The object that this caller may see. For most resources these are the
     /// very bytes of the store.
     pub fn shown<'a>(&self, stored: &'a [u8]) -> Result<Cow<'a, [u8]>, StatusError> {
+        let stored = self.resource.shown_bytes(stored).map_err(StatusError::internal)?;
         if !self.masked && self.resource.nature != Nature::CoreEvent {
-            return Ok(Cow::Borrowed(stored));
+            return Ok(stored);
         }
-        let object = serde_json::from_slice(stored).map_err(StatusError::internal)?;
+        let object = serde_json::from_slice(&stored).map_err(StatusError::internal)?;
         let mut object = outward(&self.resource, object);
         if self.masked {
             secret::mask(&self.state.keyring, &mut object);
@@ -111,9 +112,12 @@ impl View {
         serde_json::to_vec(&object).map(Cow::Owned).map_err(StatusError::internal)
     }
 
-    /// Whether objects stand in a list as the bytes that are stored.
-    pub fn is_verbatim(&self) -> bool {
-        !self.masked && self.resource.nature != Nature::CoreEvent && self.form == ResponseForm::Json
+    /// Whether an object stands in a list as the bytes that are stored.
+    pub fn is_verbatim(&self, stored: &[u8]) -> bool {
+        self.resource.is_shown_as_stored(stored)
+            && !self.masked
+            && self.resource.nature != Nature::CoreEvent
+            && self.form == ResponseForm::Json
     }
 
     /// Appends an object as it stands inside a list of this form: a table row, a

@@ -333,7 +333,7 @@ mod tests {
         let ring = Ring::new(1000, 0);
         ring.publish([event(1, "a")]);
         let first = Arc::clone(&ring.since(0, |_| true).unwrap().0[0]);
-        let registry = crate::registry::Registry::new(&[]).unwrap();
+        let registry = crate::registry::Registry::builtin();
         let appearance = crate::watch::Appearance {
             resource: Arc::clone(registry.find("", "v1", "configmaps").unwrap()),
             form: crate::wire::accept::ResponseForm::Json,

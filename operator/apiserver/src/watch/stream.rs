@@ -143,6 +143,8 @@ impl Watch {
             if self.watcher.ends.is_cancelled() {
                 return None;
             }
+            // What happened before the resource went is still told.
+            let retired = self.view.resource.retired.is_cancelled();
             let lines = match std::mem::replace(&mut self.phase, Phase::Done) {
                 Phase::Done => return None,
                 Phase::Failed(error) => Err(error),
@@ -160,6 +162,9 @@ impl Watch {
                 return Some(lines);
             }
             if matches!(self.phase, Phase::Live) {
+                if retired {
+                    return None;
+                }
                 self.wait().await;
             }
         }
@@ -245,7 +250,7 @@ impl Watch {
             if let Some(left) = left {
                 return view.append(out, &left);
             }
-            if view.is_verbatim() {
+            if view.is_verbatim(&event.object) {
                 out.extend_from_slice(&event.object);
                 return Ok(());
             }
@@ -270,6 +275,7 @@ impl Watch {
                 self.ending = true;
             }
             () = self.watcher.ends.cancelled() => self.phase = Phase::Done,
+            () = self.view.resource.retired.cancelled() => {}
         }
     }
 }

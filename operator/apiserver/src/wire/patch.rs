@@ -1,5 +1,6 @@
 //! JSON merge patch, JSON patch and strategic merge patch.
 
+mod lists;
 mod strategic;
 
 use json_patch::{Patch, PatchOperation};
@@ -7,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::status::StatusError;
 
-pub use strategic::strategic;
+pub use lists::{MergeRule, annotate, merge_rules};
+pub use strategic::{is_more_than_merge, strategic};
 
 /// Kubernetes refuses JSON patches with more operations.
 const MAX_OPERATIONS: usize = 10_000;
@@ -15,6 +17,9 @@ const MAX_OPERATIONS: usize = 10_000;
 /// How many bytes the `copy` operations of one JSON patch may add: each can
 /// double the document.
 const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+
+/// As deep as a body can be.
+const MAX_DEPTH: usize = 128;
 
 /// RFC 7396: members of `patch` replace those of `target`, nulls remove them.
 pub fn merge(target: &mut Value, patch: &Value) {
@@ -61,6 +66,7 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
     let mut document = target.clone();
     let mut copied = 0;
     for (index, operation) in operations.iter().enumerate() {
+        check_depth(&document, operation)?;
         match operation {
             PatchOperation::Test(test)
                 if test.value.is_null() && document.pointer(test.path.as_str()).is_none() =>
@@ -88,6 +94,33 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
         })?;
     }
     Ok(document)
+}
+
+/// Refuses an operation that nests the document deeper than it could be read
+/// again: each may add as many levels as its value has.
+fn check_depth(document: &Value, operation: &PatchOperation) -> Result<(), StatusError> {
+    let (path, value) = match operation {
+        PatchOperation::Add(add) => (add.path.as_str(), Some(&add.value)),
+        PatchOperation::Replace(replace) => (replace.path.as_str(), Some(&replace.value)),
+        PatchOperation::Copy(copy) => (copy.path.as_str(), document.pointer(copy.from.as_str())),
+        PatchOperation::Move(step) => (step.path.as_str(), document.pointer(step.from.as_str())),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => return Ok(()),
+    };
+    let levels = path.matches('/').count() + value.map_or(0, depth);
+    if levels > MAX_DEPTH {
+        return Err(StatusError::unprocessable(format!(
+            "the JSON patch would nest the object deeper than {MAX_DEPTH} levels"
+        )));
+    }
+    Ok(())
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -164,7 +164,8 @@ impl StatusError {
     }
 
     /// 413: the body or the object is larger than the server keeps.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub fn too_large(message: impl fmt::Display) -> Self {
+        let message = format!("Request entity too large: {message}");
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
@@ -247,6 +248,13 @@ impl StatusError {
     #[must_use]
     pub fn with_details(self, group: &str, resource: &str, name: &str) -> Self {
         self.about(group, resource, name)
+    }
+
+    /// The same error in other words.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
     }
 
     /// Adds the uid of the object to the details.

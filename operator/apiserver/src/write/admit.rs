@@ -5,10 +5,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Call;
+use super::limits::check_depth;
 use super::metadata::spec_changed;
 use super::metadata_rules;
-use super::options::FieldValidation;
+use super::options::{FieldValidation, WriteKind};
 use crate::admission::Cause;
+use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::GroupVersionKind;
@@ -22,6 +24,7 @@ pub(super) fn admit(
     old: Option<&Value>,
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
+    check_depth(new)?;
     let name = super::text(new, "name").to_owned();
     if call.resource.nature != Nature::Custom {
         drop_nulls(new);
@@ -31,6 +34,9 @@ pub(super) fn admit(
         return Err(StatusError::bad_request(format!("metadata: {error}")));
     }
     let mut causes = Vec::new();
+    if call.resource.nature == Nature::Definition {
+        definitions::fill_in(new);
+    }
     if call.resource.nature == Nature::Secret {
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
@@ -53,6 +59,9 @@ pub(super) fn admit(
     }
     wrong.retain(|cause| touched.concerns(cause));
     causes.extend(wrong);
+    if causes.is_empty() && call.resource.nature == Nature::Definition {
+        causes.extend(definitions::causes(call.state, new, old));
+    }
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
@@ -96,7 +105,7 @@ impl Touched {
 }
 
 /// Clients written in Go send null for what is empty in the built-in kinds.
-fn drop_nulls(value: &mut Value) {
+pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());
@@ -107,12 +116,17 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-fn unknown_fields(
+/// Takes out what the schema doesn't know: an error, warnings or nothing, as the
+/// client asked.
+pub(super) fn unknown_fields(
     call: &Call<'_>,
     new: &mut Value,
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
-    let unknown = call.resource.schema.prune(new);
+    let mut unknown = call.resource.schema.prune(new);
+    if call.resource.nature == Nature::Definition {
+        unknown.extend(definitions::prune(new));
+    }
     let problems: Vec<String> = duplicates
         .iter()
         .map(|path| format!("duplicate field {path:?}"))
@@ -124,10 +138,20 @@ fn unknown_fields(
         }))
         .collect();
     match call.options.field_validation {
-        FieldValidation::Strict if !problems.is_empty() => {
-            Err(StatusError::strict_decoding(&problems))
-        }
+        FieldValidation::Strict if !problems.is_empty() => Err(strict(call, &problems)),
         FieldValidation::Ignore => Ok(Vec::new()),
         _ => Ok(problems),
     }
+}
+
+fn strict(call: &Call<'_>, problems: &[String]) -> StatusError {
+    let error = StatusError::strict_decoding(problems);
+    if matches!(call.options.kind, WriteKind::Patch | WriteKind::Apply) {
+        return error;
+    }
+    let info = &call.resource.info;
+    StatusError::bad_request(format!(
+        "{} in version {:?} cannot be handled as a {}: {error}",
+        info.kind, info.version, info.kind
+    ))
 }

@@ -20,9 +20,10 @@ pub(crate) enum FieldValidation {
 }
 
 /// Which write the options belong to; errors name it as Kubernetes does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum WriteKind {
     Create,
+    #[default]
     Update,
     Patch,
     /// Server-side apply, the only one that knows `force`.
@@ -42,6 +43,7 @@ impl WriteKind {
 /// Query parameters of POST, PUT and PATCH.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WriteOptions {
+    pub kind: WriteKind,
     pub dry_run: bool,
     pub field_validation: FieldValidation,
     /// Who owns the written fields.
@@ -172,7 +174,7 @@ impl WriteOptions {
         } else {
             manager
         };
-        Ok(Self { dry_run, field_validation, manager, force: force.unwrap_or(false) })
+        Ok(Self { kind, dry_run, field_validation, manager, force: force.unwrap_or(false) })
     }
 }
 

@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use super::create::create_named;
+use super::create::{create, create_named};
+use super::limits::{check_depth, check_size};
 use super::metadata::{
     has_finalizers, is_terminating, keep_server_fields, settle_namespace, spec_changed,
 };
 use super::metadata_rules::added_finalizers;
 use super::{Call, Outcome, admit, check_type, from_bytes, inward, outward, text, to_bytes};
-use crate::registry::Nature;
+use crate::admission::{Cause, CauseReason};
+use crate::definitions;
+use crate::registry::{Nature, Resource};
 use crate::seal::secret;
 use crate::state::MODIFIED;
 use crate::store::{Change, Expect, Write, WriteError};
@@ -20,6 +23,10 @@ use crate::wire::status::StatusError;
 /// round lets at least one writer through, so this is how many may stand in
 /// line for one object.
 const ATTEMPTS: usize = 256;
+
+/// Kubernetes refuses such patches with 415; people mean a merge patch.
+const STRATEGIC_WARNING: &str = "custom resources have no strategic merge patch: lists were \
+                                 replaced as in a merge patch (kubectl patch --type=merge)";
 
 /// A PATCH body.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ pub(crate) enum Patch {
 
 /// How managedFields follow a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tracking {
+pub(super) enum Tracking {
     /// The manager takes over what it changed.
     Update,
     /// Apply did it.
@@ -45,18 +52,19 @@ enum Tracking {
 
 /// What to do with a computed change.
 enum Decision {
-    Keep,
+    /// Nothing changes; written only to bring it into the storage version.
+    Keep(Value),
     Put(Value),
     Remove(Value),
 }
 
-struct Candidate {
-    object: Value,
-    tracking: Tracking,
+pub(super) struct Candidate {
+    pub object: Value,
+    pub tracking: Tracking,
 }
 
 /// PUT: stores the whole object anew.
-pub(crate) async fn replace(
+pub(super) async fn replace(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -65,6 +73,13 @@ pub(crate) async fn replace(
 ) -> Result<Outcome, StatusError> {
     check_type(call.resource, &mut object)?;
     settle_namespace(&mut object, call.namespace)?;
+    if subresource.is_none()
+        && creates_on_update(call.resource)
+        && let Some(outcome) = create_absent(call, name, &mut object, duplicates).await?
+    {
+        return Ok(outcome);
+    }
+    require_version(call, name, &object)?;
     let compute = |_: &Value| -> Result<Candidate, StatusError> {
         Ok(Candidate { object: object.clone(), tracking: Tracking::Update })
     };
@@ -72,7 +87,7 @@ pub(crate) async fn replace(
 }
 
 /// PATCH in all its forms.
-pub(crate) async fn patch(
+pub(super) async fn patch(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -83,17 +98,89 @@ pub(crate) async fn patch(
         Patch::Apply(applied) => apply_object(call, name, subresource, applied, duplicates).await,
         body => {
             let compute = |old: &Value| patched(call, old, &body);
-            modify(call, name, subresource, duplicates, compute).await
+            let mut outcome = modify(call, name, subresource, duplicates, compute).await?;
+            if let Patch::Strategic(body) = &body
+                && call.resource.nature == Nature::Custom
+                && patch::is_more_than_merge(body)
+            {
+                outcome.warnings.push(STRATEGIC_WARNING.to_owned());
+            }
+            Ok(outcome)
         }
     }
 }
 
-fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+/// The kinds that Kubernetes creates by PUT where they are absent.
+fn creates_on_update(resource: &Resource) -> bool {
+    is_lease(resource) || matches!(resource.nature, Nature::Event | Nature::CoreEvent)
+}
+
+fn is_lease(resource: &Resource) -> bool {
+    resource.nature == Nature::Plain && resource.info.kind == "Lease"
+}
+
+/// Creates what a PUT replaces and isn't there; `None` where it is.
+async fn create_absent(
+    call: Call<'_>,
+    name: &str,
+    object: &mut Value,
+    duplicates: &[String],
+) -> Result<Option<Outcome>, StatusError> {
+    if call.state.store.get(&call.key(name))?.is_some() {
+        return Ok(None);
+    }
+    // Who names a uid or version means an object that was there.
+    if !text(object, "uid").is_empty() || !text(object, "resourceVersion").is_empty() {
+        return Err(call.refused(&WriteError::Changed, name));
+    }
+    let given = text(object, "name");
+    if !given.is_empty() && given != name {
+        return Err(other_name(given, name));
+    }
+    object["metadata"]["name"] = Value::from(name);
+    match create(call, object.clone(), duplicates).await {
+        Err(error) if error.reason() == "AlreadyExists" => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}
+
+fn other_name(given: &str, name: &str) -> StatusError {
+    StatusError::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({name})"
+    ))
+}
+
+/// As on Kubernetes, custom resources and leases are not replaced by somebody
+/// who doesn't say what he has seen.
+fn require_version(call: Call<'_>, name: &str, object: &Value) -> Result<(), StatusError> {
+    let conditional = call.resource.nature == Nature::Custom || is_lease(call.resource);
+    if !conditional || !text(object, "resourceVersion").is_empty() {
+        return Ok(());
+    }
+    if call.state.store.get(&call.key(name))?.is_none() {
+        return Err(call.not_found(name));
+    }
+    let cause = Cause::new(
+        "metadata.resourceVersion",
+        CauseReason::FieldValueInvalid,
+        "Invalid value: 0x0: must be specified for an update",
+    );
+    Err(call.invalid(name, vec![cause]))
+}
+
+pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
     let mut object = old.clone();
     match body {
         Patch::Json(operations) => object = patch::json(old, operations)?,
         Patch::Merge(body) => patch::merge(&mut object, body),
-        Patch::Strategic(body) => patch::strategic(&mut object, body)?,
+        Patch::Strategic(body) => {
+            let info = &call.resource.info;
+            let rules = match call.resource.nature {
+                Nature::Custom => Vec::new(),
+                _ => patch::merge_rules(&info.group, &info.kind),
+            };
+            patch::strategic(&mut object, body, &rules)?;
+        }
         Patch::Apply(_) => return Err(StatusError::internal("an apply is no plain patch")),
     }
     check_type(call.resource, &mut object)?;
@@ -112,35 +199,86 @@ async fn apply_object(
     settle_namespace(&mut applied, call.namespace)?;
     let given = text(&applied, "name");
     if !given.is_empty() && given != name {
-        return Err(StatusError::bad_request(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        )));
+        return Err(other_name(given, name));
     }
     applied["metadata"]["name"] = Value::from(name);
+    let mut warnings = settle_applied(call, &mut applied, subresource, duplicates)?;
     // Between the look and the creation another client may create or delete it.
     for _ in 0..ATTEMPTS {
         let exists = call.state.store.get(&call.key(name))?.is_some();
         let outcome = if exists || subresource.is_some() {
             let compute = |old: &Value| applied_over(call, Some(old), &applied, subresource);
-            modify(call, name, subresource, duplicates, compute).await
+            modify(call, name, subresource, &[], compute).await
         } else {
-            let version = text(&applied, "resourceVersion");
-            if !version.is_empty() {
+            if !text(&applied, "resourceVersion").is_empty() {
                 return Err(call.refused(&WriteError::Changed, name));
             }
+            refuse_uid_of_nothing(call, name, &applied)?;
             let object = applied_over(call, None, &applied, None)?.object;
-            create_named(call, inward(call.resource, object), duplicates, true).await
+            create_named(call, inward(call.resource, object), &[], true).await
         };
         match outcome {
             Err(error) if !exists && error.reason() == "AlreadyExists" => {}
             Err(error) if exists && subresource.is_none() && error.code() == 404 => {}
-            outcome => return outcome,
+            Ok(mut outcome) => {
+                warnings.append(&mut outcome.warnings);
+                return Ok(Outcome { warnings, ..outcome });
+            }
+            error => return error,
         }
     }
     Err(call.refused(&WriteError::Changed, name))
 }
 
-fn applied_over(
+/// Makes an applied configuration what it can own: without fields that nobody
+/// knows, without nulls where they mean nothing (who leaves a field out and who
+/// sets it to null gives it up alike), and without the status, which has a door
+/// of its own.
+fn settle_applied(
+    call: Call<'_>,
+    applied: &mut Value,
+    subresource: Option<&str>,
+    duplicates: &[String],
+) -> Result<Vec<String>, StatusError> {
+    // Events are stored in another form than this one, whose schema is not here.
+    if call.resource.nature == Nature::CoreEvent {
+        return Ok(Vec::new());
+    }
+    check_depth(applied)?;
+    if call.resource.nature == Nature::Custom {
+        call.resource.schema.drop_nulls(applied);
+    } else {
+        admit::drop_nulls(applied);
+    }
+    if let Some(metadata) = applied["metadata"].as_object_mut() {
+        metadata.retain(|_, value| !value.is_null());
+    }
+    let warnings = admit::unknown_fields(&call, applied, duplicates)?;
+    if call.resource.info.status
+        && subresource.is_none()
+        && let Some(fields) = applied.as_object_mut()
+    {
+        fields.remove("status");
+    }
+    Ok(warnings)
+}
+
+fn refuse_uid_of_nothing(call: Call<'_>, name: &str, applied: &Value) -> Result<(), StatusError> {
+    let (info, uid) = (&call.resource.info, text(applied, "uid"));
+    if uid.is_empty() {
+        return Ok(());
+    }
+    Err(StatusError::conflict(
+        &info.group,
+        &info.plural,
+        name,
+        format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        ),
+    ))
+}
+
+pub(super) fn applied_over(
     call: Call<'_>,
     old: Option<&Value>,
     applied: &Value,
@@ -180,7 +318,7 @@ fn applied_over(
 
 /// Computes a change against the stored object and commits it, again and again
 /// while other writers come first.
-async fn modify(
+pub(super) async fn modify(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -191,19 +329,28 @@ async fn modify(
     for _ in 0..ATTEMPTS {
         let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
         let mut old = from_bytes(&row.object)?;
-        // What a later definition fills in is no change by this client.
+        // What a later definition fills in or drops is no change by this client.
+        let outdated = call.resource.to_shown(&mut old);
         call.resource.schema.apply_defaults(&mut old);
-        let candidate = compute(&outward(call.resource, old.clone()))?;
+        let candidate = match call.resource.nature {
+            Nature::CoreEvent => compute(&outward(call.resource, old.clone()))?,
+            _ => compute(&old)?,
+        };
         let object = inward(call.resource, candidate.object);
-        let (decision, warnings) =
+        let (mut decision, mut warnings) =
             settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
+        match &mut decision {
+            Decision::Keep(object) | Decision::Put(object) | Decision::Remove(object) => {
+                warnings.extend(call.resource.to_stored(object));
+            }
+        }
         let outcome = |object| Ok(Outcome { created: false, object, warnings: warnings.clone() });
         let change = match decision {
-            Decision::Keep => return outcome(row.object),
+            Decision::Keep(_) if !outdated || call.options.dry_run => return outcome(row.object),
             Decision::Put(object) | Decision::Remove(object) if call.options.dry_run => {
                 return outcome(to_bytes(&object)?);
             }
-            Decision::Put(object) => Change::Put(Box::new(object)),
+            Decision::Keep(object) | Decision::Put(object) => Change::Put(Box::new(object)),
             Decision::Remove(last) => Change::Delete { last: Some(Box::new(last)) },
         };
         let write = Write {
@@ -242,7 +389,8 @@ fn settle(
     if !causes.is_empty() {
         return Err(call.invalid(text(old, "name"), causes));
     }
-    if call.resource.nature == Nature::Custom && spec_changed(call.resource, old, &new) {
+    definitions::finish(call, Some(old), &mut new)?;
+    if call.resource.nature.has_generation() && spec_changed(call.resource, old, &new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         new["metadata"]["generation"] = Value::from(generation);
     }
@@ -252,13 +400,14 @@ fn settle(
         let schema = &call.resource.schema;
         track_update(Some(old), &mut new, manager, Operation::Update, subresource, &now, schema);
     }
+    check_size(&new)?;
     // A namespace goes when the last object in it went, not with its finalizers.
     let released =
         call.resource.nature != Nature::Namespace && is_terminating(old) && !has_finalizers(&new);
     let decision = if released {
         Decision::Remove(new)
     } else if equal_ignoring_times(old, &new) {
-        Decision::Keep
+        Decision::Keep(new)
     } else {
         Decision::Put(new)
     };

@@ -95,6 +95,8 @@ impl Cluster {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.home.path())
             .env("SERVER", &self.url)
+            // Gone before there is much garbage.
+            .env("GOGC", "off")
             .env("TZ", "UTC")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())

@@ -19,6 +19,10 @@ patterns! {
     VERSION = r#"("?resourceVersion"?: ?)"\d+""#;
     SKEW = r"(?i)warning(: version difference between client) \(1\.\d+\)";
     CLIENT = r"Client Version: v1\.\d+\.\d+\S*";
+    DESCRIBED_VERSION = r"(Resource Version: +)\d+";
+    EDITED = r"/tmp/kubectl-edit-\d+\.yaml";
+    // Of a Secret: base64 of `hades:fp:` and what follows.
+    FINGERPRINT = r"aGFkZXM6ZnA6[A-Za-z0-9+/]+=*";
     DIFF = r"\S*/(LIVE|MERGED)-\d+/";
     // Of a column: between two spaces or at the edge of a line.
     AGE = r"(?m)(^|  )(\d{1,3}s)( +|$)";
@@ -34,6 +38,9 @@ pub fn steady(text: &str, home: &str) -> String {
     let text = LOG_LINE.replace_all(&text, "$1 $2]");
     let text = PORT.replace_all(&text, "127.0.0.1:PORT");
     let text = VERSION.replace_all(&text, "$1\"VERSION\"");
+    let text = DESCRIBED_VERSION.replace_all(&text, "${1}VERSION");
+    let text = EDITED.replace_all(&text, "/tmp/kubectl-edit.yaml");
+    let text = FINGERPRINT.replace_all(&text, "FINGERPRINT");
     let text = SKEW.replace_all(&text, "WARNING$1");
     let text = CLIENT.replace_all(&text, "Client Version: VERSION");
     let text = DIFF.replace_all(&text, "$1/");

@@ -134,5 +134,5 @@ fn finished() -> impl Condition<Barn> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn managers_keep_their_fields_and_no_update_is_lost() {
-    repeat("apply", 100, life).await;
+    repeat("apply", 50, life).await;
 }

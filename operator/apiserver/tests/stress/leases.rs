@@ -168,5 +168,5 @@ async fn life(run: Arc<Run>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_most_one_contender_leads_and_another_follows() {
-    repeat("leases", 80, life).await;
+    repeat("leases", 50, life).await;
 }

@@ -104,5 +104,5 @@ async fn life(run: Arc<Run>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_namespace_takes_everything_along_while_clients_go_on() {
-    repeat("namespaces", 80, life).await;
+    repeat("namespaces", 50, life).await;
 }

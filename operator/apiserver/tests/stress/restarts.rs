@@ -116,5 +116,5 @@ async fn life(run: Arc<Run>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_catches_up_after_a_restart() {
-    repeat("restarts", 100, life).await;
+    repeat("restarts", 60, life).await;
 }

@@ -35,6 +35,26 @@ fn object(node: &Node, map: &mut Map<String, Value>) {
     }
 }
 
+/// Takes out the nulls that count as absent, below `value`.
+pub(super) fn drop_nulls(node: &Node, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            drop_refused_nulls(node, map);
+            for (name, value) in map.iter_mut() {
+                if let Some(child) = node.child(name) {
+                    drop_nulls(child, value);
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(items) = &node.items {
+                list.iter_mut().for_each(|item| drop_nulls(items, item));
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A null that its schema doesn't allow counts as absent.
 fn drop_refused_nulls(node: &Node, map: &mut Map<String, Value>) {
     map.retain(|name, value| {

@@ -14,9 +14,11 @@
 //! is compiled when the schema is, so that validation can't meet a broken one.
 
 mod compile;
+mod declarations;
 mod defaults;
 mod format;
 mod node;
+mod place;
 mod prune;
 mod rules;
 mod validate;
@@ -26,6 +28,7 @@ use serde_json::{Value, json};
 use super::Cause;
 
 pub(crate) use node::{ListType, Node};
+pub(crate) use place::{Place, child_path, index_path};
 
 /// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
@@ -74,6 +77,22 @@ impl StructuralSchema {
         compile::resource(schema, "openAPIV3Schema", 0).map(|root| Self { root })
     }
 
+    /// Compiles the schema of a value that is no object of the API: nothing is
+    /// known of it but what the document says.
+    ///
+    /// # Errors
+    /// As [`StructuralSchema::compile`].
+    pub(crate) fn compile_part(schema: &Value) -> Result<Self, SchemaError> {
+        compile::part(schema, "openAPIV3Schema").map(|root| Self { root })
+    }
+
+    /// What the schema declares and can't hold: defaults that it refuses itself,
+    /// and rules that compare with an old value where nothing says which that
+    /// is. `path` is that of the schema.
+    pub(crate) fn declaration_causes(&self, path: &str) -> Vec<Cause> {
+        declarations::causes(&self.root, path)
+    }
+
     /// The schema of a kind that the server keeps but doesn't check: every
     /// field is allowed, only ObjectMeta is known.
     #[must_use]
@@ -89,10 +108,16 @@ impl StructuralSchema {
         defaults::apply(&self.root, object);
     }
 
+    /// Drops nulls of fields that are not nullable, as [`Self::apply_defaults`]
+    /// does, and fills in nothing.
+    pub fn drop_nulls(&self, object: &mut Value) {
+        defaults::drop_nulls(&self.root, object);
+    }
+
     /// Removes fields that the schema does not know and returns them.
     pub fn prune(&self, object: &mut Value) -> Vec<UnknownField> {
         let mut unknown = Vec::new();
-        prune::node(&self.root, object, "", &mut unknown);
+        prune::node(&self.root, object, &Place::ROOT, &mut unknown);
         unknown
     }
 
@@ -111,22 +136,6 @@ impl StructuralSchema {
     pub(crate) fn root(&self) -> &Node {
         &self.root
     }
-}
-
-/// `parent.key`, or `parent[key]` where the key is not a plain word.
-pub(crate) fn child_path(parent: &str, key: &str) -> String {
-    let plain = !key.is_empty()
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    match (parent.is_empty(), plain) {
-        (true, true) => key.to_owned(),
-        (false, true) => format!("{parent}.{key}"),
-        (_, false) => format!("{parent}[{key}]"),
-    }
-}
-
-/// `parent[index]`.
-pub(crate) fn index_path(parent: &str, index: usize) -> String {
-    format!("{parent}[{index}]")
 }
 
 #[cfg(test)]

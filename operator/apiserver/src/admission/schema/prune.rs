@@ -3,16 +3,21 @@
 use serde_json::{Map, Value};
 
 use super::node::{Additional, Node};
-use super::{UnknownField, child_path, index_path};
+use super::{Place, UnknownField};
 
 /// Removes unknown fields below `value` and collects them.
-pub(super) fn node(node: &Node, value: &mut Value, path: &str, unknown: &mut Vec<UnknownField>) {
+pub(super) fn node(
+    node: &Node,
+    value: &mut Value,
+    path: &Place<'_>,
+    unknown: &mut Vec<UnknownField>,
+) {
     match value {
         Value::Object(map) => object(node, map, path, unknown),
         Value::Array(list) => {
             if let Some(items) = &node.items {
                 for (index, item) in list.iter_mut().enumerate() {
-                    self::node(items, item, &index_path(path, index), unknown);
+                    self::node(items, item, &path.index(index), unknown);
                 }
             }
         }
@@ -23,19 +28,19 @@ pub(super) fn node(node: &Node, value: &mut Value, path: &str, unknown: &mut Vec
 fn object(
     schema: &Node,
     map: &mut Map<String, Value>,
-    path: &str,
+    path: &Place<'_>,
     unknown: &mut Vec<UnknownField>,
 ) {
     let open = schema.preserve_unknown || matches!(schema.additional, Additional::Any);
     map.retain(|name, value| match schema.child(name) {
         Some(child) => {
-            node(child, value, &child_path(path, name), unknown);
+            node(child, value, &path.key(name), unknown);
             true
         }
         None if open => true,
         None => {
             unknown.push(UnknownField {
-                path: child_path(path, name),
+                path: path.key(name).to_string(),
                 nearest: nearest(name, schema.properties.keys()),
             });
             false

@@ -5,13 +5,13 @@
 //! our walk decides which old value belongs to which new one (list-type map items
 //! by their keys, as Kubernetes does).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, validate_compiled};
 use serde_json::{Map, Value};
 
 use super::compile::error;
-use super::{SchemaError, child_path};
+use super::{Place, SchemaError};
 use crate::admission::{Cause, CauseReason};
 
 const RULES: &str = "x-kubernetes-validations";
@@ -21,6 +21,9 @@ pub(crate) struct Rules {
     compiled: CompiledSchema,
     /// Texts of the rules that compare with `oldSelf`.
     transitions: HashSet<String>,
+    /// Rules as they were written, by the form that is evaluated, where they
+    /// differ.
+    originals: HashMap<String, String>,
     type_name: &'static str,
 }
 
@@ -43,11 +46,13 @@ impl Rules {
         }
         let mut own = without_rules(schema);
         if let Some(map) = own.as_object_mut() {
-            map.insert(RULES.to_owned(), Value::Array(rules.clone()));
+            map.insert(RULES.to_owned(), Value::Array(rules.iter().map(with_optional).collect()));
         }
         let compiled = compile_schema(&own);
-        if let Some(problem) = compiled.compilation_errors().first() {
-            return Err(error(&format!("{path}.{RULES}"), problem.to_string()));
+        let mut tried = compiled.validations.iter().enumerate();
+        let broken = tried.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
+        if let Some((index, problem)) = broken {
+            return Err(error(&format!("{path}.{RULES}[{index}].rule"), problem.to_string()));
         }
         let transitions = compiled
             .validations
@@ -64,12 +69,30 @@ impl Rules {
             Some("boolean") => "boolean",
             _ => "object",
         };
-        Ok(Some(Self { compiled, transitions, type_name }))
+        let originals = rules
+            .iter()
+            .filter_map(|rule| {
+                let text = |rule: &Value| rule["rule"].as_str().map(str::to_owned);
+                Some((text(&with_optional(rule))?, text(rule)?))
+            })
+            .filter(|(changed, original)| changed != original)
+            .collect();
+        Ok(Some(Self { compiled, transitions, originals, type_name }))
+    }
+
+    /// Texts of the rules that compare with `oldSelf`.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = &str> {
+        self.transitions.iter().map(|rule| self.originals.get(rule).unwrap_or(rule).as_str())
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same
     /// place; where it is the same, only transition rules count.
-    pub(super) fn evaluate(&self, new: &Value, old: Option<&Value>, path: &str) -> Vec<Cause> {
+    pub(super) fn evaluate(
+        &self,
+        new: &Value,
+        old: Option<&Value>,
+        path: &Place<'_>,
+    ) -> Vec<Cause> {
         let unchanged = old == Some(new);
         if unchanged && self.transitions.is_empty() {
             return Vec::new();
@@ -80,7 +103,7 @@ impl Rules {
         errors
             .iter()
             .filter(|error| !unchanged || self.transitions.contains(&error.rule))
-            .map(|error| self.cause(error, path))
+            .map(|error| self.cause(error, &path.to_string()))
             .collect()
     }
 
@@ -91,14 +114,16 @@ impl Rules {
             relative => format!("{path}.{relative}"),
         };
         let type_name = self.type_name;
+        let rule = self.originals.get(&error.rule).unwrap_or(&error.rule);
         if error.kind != ErrorKind::ValidationFailure {
             let message = format!(
                 "Invalid value: \"{type_name}\": {} evaluating rule: {}",
-                error.message, error.rule
+                error.message, rule
             );
             return Cause::new(field, CauseReason::FieldValueInvalid, message);
         }
-        let text = &error.message;
+        // Without a message of its own, a rule is its message.
+        let text = error.message.replace(&error.rule, rule);
         match error.reason.as_deref() {
             Some("FieldValueRequired") => {
                 let message = format!("Required value: {text}");
@@ -118,6 +143,53 @@ impl Rules {
             }
         }
     }
+}
+
+/// A rule with `optionalOldSelf` sees the old value as an optional, which the
+/// evaluator knows only as a value or null.
+fn with_optional(rule: &Value) -> Value {
+    let mut rule = rule.clone();
+    if rule["optionalOldSelf"] == Value::Bool(true) {
+        for field in ["rule", "messageExpression"] {
+            if let Some(text) = rule[field].as_str() {
+                rule[field] = Value::from(optional_old_self(text));
+            }
+        }
+    }
+    rule
+}
+
+/// Puts an optional in the place of every `oldSelf` that is a name of its own.
+fn optional_old_self(text: &str) -> String {
+    const NAME: &str = "oldSelf";
+    const OPTIONAL: &str = "(oldSelf == null ? optional.none() : optional.of(oldSelf))";
+    let in_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut result = String::with_capacity(text.len() + OPTIONAL.len());
+    let mut quote: Option<char> = None;
+    let mut before = ' ';
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let whole_name = quote.is_none()
+            && !in_name(before)
+            && before != '.'
+            && rest.strip_prefix(NAME).is_some_and(|after| !after.starts_with(in_name));
+        if whole_name {
+            result.push_str(OPTIONAL);
+            rest = rest.get(NAME.len()..).unwrap_or_default();
+            before = ')';
+            continue;
+        }
+        match quote {
+            Some(end) if letter == end && before != '\\' => quote = None,
+            None if matches!(letter, '"' | '\'') => quote = Some(letter),
+            _ => {}
+        }
+        // An escaped backslash escapes nothing.
+        before = if before == '\\' && letter == '\\' { ' ' } else { letter };
+        result.push(letter);
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+    }
+    result
 }
 
 /// The schema as the evaluator needs it to convert values: types and formats,
@@ -180,14 +252,14 @@ pub(super) fn walk(
     node: &super::Node,
     new: &Value,
     old: Option<&Value>,
-    path: &str,
+    path: &Place<'_>,
     causes: &mut Vec<Cause>,
 ) {
     if new.is_null() {
         return;
     }
     if let Some(rules) = &node.rules {
-        if path.is_empty() {
+        if path.is_root() {
             let old = old.map(root_view);
             causes.extend(rules.evaluate(&root_view(new), old.as_ref(), path));
         } else {
@@ -199,7 +271,7 @@ pub(super) fn walk(
             for (name, value) in map {
                 if let Some(child) = node.child(name) {
                     let old = old.and_then(|old| old.get(name));
-                    walk(child, value, old, &child_path(path, name), causes);
+                    walk(child, value, old, &path.key(name), causes);
                 }
             }
         }
@@ -207,7 +279,7 @@ pub(super) fn walk(
             let Some(items) = &node.items else { return };
             for (index, item) in list.iter().enumerate() {
                 let old = super::validate::old_item(&node.list_type, item, old);
-                walk(items, item, old, &super::index_path(path, index), causes);
+                walk(items, item, old, &path.index(index), causes);
             }
         }
         _ => {}

@@ -459,6 +459,37 @@ fn transition_rules_compare_with_the_old_value() {
 }
 
 #[test]
+fn an_optional_old_value_is_there_or_not() {
+    let schema = StructuralSchema::compile(&json!({"type": "object", "properties": {"spec": {
+        "type": "object",
+        "properties": {"size": {"type": "integer"}, "note": {"type": "string"}},
+        "x-kubernetes-validations": [
+            {"rule": "oldSelf.hasValue() || self.size == 1", "optionalOldSelf": true,
+             "message": "starts at 1"},
+            {"rule": "!oldSelf.hasValue() || self.size >= oldSelf.value().size",
+             "optionalOldSelf": true},
+            {"rule": "self.note != 'oldSelf'", "optionalOldSelf": true, "message": "only a word"},
+        ],
+    }}}))
+    .unwrap();
+    let object = |size: i64| json!({"spec": {"size": size, "note": "x"}});
+    assert_eq!(
+        texts(&schema.validate(&object(2), None)),
+        [r#"spec: Invalid value: "object": starts at 1"#]
+    );
+    assert!(schema.validate(&object(1), None).is_empty());
+    assert!(schema.validate(&object(3), Some(&object(2))).is_empty());
+    assert_eq!(
+        texts(&schema.validate(&object(1), Some(&object(2)))),
+        [concat!(
+            r#"spec: Invalid value: "object": failed rule: "#,
+            "!oldSelf.hasValue() || self.size >= oldSelf.value().size"
+        )],
+        "the rule is shown as it was written"
+    );
+}
+
+#[test]
 fn rules_wait_until_types_are_right() {
     let causes = with_rules().validate(&object(json!({"min": "9", "max": 3})), None);
     assert_eq!(causes.len(), 2, "{causes:?}");
@@ -491,7 +522,7 @@ fn broken_schemas_are_refused_with_a_path() {
         ),
         (
             json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.a ="}]}),
-            "openAPIV3Schema.x-kubernetes-validations",
+            "openAPIV3Schema.x-kubernetes-validations[0].rule",
         ),
         (
             json!({"type": "object", "properties": {"a": {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Number, Value};
 
 use super::node::{Additional, Bound, JsonType, ListType, Node};
-use super::{child_path, format, index_path, rules};
+use super::{Place, format, rules};
 use crate::admission::{Cause, CauseReason};
 
 const NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; \
@@ -14,7 +14,7 @@ const NOT_CHECKED: &str = "some validation rules were not checked because the ob
 /// All that is wrong with an object.
 pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    value(root, new, old, "", &mut causes);
+    value(root, new, old, &Place::ROOT, &mut causes);
     let blocked = causes.iter().any(|cause| {
         matches!(
             cause.reason,
@@ -26,13 +26,23 @@ pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause
         )
     });
     if !blocked {
-        rules::walk(root, new, old, "", &mut causes);
+        rules::walk(root, new, old, &Place::ROOT, &mut causes);
     } else if has_rules(root) {
         causes.push(Cause::new(
             "",
             CauseReason::FieldValueInvalid,
             format!("Invalid value: null: {NOT_CHECKED}"),
         ));
+    }
+    causes
+}
+
+/// All that is wrong with a value that stands for itself, such as a default.
+pub(super) fn lone_value(node: &Node, new: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    value(node, new, None, &Place::ROOT, &mut causes);
+    if causes.is_empty() {
+        rules::walk(node, new, None, &Place::ROOT, &mut causes);
     }
     causes
 }
@@ -57,7 +67,7 @@ pub(super) fn old_item<'a>(
     old?.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
 }
 
-fn value(node: &Node, new: &Value, old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+fn value(node: &Node, new: &Value, old: Option<&Value>, path: &Place<'_>, causes: &mut Vec<Cause>) {
     // What did not change was accepted once and may stay.
     if old == Some(new) {
         return;
@@ -128,7 +138,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn wrong_type(node: &Node, new: &Value, path: &str) -> Cause {
+fn wrong_type(node: &Node, new: &Value, path: &Place<'_>) -> Cause {
     let wanted = match node.json_type {
         _ if node.int_or_string => "integer,string",
         Some(json_type) => json_type.as_str(),
@@ -137,14 +147,14 @@ fn wrong_type(node: &Node, new: &Value, path: &str) -> Cause {
     let found = type_name(new);
     let message =
         format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\"");
-    Cause::new(path, CauseReason::FieldValueTypeInvalid, message)
+    Cause::new(path.to_string(), CauseReason::FieldValueTypeInvalid, message)
 }
 
-fn not_supported(allowed: &[Value], new: &Value, path: &str) -> Cause {
+fn not_supported(allowed: &[Value], new: &Value, path: &Place<'_>) -> Cause {
     let names: Vec<String> = allowed.iter().map(quoted).collect();
     let message =
         format!("Unsupported value: {}: supported values: {}", printed(new), names.join(", "));
-    Cause::new(path, CauseReason::FieldValueNotSupported, message)
+    Cause::new(path.to_string(), CauseReason::FieldValueNotSupported, message)
 }
 
 fn quoted(value: &Value) -> String {
@@ -162,12 +172,12 @@ fn printed(value: &Value) -> String {
     }
 }
 
-fn invalid(path: &str, value: &Value, rest: &str) -> Cause {
+fn invalid(path: &Place<'_>, value: &Value, rest: &str) -> Cause {
     let message = format!("Invalid value: {}: {path} in body {rest}", printed(value));
-    Cause::new(path, CauseReason::FieldValueInvalid, message)
+    Cause::new(path.to_string(), CauseReason::FieldValueInvalid, message)
 }
 
-fn string(node: &Node, text: &str, path: &str, causes: &mut Vec<Cause>) {
+fn string(node: &Node, text: &str, path: &Place<'_>, causes: &mut Vec<Cause>) {
     let checks = &node.checks;
     let value = || Value::from(text);
     let length = || text.chars().count();
@@ -175,7 +185,7 @@ fn string(node: &Node, text: &str, path: &str, causes: &mut Vec<Cause>) {
         && length() > limit
     {
         let message = format!("Too long: may not be more than {limit} bytes");
-        causes.push(Cause::new(path, CauseReason::FieldValueTooLong, message));
+        causes.push(Cause::new(path.to_string(), CauseReason::FieldValueTooLong, message));
     }
     if let Some(limit) = checks.min_length
         && length() < limit
@@ -198,7 +208,7 @@ fn string(node: &Node, text: &str, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn number(node: &Node, number: &Number, path: &str, causes: &mut Vec<Cause>) {
+fn number(node: &Node, number: &Number, path: &Place<'_>, causes: &mut Vec<Cause>) {
     let checks = &node.checks;
     let value = || Value::Number(number.clone());
     let Some(float) = number.as_f64() else { return };
@@ -233,13 +243,19 @@ fn number(node: &Node, number: &Number, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn array(node: &Node, list: &[Value], old: Option<&Value>, path: &str, causes: &mut Vec<Cause>) {
+fn array(
+    node: &Node,
+    list: &[Value],
+    old: Option<&Value>,
+    path: &Place<'_>,
+    causes: &mut Vec<Cause>,
+) {
     let checks = &node.checks;
     if let Some(limit) = checks.max_items
         && list.len() > limit
     {
         let message = format!("Too many: {}: must have at most {limit} items", list.len());
-        causes.push(Cause::new(path, CauseReason::FieldValueTooMany, message));
+        causes.push(Cause::new(path.to_string(), CauseReason::FieldValueTooMany, message));
     }
     let whole = || Value::Array(list.to_vec());
     if let Some(limit) = checks.min_items
@@ -255,7 +271,7 @@ fn array(node: &Node, list: &[Value], old: Option<&Value>, path: &str, causes: &
     if let Some(items) = &node.items {
         for (index, item) in list.iter().enumerate() {
             let old = old_item(&node.list_type, item, old);
-            value(items, item, old, &index_path(path, index), causes);
+            value(items, item, old, &path.index(index), causes);
         }
     }
 }
@@ -266,7 +282,7 @@ fn repeats(items: impl Iterator<Item = String>) -> impl Iterator<Item = usize> {
     items.enumerate().filter_map(move |(index, item)| (!seen.insert(item)).then_some(index))
 }
 
-fn duplicates(list_type: &ListType, list: &[Value], path: &str, causes: &mut Vec<Cause>) {
+fn duplicates(list_type: &ListType, list: &[Value], path: &Place<'_>, causes: &mut Vec<Cause>) {
     let identity = |item: &Value| match list_type {
         ListType::Map(keys) => {
             let parts: Map<String, Value> =
@@ -281,7 +297,7 @@ fn duplicates(list_type: &ListType, list: &[Value], path: &str, causes: &mut Vec
     for index in repeats(list.iter().map(|item| identity(item).to_string())) {
         let shown = list.get(index).map(identity).unwrap_or_default();
         causes.push(Cause::new(
-            index_path(path, index),
+            path.index(index).to_string(),
             CauseReason::FieldValueDuplicate,
             format!("Duplicate value: {}", printed(&shown)),
         ));
@@ -292,14 +308,14 @@ fn members(
     node: &Node,
     map: &Map<String, Value>,
     old: Option<&Value>,
-    path: &str,
+    path: &Place<'_>,
     causes: &mut Vec<Cause>,
 ) {
     let checks = &node.checks;
     for name in &checks.required {
         if !map.contains_key(name) {
             causes.push(Cause::new(
-                child_path(path, name),
+                path.key(name).to_string(),
                 CauseReason::FieldValueRequired,
                 "Required value",
             ));
@@ -321,12 +337,12 @@ fn members(
     for (name, member) in map {
         if let Some(child) = node.child(name) {
             let old = old.and_then(|old| old.get(name));
-            value(child, member, old, &child_path(path, name), causes);
+            value(child, member, old, &path.key(name), causes);
         }
     }
 }
 
-fn junctors(node: &Node, new: &Value, path: &str, causes: &mut Vec<Cause>) {
+fn junctors(node: &Node, new: &Value, path: &Place<'_>, causes: &mut Vec<Cause>) {
     let errors = |branch: &Node| {
         let mut causes = Vec::new();
         value(branch, new, None, path, &mut causes);
@@ -363,9 +379,9 @@ fn junctors(node: &Node, new: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn composite(path: &str, rest: &str) -> Cause {
+fn composite(path: &Place<'_>, rest: &str) -> Cause {
     let message = format!("Invalid value: \"\": \"{path}\" {rest}");
-    Cause::new(path, CauseReason::FieldValueInvalid, message)
+    Cause::new(path.to_string(), CauseReason::FieldValueInvalid, message)
 }
 
 /// The errors of the branch that fits best, for a person who has to choose one.

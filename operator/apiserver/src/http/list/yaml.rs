@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_parts_make_one_document() {
-        let registry = crate::registry::Registry::new(&[]).unwrap();
+        let registry = crate::registry::Registry::builtin();
         let info = &registry.find("", "v1", "configmaps").unwrap().info;
         let meta = ListMeta { next: Some("next".to_owned()), ..ListMeta::of_version(7) };
         let object = br#"{"data":{"a":"1","b":"x\ny"},"list":[{"c":[]}],"metadata":{"name":"m"}}"#;

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::BodyForm;
-use crate::admission::schema::{child_path, index_path};
+use crate::admission::schema::Place;
 use crate::wire::protobuf;
 use crate::wire::status::StatusError;
 
@@ -61,17 +61,27 @@ pub fn decode_body_strict(form: BodyForm, body: &[u8]) -> Result<DecodedBody, St
 fn json(body: &[u8]) -> Result<DecodedBody, StatusError> {
     let duplicates = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Tracking { path: String::new(), duplicates: &duplicates };
+    let seed = Tracking { place: &Place::ROOT, duplicates: &duplicates };
     let value = seed
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|problem| StatusError::bad_request(format!("error parsing JSON: {problem}")))?;
+        .map_err(|problem| unreadable(&problem))?;
     Ok(DecodedBody { value, duplicates: duplicates.into_inner() })
+}
+
+fn unreadable(problem: &serde_json::Error) -> StatusError {
+    let problem = problem.to_string();
+    match problem.strip_prefix("recursion limit exceeded") {
+        Some(place) => StatusError::bad_request(format!(
+            "error parsing JSON: nested deeper than 127 levels{place}"
+        )),
+        None => StatusError::bad_request(format!("error parsing JSON: {problem}")),
+    }
 }
 
 /// Builds a value and notes keys that occur twice.
 struct Tracking<'a> {
-    path: String,
+    place: &'a Place<'a>,
     duplicates: &'a RefCell<Vec<String>>,
 }
 
@@ -121,8 +131,8 @@ impl<'de> Visitor<'de> for Tracking<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let seed =
-                Tracking { path: index_path(&self.path, list.len()), duplicates: self.duplicates };
+            let place = self.place.index(list.len());
+            let seed = Tracking { place: &place, duplicates: self.duplicates };
             match access.next_element_seed(seed)? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -133,12 +143,13 @@ impl<'de> Visitor<'de> for Tracking<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = child_path(&self.path, &key);
+            let place = self.place.key(&key);
             if map.contains_key(&key) {
-                self.duplicates.borrow_mut().push(path.clone());
+                self.duplicates.borrow_mut().push(place.to_string());
             }
-            let seed = Tracking { path, duplicates: self.duplicates };
-            map.insert(key, access.next_value_seed(seed)?);
+            let seed = Tracking { place: &place, duplicates: self.duplicates };
+            let value = access.next_value_seed(seed)?;
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

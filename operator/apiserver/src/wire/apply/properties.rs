@@ -217,6 +217,20 @@ proptest! {
     }
 
     #[test]
+    fn disjoint_applies_commute(one in spec(), two in spec()) {
+        let schema = schema();
+        let mut two = two;
+        for name in one.as_object().unwrap().keys() {
+            two.as_object_mut().unwrap().remove(name);
+        }
+        let base = forced(&schema, None, &thing(json!({"image": "base"})), "base");
+        let (one, two) = (thing(one), thing(two));
+        let there = forced(&schema, Some(&forced(&schema, Some(&base), &one, "a")), &two, "b");
+        let back = forced(&schema, Some(&forced(&schema, Some(&base), &two, "b")), &one, "a");
+        prop_assert!(equal_ignoring_times(&there, &back), "{} {}", there, back);
+    }
+
+    #[test]
     fn nobody_owns_what_is_not_there(live in history(), spec in spec()) {
         let schema = schema();
         let result = forced(&schema, Some(&live), &thing(spec), "m");

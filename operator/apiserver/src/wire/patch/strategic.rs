@@ -1,12 +1,13 @@
 //! Strategic merge patch without Go struct tags.
 //!
-//! Which lists merge, and by which key, is written in Go types that nobody but
-//! Kubernetes has. kubectl's patches tell it nevertheless: a list that merges comes
-//! with `$setElementOrder/<name>` or with `$patch` directives in its items. Every
-//! other list is replaced, as in a merge patch.
+//! Which lists merge, and by which key, is written in Go types; `lists` has those
+//! of the built-in kinds. Kubernetes refuses such patches of custom resources.
+//! Here they are merge patches, except that directives are obeyed: a list merges
+//! that comes with `$setElementOrder/<name>` or `$patch` in its items.
 
 use serde_json::{Map, Value};
 
+use super::lists::{ListMerge, MergeRule, below};
 use crate::wire::status::StatusError;
 
 const DIRECTIVE: &str = "$patch";
@@ -15,17 +16,35 @@ const ELEMENT_ORDER: &str = "$setElementOrder/";
 const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 
 /// Applies a strategic merge patch; its directives never reach the object.
+/// `rules` are the lists that merge.
 ///
 /// # Errors
 /// 400 when the patch or a directive has the wrong form.
-pub fn strategic(target: &mut Value, patch: &Value) -> Result<(), StatusError> {
+pub fn strategic(
+    target: &mut Value,
+    patch: &Value,
+    rules: &[MergeRule],
+) -> Result<(), StatusError> {
     let Value::Object(patch) = patch else {
         return Err(StatusError::bad_request("a strategic merge patch must be a JSON object"));
     };
-    if let Change::Set(value) = changed(Some(target), patch)? {
+    if let Change::Set(value) = changed(Some(target), patch, rules)? {
         *target = value;
     }
     Ok(())
+}
+
+/// Whether a patch holds a list or a directive: what a merge patch would do
+/// differently.
+#[must_use]
+pub fn is_more_than_merge(patch: &Value) -> bool {
+    match patch {
+        Value::Object(members) => {
+            members.iter().any(|(name, value)| name.starts_with('$') || is_more_than_merge(value))
+        }
+        Value::Array(_) => true,
+        _ => false,
+    }
 }
 
 enum Change {
@@ -34,7 +53,11 @@ enum Change {
 }
 
 /// What becomes of `current` under the patch.
-fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change, StatusError> {
+fn changed(
+    current: Option<&Value>,
+    patch: &Map<String, Value>,
+    rules: &[MergeRule],
+) -> Result<Change, StatusError> {
     match patch.get(DIRECTIVE).map(|directive| directive.as_str()) {
         None | Some(Some("merge")) => {}
         Some(Some("delete")) => return Ok(Change::Remove),
@@ -65,7 +88,7 @@ fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change
             Value::Null => {
                 members.remove(name);
             }
-            Value::Object(value) => match changed(members.get(name), value)? {
+            Value::Object(value) => match changed(members.get(name), value, &below(rules, name))? {
                 Change::Set(value) => {
                     members.insert(name.clone(), value);
                 }
@@ -76,7 +99,9 @@ fn changed(current: Option<&Value>, patch: &Map<String, Value>) -> Result<Change
             Value::Array(items) => {
                 let order = patch.get(&format!("{ELEMENT_ORDER}{name}")).and_then(Value::as_array);
                 let current = members.get(name).and_then(Value::as_array);
-                let list = changed_list(current, items, order)?;
+                let rules = below(rules, name);
+                let merge = rules.iter().find(|(path, _)| path.is_empty()).map(|(_, merge)| *merge);
+                let list = changed_list(current, items, order, merge)?;
                 members.insert(name.clone(), Value::Array(list));
             }
             scalar => {
@@ -107,9 +132,19 @@ fn directive(item: &Value) -> Option<&str> {
     item.get(DIRECTIVE).and_then(Value::as_str)
 }
 
-/// The fields that identify the items of a merging list: those of the entries of
-/// `$setElementOrder`, or those that a `$patch: delete` item names.
-fn merge_keys<'a>(items: &'a [Value], order: Option<&'a Vec<Value>>) -> Vec<&'a str> {
+/// The fields that identify the items of a merging list: the declared one, those
+/// of the entries of `$setElementOrder`, or those that a `$patch: delete` item
+/// names.
+fn merge_keys<'a>(
+    items: &'a [Value],
+    order: Option<&'a Vec<Value>>,
+    merge: Option<ListMerge>,
+) -> Vec<&'a str> {
+    match merge {
+        Some(ListMerge::Key(key)) => return vec![key],
+        Some(ListMerge::Values) => return Vec::new(),
+        None => {}
+    }
     let first = order.and_then(|order| order.first()).and_then(Value::as_object).or_else(|| {
         items.iter().find(|item| directive(item) == Some("delete")).and_then(Value::as_object)
     });
@@ -122,13 +157,22 @@ fn changed_list(
     current: Option<&Vec<Value>>,
     items: &[Value],
     order: Option<&Vec<Value>>,
+    merge: Option<ListMerge>,
 ) -> Result<Vec<Value>, StatusError> {
     let replaces = items.iter().any(|item| directive(item) == Some("replace"));
-    let merges = order.is_some() || items.iter().any(|item| directive(item).is_some());
+    let merges =
+        merge.is_some() || order.is_some() || items.iter().any(|item| directive(item).is_some());
     if replaces || !merges {
         return Ok(items.iter().filter(|item| directive(item).is_none()).map(plain).collect());
     }
-    let keys = merge_keys(items, order);
+    let keys = merge_keys(items, order, merge);
+    if let Some(ListMerge::Key(key)) = merge
+        && let Some(item) = items.iter().find(|item| item.get(key).is_none())
+    {
+        return Err(StatusError::bad_request(format!(
+            "the list item {item} does not contain the declared merge key {key:?}"
+        )));
+    }
     let same = |a: &Value, b: &Value| {
         if keys.is_empty() {
             a == b
@@ -146,7 +190,7 @@ fn changed_list(
             continue;
         };
         let current = position.and_then(|index| list.get(index));
-        match (changed(current, fields)?, position) {
+        match (changed(current, fields, &[])?, position) {
             (Change::Remove, Some(index)) => {
                 list.remove(index);
             }

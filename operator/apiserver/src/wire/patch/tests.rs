@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{json as json_patch, merge, strategic};
+use super::{json as json_patch, merge, merge_rules, strategic};
 use crate::admission::schema::tests::any_json;
 
 #[test]
@@ -147,14 +147,77 @@ fn strategic_patches_obey_their_directives() {
         ),
     ];
     for (mut target, patch, expected) in cases {
-        strategic(&mut target, &patch).unwrap();
+        strategic(&mut target, &patch, &[]).unwrap();
         assert_eq!(target, expected, "{patch}");
     }
     let mut target = json!({"a": 1});
     for bad in [json!([1]), json!({"$patch": "explode"}), json!({"$retainKeys": 1})] {
-        assert_eq!(strategic(&mut target, &bad).unwrap_err().code(), 400);
+        assert_eq!(strategic(&mut target, &bad, &[]).unwrap_err().code(), 400);
     }
     assert_eq!(target, json!({"a": 1}), "a refused patch changes nothing");
+}
+
+#[test]
+fn lists_of_built_in_kinds_merge_by_their_keys() {
+    let rules = merge_rules("", "ServiceAccount");
+    let target = json!({
+        "metadata": {"finalizers": ["a/a"], "ownerReferences": [{"uid": "1", "name": "x"}]},
+        "secrets": [{"name": "one", "kind": "k"}],
+    });
+    let cases = [
+        (
+            json!({"secrets": [{"name": "two"}]}),
+            "/secrets",
+            json!([{"name": "one", "kind": "k"}, {"name": "two"}]),
+        ),
+        (
+            json!({"secrets": [{"name": "one", "kind": "z"}]}),
+            "/secrets",
+            json!([{"name": "one", "kind": "z"}]),
+        ),
+        (json!({"secrets": [{"$patch": "delete", "name": "one"}]}), "/secrets", json!([])),
+        (
+            json!({"secrets": [{"name": "n"}, {"$patch": "replace"}]}),
+            "/secrets",
+            json!([{"name": "n"}]),
+        ),
+        (
+            json!({"metadata": {"finalizers": ["b/b", "a/a"]}}),
+            "/metadata/finalizers",
+            json!(["a/a", "b/b"]),
+        ),
+        (
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a"]}}),
+            "/metadata/finalizers",
+            json!([]),
+        ),
+        (
+            json!({"metadata": {"ownerReferences": [{"uid": "1", "name": "y"}]}}),
+            "/metadata/ownerReferences",
+            json!([{"uid": "1", "name": "y"}]),
+        ),
+    ];
+    for (patch, place, expected) in cases {
+        let mut target = target.clone();
+        strategic(&mut target, &patch, &rules).unwrap();
+        assert_eq!(target.pointer(place), Some(&expected), "{patch}");
+    }
+    let mut target = target;
+    let keyless = json!({"secrets": [{"kind": "k"}]});
+    let error = strategic(&mut target, &keyless, &rules).unwrap_err();
+    assert!(error.code() == 400 && error.message().contains("merge key \"name\""), "{error}");
+}
+
+#[test]
+fn a_patch_can_not_nest_an_object_past_reading() {
+    let deep = (0..100).fold(json!(1), |value, _| json!({"a": value}));
+    let path = "/a".repeat(100);
+    let operations = json!([
+        {"op": "add", "path": "/a", "value": deep["a"]},
+        {"op": "replace", "path": path, "value": deep},
+    ]);
+    let error = json_patch(&json!({}), operations.to_string().as_bytes()).unwrap_err();
+    assert!(error.code() == 422 && error.message().contains("128 levels"), "{error}");
 }
 
 fn has_null(value: &Value) -> bool {
@@ -188,7 +251,7 @@ proptest! {
         let mut merged = target.clone();
         merge(&mut merged, &patch);
         let mut strategically = target;
-        strategic(&mut strategically, &patch).unwrap();
+        strategic(&mut strategically, &patch, &[]).unwrap();
         prop_assert_eq!(strategically, merged);
     }
 
