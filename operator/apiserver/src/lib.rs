@@ -41,6 +41,11 @@ mod watch;
 pub mod wire;
 mod write;
 
+/// The store while no server runs: looked through, and made small.
+pub mod maintenance {
+    pub use crate::store::{Compacted, Report, StoreError, Tally, compact, verify};
+}
+
 pub use admission::{Cause, CauseReason};
 pub use authn::{Credential, Identity};
 pub use definitions::DefinitionError;

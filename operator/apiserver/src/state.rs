@@ -77,7 +77,8 @@ pub(crate) fn wire_time(time: Timestamp) -> String {
 impl From<StoreError> for StatusError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Closed => Self::unavailable(error.to_string()),
+            StoreError::Closed | StoreError::Broken(_) => Self::unavailable(error.to_string()),
+            StoreError::SnapshotGone => Self::expired(error.to_string()),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::internal(error)
@@ -108,6 +109,7 @@ pub(crate) fn write_error(
                  terminated"
             ),
         ),
+        WriteError::Full => StatusError::insufficient_storage(error.to_string()),
         WriteError::Store(text) => StatusError::internal(text),
     }
 }
