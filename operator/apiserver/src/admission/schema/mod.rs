@@ -14,7 +14,9 @@
 //! is compiled when the schema is, so that validation can't meet a broken one.
 
 mod compile;
+mod cost;
 mod defaults;
+mod findings;
 mod format;
 mod node;
 mod place;
