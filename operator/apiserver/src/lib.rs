@@ -1,5 +1,6 @@
 //! An embedded API server that speaks the Kubernetes wire format. It serves the
-//! custom resources that it is given, and knows no kind of Hades.
+//! custom resources that it is given and those that are defined over the API, and
+//! knows no kind of Hades.
 //!
 //! ```text
 //!  kube::Client (in-process) ─┐                      ┌▶ watch: ring of changes ─▶ watchers
@@ -7,6 +8,7 @@
 //!  kubectl over HTTPS ─ authn ┘    │       │         └▶ lifecycle: namespaces, owners, events
 //!                         authz ─▶─┤       │
 //!                                  │       └ admission (schema, CEL, validators)
+//!                                  ├ definitions (custom resource definitions)
 //!                                  └ wire (discovery, OpenAPI, tables, patches)
 //! ```
 //!
@@ -23,6 +25,7 @@ pub mod admission;
 pub mod authn;
 mod authz;
 pub mod bootstrap;
+mod definitions;
 mod http;
 mod lifecycle;
 mod metrics;
@@ -40,7 +43,7 @@ mod write;
 
 pub use admission::{Cause, CauseReason};
 pub use authn::{Credential, Identity};
-pub use registry::DefinitionError;
+pub use definitions::DefinitionError;
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};

@@ -107,6 +107,13 @@ impl Metrics {
         self.objects.get_or_create(&labels).dec();
     }
 
+    /// Forgets a resource that is no more.
+    pub(crate) fn forget(&self, resource: &str) {
+        let labels = ResourceLabels { resource: display_resource(resource) };
+        self.objects.remove(&labels);
+        self.watchers.remove(&labels);
+    }
+
     pub(crate) fn committed(&self, elapsed: Duration, writes: usize) {
         self.commit_seconds.observe(elapsed.as_secs_f64());
         self.commit_writes.observe(u32::try_from(writes).map_or(f64::MAX, f64::from));

@@ -8,21 +8,22 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::client::Body;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::authn::{Credential, Identity, Tokens};
+use crate::definitions::{self, DefinitionError};
 use crate::metrics::Metrics;
 use crate::private_file;
-use crate::registry::{DefinitionError, Nature, Registry, Resource, installed_definition};
+use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
 use crate::state::{Clock, State, Validator};
-use crate::store::{Change, Expect, Key, Store, StoreError, Write, WriteError};
+use crate::store::{Key, Store, StoreError};
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
-use crate::{http, lifecycle, random};
+use crate::{http, lifecycle};
 
 /// How many changes watchers may lag behind by default.
 pub const DEFAULT_WATCH_RING: usize = 8192;
@@ -34,7 +35,8 @@ pub(crate) const MANAGER: &str = "hades-apiserver";
 pub struct ServerConfig {
     /// Where the store and the keys lie; made where it is absent.
     pub data_dir: PathBuf,
-    /// The custom resources to serve.
+    /// The custom resources that come with the server. Others can be defined over
+    /// the API; these can't be changed there.
     pub crds: Vec<CustomResourceDefinition>,
     /// Further checks of objects.
     pub validators: Vec<Arc<dyn Validator>>,
@@ -128,7 +130,8 @@ impl ApiServer {
         let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
-        let registry = Registry::new(&crds)?;
+        let definitions = definitions::check(&crds)?;
+        let registry = Registry::builtin();
         let keyring = Arc::new(Keyring::load_or_create(&data_dir)?);
         let metrics = Metrics::default();
         let policy = registry.policy();
@@ -138,6 +141,8 @@ impl ApiServer {
         let state = Arc::new(State {
             store,
             served: RwLock::new(Arc::new(registry)),
+            installed: definitions.iter().map(|one| write::text(one, "name").to_owned()).collect(),
+            definitions: tokio::sync::Mutex::new(()),
             keyring,
             validators,
             clock,
@@ -145,7 +150,10 @@ impl ApiServer {
             tokens: Tokens::new(credentials),
             shutdown: shutdown.clone(),
         });
-        install(&state, &crds).await?;
+        let turn = definitions::turn(&state).await;
+        let installed = definitions::install(&state, &turn, definitions).await;
+        installed.map_err(|error| first_object("the custom resource definitions", error))?;
+        drop(turn);
         make_namespaces(&state).await?;
         let tasks = lifecycle::start(&state);
         Ok(Self {
@@ -232,73 +240,6 @@ impl ApiServer {
 
 fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
     OpenError::FirstObject { what: what.into(), message: error.to_string() }
-}
-
-/// Writes the custom resource definitions as objects, where they changed, and
-/// removes those that are served no longer.
-async fn install(state: &State, crds: &[CustomResourceDefinition]) -> Result<(), OpenError> {
-    let registry = state.registry();
-    let Some(resource) = registry.stored().find(|resource| resource.nature == Nature::Definition)
-    else {
-        return Ok(());
-    };
-    let mut stale = Vec::new();
-    let mut scan = state.store.scan(&resource.storage, None)?;
-    loop {
-        let page = scan.next_page(1 << 20)?;
-        if page.is_empty() {
-            break;
-        }
-        stale.extend(page.into_iter().map(|row| (row.key, row.version)));
-    }
-    for definition in crds {
-        let object = installed_definition(definition, &state.now())?;
-        let name = write::text(&object, "name").to_owned();
-        stale.retain(|(key, _)| key.name() != name);
-        let written = install_one(state, resource, &name, object).await;
-        written.map_err(|error| first_object(format!("the definition {name}"), error))?;
-    }
-    for (key, version) in stale {
-        let change = Change::Delete { last: None };
-        let expect = Expect::Version(version);
-        let what = format!("the deletion of the definition {}", key.name());
-        let write = Write { key, expect, needs_namespace: false, change };
-        state.store.write(write).await.map_err(|error| first_object(what, error))?;
-    }
-    Ok(())
-}
-
-async fn install_one(
-    state: &State,
-    resource: &Resource,
-    name: &str,
-    mut object: Value,
-) -> Result<(), WriteError> {
-    let failed = |error: &dyn std::fmt::Display| WriteError::Store(error.to_string());
-    let key = Key::new(&resource.storage, "", name);
-    let row = state.store.get(&key).map_err(|error| failed(&error))?;
-    let (expect, uid, created, generation) = match row {
-        None => {
-            let uid = random::uuid().map_err(|error| failed(&error))?;
-            (Expect::Absent, Value::from(uid), Value::from(state.now()), 1)
-        }
-        Some(row) => {
-            let old: Value = serde_json::from_slice(&row.object).map_err(|error| failed(&error))?;
-            if old["spec"] == object["spec"] {
-                return Ok(());
-            }
-            let metadata = &old["metadata"];
-            let generation = metadata["generation"].as_i64().unwrap_or(0) + 1;
-            let expect = Expect::Version(row.version);
-            (expect, metadata["uid"].clone(), metadata["creationTimestamp"].clone(), generation)
-        }
-    };
-    object["metadata"]["uid"] = uid;
-    object["metadata"]["creationTimestamp"] = created;
-    object["metadata"]["generation"] = Value::from(generation);
-    let change = Change::Put(Box::new(object));
-    let write = Write { key, expect, needs_namespace: false, change };
-    state.store.write(write).await.map(|_| ())
 }
 
 async fn make_namespaces(state: &State) -> Result<(), OpenError> {

@@ -1,5 +1,6 @@
 //! What every request and background task shares.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -33,6 +34,10 @@ pub(crate) struct State {
     pub store: Store,
     /// The resources served now. Replaced whole when a definition changes.
     pub served: RwLock<Arc<Registry>>,
+    /// Names of the definitions that the server was opened with.
+    pub installed: HashSet<String>,
+    /// Held by whoever writes definitions.
+    pub definitions: tokio::sync::Mutex<()>,
     pub keyring: Arc<Keyring>,
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
@@ -47,6 +52,12 @@ impl State {
     /// lasts, so that it sees one set of resources.
     pub fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves other resources from now on. Requests that began go on with those
+    /// they began with.
+    pub fn serve(&self, registry: Arc<Registry>) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = registry;
     }
 
     /// The time of day as objects carry it: RFC 3339 in UTC with seconds.

@@ -176,8 +176,8 @@ async fn collect(
     };
     let deadline = Instant::now() + BODY_TIME;
     let mut stream = body.into_data_stream();
-    // Most bodies come in one part, which is not copied.
-    let mut whole = Parts::None;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
     loop {
         let part = match &limited {
             Some((limits, _)) => {
@@ -188,7 +188,7 @@ async fn collect(
         };
         let Some(part) = part else { break };
         let part = part.map_err(|_| StatusError::bad_request("the body could not be read"))?;
-        let length = whole.len() + part.len();
+        let length = first.len() + rest.len() + part.len();
         if length > MAX_BODY {
             return Err(too_long());
         }
@@ -199,43 +199,17 @@ async fn collect(
             // Of unknown length: all that it may become.
             **room = Some(limits.acquire(&limits.bodies, MAX_BODY).await?);
         }
-        whole = whole.and(part);
-    }
-    Ok(whole.into_bytes())
-}
-
-enum Parts {
-    None,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Parts {
-    fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::One(part) => part.len(),
-            Self::Many(parts) => parts.len(),
+        if first.is_empty() && rest.is_empty() {
+            first = part;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            rest.extend_from_slice(&part);
         }
     }
-
-    fn and(self, part: Bytes) -> Self {
-        let mut parts = match self {
-            Self::None => return Self::One(part),
-            Self::One(first) => BytesMut::from(first.as_ref()),
-            Self::Many(parts) => parts,
-        };
-        parts.extend_from_slice(&part);
-        Self::Many(parts)
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::None => Bytes::new(),
-            Self::One(part) => part,
-            Self::Many(parts) => parts.freeze(),
-        }
-    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod panics;
 mod path;
 mod respond;
 mod review;
+mod scale;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use serde_json::Value;
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
-use crate::store::Key;
+use crate::store::{Key, Row};
 use crate::watch;
 use crate::wire::accept::{
     BodyForm, PatchForm, ResponseForm, body_form, decode_body, decode_body_strict, negotiate,
@@ -89,6 +90,7 @@ async fn handle(
         .unwrap_or_default();
     let verb = verb(&parts.method, &path, &query);
     let name = format!("{}/{}", resource.info.group, resource.info.plural);
+    let deprecation = resource.deprecation().map(str::to_owned);
     let answer = match negotiate(accept) {
         Ok(form) => {
             let ask = Ask { state, resource, caller, path, query, form, parts };
@@ -96,7 +98,8 @@ async fn handle(
         }
         Err(error) => Err(error),
     };
-    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    respond::warn(&mut response, deprecation.as_slice());
     tracing::debug!(verb, resource = name, code = response.status().as_u16(), "request");
     metrics.request(verb, &name, response.status().as_u16());
     response
@@ -139,6 +142,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
     match ask.path.subresource.as_deref() {
         None => {}
         Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
+        Some("scale") if info.scale && matches!(verb, "get" | "update" | "patch") => {}
         Some(_) => return Err(StatusError::no_such_path()),
     }
     if !ask.resource.allows(verb) {
@@ -154,7 +158,9 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
             return Err(error);
         }
     }
+    let is_scale = ask.path.subresource.as_deref() == Some("scale");
     match verb {
+        "get" if is_scale => scale::get(&ask),
         "get" => get(&ask),
         "list" => list(&ask).await,
         "watch" => watch(&ask),
@@ -163,6 +169,8 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
             let body = &held.bytes;
             match verb {
                 "create" => create(&ask, body).await,
+                "update" if is_scale => scale::update(&ask, body).await,
+                "patch" if is_scale => scale::patch(&ask, body.clone()).await,
                 "update" => update(&ask, body).await,
                 "patch" => patch(&ask, body.clone()).await,
                 "delete" => delete(&ask, body).await,
@@ -214,15 +222,16 @@ impl Ask {
 }
 
 fn get(ask: &Ask) -> Result<Response, StatusError> {
+    respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
+}
+
+/// The object that the path names.
+fn stored(ask: &Ask) -> Result<Row, StatusError> {
     let namespace = ask.path.namespace.as_deref().unwrap_or_default();
     let key = Key::new(&ask.resource.storage, namespace, ask.name());
     let info = &ask.resource.info;
-    let row = ask
-        .state
-        .store
-        .get(&key)?
-        .ok_or_else(|| StatusError::not_found(&info.group, &info.plural, ask.name()))?;
-    respond::object(StatusCode::OK, &ask.view(), row.object)
+    let row = ask.state.store.get(&key)?;
+    row.ok_or_else(|| StatusError::not_found(&info.group, &info.plural, ask.name()))
 }
 
 async fn list(ask: &Ask) -> Result<Response, StatusError> {
@@ -286,7 +295,9 @@ async fn update(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     ask.answer(outcome)
 }
 
-async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
+/// The patch in a body, with the keys that it holds twice, and what is asked of
+/// the write.
+fn read_patch(ask: &Ask, body: Bytes) -> Result<(Patch, Vec<String>, WriteOptions), StatusError> {
     let form = patch_form(ask.content_type())?;
     let kind = if form == PatchForm::Apply { WriteKind::Apply } else { WriteKind::Patch };
     let options = ask.write_options(kind)?;
@@ -308,6 +319,11 @@ async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
             (Patch::Apply(decoded.value), decoded.duplicates)
         }
     };
+    Ok((patch, duplicates, options))
+}
+
+async fn patch(ask: &Ask, body: Bytes) -> Result<Response, StatusError> {
+    let (patch, duplicates, options) = read_patch(ask, body)?;
     let subresource = ask.path.subresource.as_deref();
     let outcome =
         write::patch(ask.call(&options), ask.name(), subresource, patch, &duplicates).await?;

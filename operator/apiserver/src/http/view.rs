@@ -99,6 +99,7 @@ impl View {
     /// The object that this caller may see. For most resources these are the
     /// very bytes of the store.
     pub fn shown(&self, object: Bytes) -> Result<Bytes, StatusError> {
+        let object = self.resource.shown(object).map_err(StatusError::internal)?;
         if !self.masked && self.resource.nature != Nature::CoreEvent {
             return Ok(object);
         }

@@ -1,9 +1,11 @@
-//! What the server does by itself: it empties namespaces that are being
-//! deleted, deletes what lost its owner, and forgets old events.
+//! What the server does by itself: it empties namespaces and custom resource
+//! definitions that are being deleted, deletes what lost its owner, and forgets
+//! old events.
 //!
 //! Every task is level-triggered: a change only wakes it, it looks at the store
 //! for what to do, and a start looks at everything. A crash loses nothing.
 
+mod definitions;
 mod expiry;
 mod garbage;
 mod namespaces;
@@ -26,6 +28,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Starts the tasks; they end with the server's shutdown token.
 pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
     vec![
+        tokio::spawn(definitions::run(Arc::clone(state))),
         tokio::spawn(namespaces::run(Arc::clone(state))),
         tokio::spawn(garbage::run(Arc::clone(state))),
         tokio::spawn(expiry::run(Arc::clone(state))),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use super::{CREATE_VERBS, FULL_VERBS, Nature, READ_VERBS, Resource, ResourceInfo, Review};
+use super::{CREATE_VERBS, FULL_VERBS, Nature, Resource, ResourceInfo, Review};
 use crate::admission::schema::StructuralSchema;
 use crate::wire::openapi;
 use crate::wire::table::Columns;
@@ -34,6 +35,8 @@ const PLAIN: Builtin = Builtin {
 };
 
 const REVIEW: Builtin = Builtin { namespaced: false, verbs: CREATE_VERBS, ..PLAIN };
+
+const DEFINITIONS_GROUP: &str = "apiextensions.k8s.io";
 
 /// Where both views of events are stored.
 const EVENTS_GROUP: &str = "events.k8s.io";
@@ -68,12 +71,12 @@ const BUILTINS: &[Builtin] = &[
     },
     Builtin { group: "coordination.k8s.io", kind: "Lease", plural: "leases", ..PLAIN },
     Builtin {
-        group: "apiextensions.k8s.io",
+        group: DEFINITIONS_GROUP,
         kind: "CustomResourceDefinition",
         plural: "customresourcedefinitions",
         short_names: &["crd", "crds"],
         namespaced: false,
-        verbs: READ_VERBS,
+        status: true,
         nature: Nature::Definition,
         ..PLAIN
     },
@@ -133,17 +136,17 @@ pub(super) fn resources() -> Vec<Resource> {
 
 /// The schema that objects are checked against in the form that is stored.
 fn stored_schema(nature: Nature, schema_json: &Value) -> StructuralSchema {
-    let events;
-    let schema_json = match nature {
-        Nature::CoreEvent => {
-            events = openapi::builtin_schema(EVENTS_GROUP, "Event");
-            events.as_ref().unwrap_or(schema_json)
+    let other = match nature {
+        Nature::CoreEvent => openapi::builtin_schema(EVENTS_GROUP, "Event"),
+        // What is published is recursive.
+        Nature::Definition => {
+            openapi::builtin_schema(DEFINITIONS_GROUP, "CustomResourceDefinition")
         }
-        // Written by the server itself, which checked them when it compiled
-        // them; answered and not stored.
-        Nature::Definition | Nature::Review(_) => return StructuralSchema::open(),
-        _ => schema_json,
+        // Answered and not stored.
+        Nature::Review(_) => return StructuralSchema::open(),
+        _ => None,
     };
+    let schema_json = other.as_ref().unwrap_or(schema_json);
     StructuralSchema::compile(schema_json).unwrap_or_else(|error| {
         tracing::error!(%error, "the schema of a built-in kind is not checked");
         StructuralSchema::open()
@@ -153,7 +156,7 @@ fn stored_schema(nature: Nature, schema_json: &Value) -> StructuralSchema {
 fn resource(builtin: &Builtin) -> Resource {
     let Builtin { group, version, kind, plural, short_names, namespaced, status, verbs, nature } =
         *builtin;
-    let schema_json = openapi::builtin_schema(group, kind)
+    let schema_json = openapi::published_schema(group, kind)
         .unwrap_or_else(|| json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}));
     let schema = stored_schema(nature, &schema_json);
     let storage_group = if nature == Nature::CoreEvent { EVENTS_GROUP } else { group };
@@ -162,6 +165,8 @@ fn resource(builtin: &Builtin) -> Resource {
         nature,
         schema,
         columns: Columns::builtin(group, kind),
+        custom: None,
+        retired: CancellationToken::new(),
         info: ResourceInfo {
             group: group.to_owned(),
             version: version.to_owned(),
@@ -173,6 +178,7 @@ fn resource(builtin: &Builtin) -> Resource {
             categories: Vec::new(),
             namespaced,
             status,
+            scale: false,
             verbs,
             schema_json: Arc::new(schema_json),
         },

@@ -9,8 +9,9 @@ use serde_json::Value;
 pub const FULL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-/// The verbs of a resource that can only be read.
-pub const READ_VERBS: &[&str] = &["get", "list", "watch"];
+/// The verbs of a resource whose definition is being deleted: nothing new comes.
+pub const TERMINATING_VERBS: &[&str] =
+    &["delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /// The verbs of a resource that only answers a question (the review kinds).
 pub const CREATE_VERBS: &[&str] = &["create"];
@@ -38,6 +39,8 @@ pub struct ResourceInfo {
     pub namespaced: bool,
     /// Whether `/status` is served as a subresource of its own.
     pub status: bool,
+    /// Whether `/scale` is served as a subresource.
+    pub scale: bool,
     /// Verbs that the resource answers.
     pub verbs: &'static [&'static str],
     /// OpenAPI v3 schema of one object (the CRD's `openAPIV3Schema` for custom

@@ -1,19 +1,24 @@
 //! The resources that the server serves: the built-in ones and those of the
-//! custom resource definitions it was started with.
+//! established custom resource definitions.
 
 mod builtin;
 mod custom;
+mod definition;
+mod gate;
 mod info;
+mod scale;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-
-pub use custom::{DefinitionError, installed as installed_definition};
-pub use info::{CREATE_VERBS, FULL_VERBS, READ_VERBS, ResourceInfo};
-
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use custom::{Custom, ScalePaths};
+pub(crate) use definition::Definition;
+pub use info::{CREATE_VERBS, FULL_VERBS, ResourceInfo, TERMINATING_VERBS};
+pub(crate) use scale::scale;
 
 use crate::admission::schema::StructuralSchema;
 use crate::store::Policy;
@@ -39,6 +44,14 @@ pub enum Nature {
     Definition,
     /// A question that is answered and not stored.
     Review(Review),
+}
+
+impl Nature {
+    /// Whether objects count the changes of their spec.
+    #[must_use]
+    pub fn has_generation(self) -> bool {
+        matches!(self, Self::Custom | Self::Definition)
+    }
 }
 
 /// The questions that clients ask by creating an object.
@@ -71,9 +84,24 @@ pub struct Resource {
     pub schema: StructuralSchema,
     /// Columns of `kubectl get`.
     pub columns: Columns,
+    /// What only custom resources have.
+    pub(crate) custom: Option<Custom>,
+    /// Cancelled when the resource is served no longer, or not in this form.
+    pub(crate) retired: CancellationToken,
 }
 
 impl Resource {
+    /// Whether clients can ask for it.
+    fn served(&self) -> bool {
+        self.custom.as_ref().is_none_or(|custom| custom.served)
+    }
+
+    /// What clients that use it are warned of.
+    #[must_use]
+    pub fn deprecation(&self) -> Option<&str> {
+        self.custom.as_ref()?.deprecation.as_deref()
+    }
+
     /// Whether the resource answers this verb.
     #[must_use]
     pub fn allows(&self, verb: &str) -> bool {
@@ -85,7 +113,11 @@ impl Resource {
 /// one; requests go on with the one they began with.
 #[derive(Debug)]
 pub struct Registry {
+    /// The built-in ones, then those of the definitions in all their versions.
     resources: Vec<Arc<Resource>>,
+    /// How many of them are built in.
+    builtins: usize,
+    definitions: Vec<Arc<Definition>>,
     by_path: HashMap<(String, String, String), usize>,
     infos: Vec<ResourceInfo>,
     /// Dear to make, and the same as long as the registry is.
@@ -93,26 +125,63 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The built-in resources and those of the definitions.
-    ///
-    /// # Errors
-    /// When a definition can't be served.
-    pub fn new(definitions: &[CustomResourceDefinition]) -> Result<Self, DefinitionError> {
-        let mut resources = builtin::resources();
-        for definition in definitions {
-            resources.push(custom::resource(definition)?);
-        }
-        let infos: Vec<ResourceInfo> =
+    /// The built-in resources.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::of(builtin::resources().into_iter().map(Arc::new).collect(), Vec::new())
+    }
+
+    /// The same built-in resources with those of other definitions.
+    pub(crate) fn with_definitions(&self, definitions: Vec<Arc<Definition>>) -> Self {
+        let builtins = self.resources.get(..self.builtins).unwrap_or_default();
+        Self::of(builtins.to_vec(), definitions)
+    }
+
+    fn of(mut resources: Vec<Arc<Resource>>, definitions: Vec<Arc<Definition>>) -> Self {
+        let builtins = resources.len();
+        let mut infos: Vec<ResourceInfo> =
             resources.iter().map(|resource| resource.info.clone()).collect();
-        let by_path = infos
+        for definition in &definitions {
+            for resource in &definition.resources {
+                resources.push(Arc::clone(resource));
+                if resource.served() {
+                    let mut info = resource.info.clone();
+                    if definition.terminating {
+                        info.verbs = TERMINATING_VERBS;
+                    }
+                    infos.push(info);
+                }
+            }
+        }
+        let path =
+            |info: &ResourceInfo| (info.group.clone(), info.version.clone(), info.plural.clone());
+        let by_path = resources
             .iter()
             .enumerate()
-            .map(|(index, info)| {
-                ((info.group.clone(), info.version.clone(), info.plural.clone()), index)
-            })
+            .filter(|(_, resource)| resource.served())
+            .map(|(index, resource)| (path(&resource.info), index))
             .collect();
-        let resources = resources.into_iter().map(Arc::new).collect();
-        Ok(Self { resources, by_path, infos, openapi_index: OnceLock::new() })
+        let openapi_index = OnceLock::new();
+        Self { resources, builtins, definitions, by_path, infos, openapi_index }
+    }
+
+    /// The definitions, established or not, in the order of their names.
+    pub(crate) fn definitions(&self) -> &[Arc<Definition>] {
+        &self.definitions
+    }
+
+    /// Whether the server itself owns a group.
+    pub(crate) fn has_builtin_group(&self, group: &str) -> bool {
+        self.resources.iter().take(self.builtins).any(|resource| resource.info.group == group)
+    }
+
+    /// Ends the watches of the resources that `next` no longer has.
+    pub(crate) fn retire(&self, next: &Self) {
+        for resource in &self.resources {
+            if !next.resources.iter().any(|other| Arc::ptr_eq(other, resource)) {
+                resource.retired.cancel();
+            }
+        }
     }
 
     /// The resource at a path.
@@ -122,7 +191,7 @@ impl Registry {
         self.by_path.get(&path).map(|index| &self.resources[*index])
     }
 
-    /// The resource of a kind.
+    /// The resource of a kind, whether that version is served or not.
     #[must_use]
     pub fn find_kind(&self, api_version: &str, kind: &str) -> Option<&Arc<Resource>> {
         self.resources.iter().find(|resource| {
@@ -138,9 +207,10 @@ impl Registry {
 
     /// The resources that have rows, each store once.
     pub fn stored(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources
-            .iter()
-            .filter(|resource| !matches!(resource.nature, Nature::Review(_) | Nature::CoreEvent))
+        self.resources.iter().filter(|resource| match resource.nature {
+            Nature::Review(_) | Nature::CoreEvent => false,
+            _ => resource.custom.as_ref().is_none_or(|custom| custom.is_storage),
+        })
     }
 
     /// What discovery shows.

@@ -153,6 +153,8 @@ impl Watch {
             if self.ends.is_cancelled() {
                 return None;
             }
+            // What happened before the resource went is still told.
+            let retired = self.view.resource.retired.is_cancelled();
             let lines = match &mut self.phase {
                 Phase::Done => return None,
                 Phase::Initial(scan) => {
@@ -169,6 +171,9 @@ impl Watch {
                 return Some(Bytes::from(lines));
             }
             if matches!(self.phase, Phase::Live) {
+                if retired {
+                    return None;
+                }
                 match self.wait().await {
                     Some(lines) if lines.is_empty() => {}
                     other => return other.map(Bytes::from),
@@ -259,6 +264,7 @@ impl Watch {
             }
             () = tokio::time::sleep_until(self.deadline) => None,
             () = self.ends.cancelled() => None,
+            () = self.view.resource.retired.cancelled() => Some(Vec::new()),
         }
     }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::registry::ResourceInfo;
 
-/// The verbs of every status subresource.
-const STATUS_VERBS: &[&str] = &["get", "patch", "update"];
+/// The verbs of every subresource: status and scale.
+const SUBRESOURCE_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// Version of the aggregated discovery document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,12 @@ fn priority(version: &str) -> (u8, std::cmp::Reverse<(u32, u32)>, &str) {
     }
 }
 
+/// Compares two versions of a group; the better one is the smaller.
+#[must_use]
+pub fn compare_versions(a: &str, b: &str) -> std::cmp::Ordering {
+    priority(a).cmp(&priority(b))
+}
+
 /// Groups with their versions, best first, in the order of the resources.
 fn groups(resources: &[ResourceInfo]) -> Vec<(&str, Vec<&str>)> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -91,7 +97,7 @@ fn groups(resources: &[ResourceInfo]) -> Vec<(&str, Vec<&str>)> {
         }
     }
     for (_, versions) in &mut groups {
-        versions.sort_by(|a, b| priority(a).cmp(&priority(b)));
+        versions.sort_by(|a, b| compare_versions(a, b));
     }
     groups
 }
@@ -175,7 +181,18 @@ pub fn api_resource_list(resources: &[ResourceInfo], group: &str, version: &str)
                 "singularName": "",
                 "namespaced": resource.namespaced,
                 "kind": resource.kind,
-                "verbs": STATUS_VERBS,
+                "verbs": SUBRESOURCE_VERBS,
+            }));
+        }
+        if resource.scale {
+            list.push(json!({
+                "name": format!("{}/scale", resource.plural),
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "group": "autoscaling",
+                "version": "v1",
+                "kind": "Scale",
+                "verbs": SUBRESOURCE_VERBS,
             }));
         }
     }
@@ -243,17 +260,25 @@ fn discovered_version(resources: &[ResourceInfo], group: &str, version: &str) ->
                 "verbs": resource.verbs,
             });
             add_names(&mut value, resource);
+            let mut subresources = Vec::new();
             if resource.status {
-                value["subresources"] = json!([{
-                    "subresource": "status",
-                    "responseKind": kind,
-                    "verbs": STATUS_VERBS,
-                }]);
+                subresources.push(subresource("status", kind));
+            }
+            if resource.scale {
+                let kind = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+                subresources.push(subresource("scale", kind));
+            }
+            if !subresources.is_empty() {
+                value["subresources"] = Value::from(subresources);
             }
             value
         })
         .collect();
     json!({"version": version, "freshness": "Current", "resources": list})
+}
+
+fn subresource(name: &str, kind: Value) -> Value {
+    json!({"subresource": name, "responseKind": kind, "verbs": SUBRESOURCE_VERBS})
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! that clients may keep it.
 
 mod builtin;
+mod definition;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
 /// `GET /openapi/v3`.
@@ -81,6 +83,12 @@ pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Optio
         let name = schema_name(resource);
         schemas.insert(format!("{name}List"), list_schema(resource, &name));
         schemas.insert(name.clone(), kind_schema(resource));
+        if resource.scale {
+            schemas.insert(SCALE.to_owned(), scale_schema());
+        }
+        if is_definition(&resource.group, &resource.kind) {
+            schemas.extend(definition::components());
+        }
         paths::add(&mut all_paths, resource, &name);
     }
     found.then(|| {
@@ -91,6 +99,34 @@ pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Optio
             "components": {"schemas": schemas},
         })
     })
+}
+
+fn is_definition(group: &str, kind: &str) -> bool {
+    (group, kind) == ("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
+/// The schema by which clients learn of a built-in kind. For most kinds the one
+/// that objects are checked with.
+#[must_use]
+pub fn published_schema(group: &str, kind: &str) -> Option<Value> {
+    if is_definition(group, kind) { Some(definition::kind()) } else { builtin_schema(group, kind) }
+}
+
+/// One level of a schema document, as definitions hold them.
+#[must_use]
+pub fn schema_level() -> Value {
+    definition::level()
+}
+
+/// The object of the scale subresource (autoscaling/v1).
+#[must_use]
+pub fn scale_schema() -> Value {
+    let mut schema = builtin::scale();
+    if let Some(schema) = schema.as_object_mut() {
+        let kind = json!([{"group": "autoscaling", "version": "v1", "kind": "Scale"}]);
+        schema.insert("x-kubernetes-group-version-kind".to_owned(), kind);
+    }
+    schema
 }
 
 /// The name of a schema: the reversed group, the version and the kind, as

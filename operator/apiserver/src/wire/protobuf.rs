@@ -154,6 +154,7 @@ fn value(kind: Kind, payload: &Payload<'_>) -> Result<Option<Value>, StatusError
         (Kind::Int, Payload::Varint(number)) => Ok(Some(Value::from(number.cast_signed()))),
         (Kind::Time, Payload::Bytes(bytes)) => time(bytes, 0),
         (Kind::MicroTime, Payload::Bytes(bytes)) => time(bytes, 6),
+        (Kind::Texts, Payload::Bytes(bytes)) => texts(bytes),
         (Kind::Json, Payload::Bytes(bytes)) => json(bytes),
         (Kind::Message(message), Payload::Bytes(bytes)) => {
             fields(message, bytes).map(|fields| Some(Value::Object(fields)))
@@ -183,6 +184,18 @@ fn time(bytes: &[u8], digits: u8) -> Result<Option<Value>, StatusError> {
         .ok_or_else(|| StatusError::bad_request("the protobuf body has a time out of range"))?;
     let text = if digits == 0 { format!("{timestamp:.0}") } else { format!("{timestamp:.6}") };
     Ok(Some(Value::from(text)))
+}
+
+/// `ExtraValue{items}`: a list inside a map.
+fn texts(bytes: &[u8]) -> Result<Option<Value>, StatusError> {
+    let mut items = Vec::new();
+    let mut reader = Reader::new(bytes);
+    while let Some((number, payload)) = reader.next().map_err(broken)? {
+        if let (1, Payload::Bytes(text)) = (number, payload) {
+            items.push(Value::from(utf8(text)?));
+        }
+    }
+    Ok(Some(Value::Array(items)))
 }
 
 /// `FieldsV1{raw}`: JSON inside protobuf.

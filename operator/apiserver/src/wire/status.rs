@@ -217,6 +217,13 @@ impl StatusError {
         self.about(group, resource, name)
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Adds the uid of the object to the details.
     #[must_use]
     pub fn with_uid(mut self, uid: &str) -> Self {

@@ -10,6 +10,7 @@ use super::metadata::spec_changed;
 use super::metadata_rules;
 use super::options::{FieldValidation, WriteKind};
 use crate::admission::Cause;
+use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
 use crate::state::GroupVersionKind;
@@ -33,6 +34,9 @@ pub(super) fn admit(
         return Err(StatusError::bad_request(format!("metadata: {error}")));
     }
     let mut causes = Vec::new();
+    if call.resource.nature == Nature::Definition {
+        definitions::fill_in(new);
+    }
     if call.resource.nature == Nature::Secret {
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
@@ -55,6 +59,9 @@ pub(super) fn admit(
     }
     wrong.retain(|cause| touched.concerns(cause));
     causes.extend(wrong);
+    if causes.is_empty() && call.resource.nature == Nature::Definition {
+        causes.extend(definitions::causes(call.state, new, old));
+    }
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
@@ -116,7 +123,10 @@ pub(super) fn unknown_fields(
     new: &mut Value,
     duplicates: &[String],
 ) -> Result<Vec<String>, StatusError> {
-    let unknown = call.resource.schema.prune(new);
+    let mut unknown = call.resource.schema.prune(new);
+    if call.resource.nature == Nature::Definition {
+        unknown.extend(definitions::prune(new));
+    }
     let problems: Vec<String> = duplicates
         .iter()
         .map(|path| format!("duplicate field {path:?}"))

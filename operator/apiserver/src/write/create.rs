@@ -7,6 +7,7 @@ use super::metadata::{settle_namespace, stamp_new};
 use super::metadata_rules::{generate_name_causes, name_causes};
 use super::{Call, Outcome, admit, check_type, inward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
+use crate::definitions;
 use crate::random;
 use crate::registry::Nature;
 use crate::store::{Change, Expect, Key, NAMESPACES, Write, WriteError};
@@ -21,7 +22,7 @@ const NAME_ATTEMPTS: usize = 8;
 const MAX_GENERATE_NAME: usize = 58;
 
 /// Stores a new object. `duplicates` are keys that the body held twice.
-pub(crate) async fn create(
+pub(super) async fn create(
     call: Call<'_>,
     mut object: Value,
     duplicates: &[String],
@@ -83,17 +84,24 @@ pub(super) async fn create_named(
     let uid = random::uuid().map_err(StatusError::internal)?;
     stamp_new(call.resource, &mut object, uid, &now)?;
     initial_status(call, &mut object);
-    let warnings = admit::admit(&call, &mut object, None, duplicates)?;
+    let mut warnings = admit::admit(&call, &mut object, None, duplicates)?;
+    definitions::finish(call, None, &mut object)?;
     if !applied {
         let manager = &call.options.manager;
         let schema = &call.resource.schema;
         track_update(None, &mut object, manager, Operation::Update, None, &now, schema);
     }
+    warnings.extend(call.resource.to_stored(&mut object));
     check_size(&object)?;
     if call.options.dry_run {
         check_dry(call, &name)?;
         return Ok(Outcome { created: true, object: to_bytes(&object)?, warnings });
     }
+    // Held until the object is there.
+    let _pass = match &call.resource.custom {
+        Some(custom) => Some(custom.gate.pass().await.ok_or_else(|| call.terminating())?),
+        None => None,
+    };
     let write = Write {
         key: call.key(&name),
         expect: Expect::Absent,

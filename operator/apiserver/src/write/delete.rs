@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::options::DeleteOptions;
 use super::propagation::finalizers_after;
 use super::{Call, from_bytes, has_finalizers, is_terminating, text, to_bytes};
+use crate::definitions;
 use crate::registry::Nature;
 use crate::store::{Change, Expect, Key, Write, WriteError};
 use crate::wire::status::StatusError;
@@ -26,7 +27,7 @@ pub(crate) enum Deleted {
 }
 
 /// Deletes one object, or marks it where something holds it.
-pub(crate) async fn delete(
+pub(super) async fn delete(
     call: Call<'_>,
     name: &str,
     options: &DeleteOptions,
@@ -40,12 +41,13 @@ pub(crate) async fn delete(
             "this namespace may not be deleted",
         ));
     }
+    definitions::check_deletion(call, name)?;
     let key = call.key(name);
     for _ in 0..ATTEMPTS {
         let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
         let old = from_bytes(&row.object)?;
         check_preconditions(call, name, &old, options)?;
-        let change = match decide(call, old, options) {
+        let change = match decide(call, old, options)? {
             Decision::Keep => return Ok(Deleted::Waiting(row.object)),
             Decision::Mark(object) => Change::Put(Box::new(object)),
             Decision::Remove => Change::Delete { last: None },
@@ -78,19 +80,24 @@ enum Decision {
     Remove,
 }
 
-fn decide(call: Call<'_>, mut old: Value, options: &DeleteOptions) -> Decision {
+fn decide(
+    call: Call<'_>,
+    mut old: Value,
+    options: &DeleteOptions,
+) -> Result<Decision, StatusError> {
     let finalizers = finalizers_after(&old, options.propagation);
     let settled = finalizers.is_none();
     if let Some(finalizers) = finalizers {
         old["metadata"]["finalizers"] = Value::Array(finalizers);
     }
-    let held = has_finalizers(&old) || call.resource.nature == Nature::Namespace;
-    match (held, is_terminating(&old)) {
+    let contains = matches!(call.resource.nature, Nature::Namespace | Nature::Definition);
+    let held = has_finalizers(&old) || contains;
+    Ok(match (held, is_terminating(&old)) {
         (false, _) => Decision::Remove,
         (true, true) if settled => Decision::Keep,
         (true, true) => Decision::Mark(old),
-        (true, false) => Decision::Mark(marked(call, old)),
-    }
+        (true, false) => Decision::Mark(marked(call, old)?),
+    })
 }
 
 fn check_preconditions(
@@ -124,7 +131,7 @@ fn check_preconditions(
 }
 
 /// The object with a deletionTimestamp.
-fn marked(call: Call<'_>, mut object: Value) -> Value {
+fn marked(call: Call<'_>, mut object: Value) -> Result<Value, StatusError> {
     object["metadata"]["deletionTimestamp"] = Value::from(call.state.now());
     object["metadata"]["deletionGracePeriodSeconds"] = Value::from(0);
     if let Some(generation) = object["metadata"]["generation"].as_i64() {
@@ -133,12 +140,15 @@ fn marked(call: Call<'_>, mut object: Value) -> Value {
     if call.resource.nature == Nature::Namespace {
         object["status"]["phase"] = Value::from("Terminating");
     }
-    object
+    if call.resource.nature == Nature::Definition {
+        definitions::mark(call.state, &mut object)?;
+    }
+    Ok(object)
 }
 
 /// Deletes the given objects and answers what became of each; those that went
 /// in the meantime are skipped.
-pub(crate) async fn delete_collection(
+pub(super) async fn delete_collection(
     call: Call<'_>,
     keys: Vec<Key>,
     options: &DeleteOptions,

@@ -83,7 +83,7 @@ pub(super) fn stamp_new(
     metadata.retain(|field, value| !value.is_null() && !SERVER_FIELDS.contains(&field.as_str()));
     metadata.insert("uid".to_owned(), Value::from(uid));
     metadata.insert("creationTimestamp".to_owned(), Value::from(now));
-    if resource.nature == Nature::Custom {
+    if resource.nature.has_generation() {
         metadata.insert("generation".to_owned(), Value::from(1));
     }
     if resource.nature == Nature::Namespace {

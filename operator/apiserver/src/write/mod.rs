@@ -19,26 +19,28 @@ mod names;
 mod options;
 mod propagation;
 mod rewrite;
+mod scale;
 mod type_meta;
 mod update;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::definitions::in_turn;
 use crate::registry::{Nature, Resource};
 use crate::state::{State, write_error};
 use crate::store::{Key, WriteError};
 use crate::wire::event_view;
 use crate::wire::status::StatusError;
 
-pub(crate) use create::create;
-pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES, delete, delete_collection};
+pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES};
 pub(crate) use metadata::{has_finalizers, is_terminating, text};
 pub(crate) use options::{DeleteOptions, Propagation, WriteKind, WriteOptions, flag, parameter};
 pub(crate) use propagation::{FOREGROUND, ORPHAN};
 pub(crate) use rewrite::{remove_finalizer, strip_owners, unblock_owners};
+pub(crate) use scale::{patch_scale, replace_scale, scale_of};
 pub(crate) use type_meta::check_type;
-pub(crate) use update::{Patch, patch, replace};
+pub(crate) use update::Patch;
 
 /// Everything that a write needs besides the object.
 #[derive(Clone, Copy)]
@@ -73,9 +75,66 @@ impl Call<'_> {
         write_error(error, &info.group, &info.plural, self.namespace.unwrap_or_default(), name)
     }
 
+    /// Nothing new comes while the definition of a kind is being deleted.
+    fn terminating(&self) -> StatusError {
+        let info = &self.resource.info;
+        StatusError::method_not_allowed(&info.group, &info.plural, "create")
+            .saying("create not allowed while custom resource definition is terminating")
+    }
+
     fn invalid(&self, name: &str, causes: Vec<crate::admission::Cause>) -> StatusError {
         StatusError::invalid(&self.resource.info.group, &self.resource.info.kind, name, causes)
     }
+}
+
+/// Stores a new object. `duplicates` are keys that the body held twice.
+pub(crate) async fn create(
+    call: Call<'_>,
+    object: Value,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    in_turn(call, create::create(call, object, duplicates)).await
+}
+
+/// PUT: stores the whole object anew.
+pub(crate) async fn replace(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    object: Value,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    in_turn(call, update::replace(call, name, subresource, object, duplicates)).await
+}
+
+/// PATCH in all its forms.
+pub(crate) async fn patch(
+    call: Call<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    body: Patch,
+    duplicates: &[String],
+) -> Result<Outcome, StatusError> {
+    in_turn(call, update::patch(call, name, subresource, body, duplicates)).await
+}
+
+/// Deletes one object, or marks it where something holds it.
+pub(crate) async fn delete(
+    call: Call<'_>,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, StatusError> {
+    in_turn(call, delete::delete(call, name, options)).await
+}
+
+/// Deletes the given objects and answers what became of each; those that went
+/// in the meantime are skipped.
+pub(crate) async fn delete_collection(
+    call: Call<'_>,
+    keys: Vec<Key>,
+    options: &DeleteOptions,
+) -> Result<Vec<Bytes>, StatusError> {
+    in_turn(call, delete::delete_collection(call, keys, options)).await
 }
 
 /// An object as this resource shows it, from the form that is stored.
@@ -98,6 +157,6 @@ fn to_bytes(object: &Value) -> Result<Bytes, StatusError> {
     serde_json::to_vec(object).map(Bytes::from).map_err(StatusError::internal)
 }
 
-fn from_bytes(object: &[u8]) -> Result<Value, StatusError> {
+pub(crate) fn from_bytes(object: &[u8]) -> Result<Value, StatusError> {
     serde_json::from_slice(object).map_err(StatusError::internal)
 }

@@ -10,6 +10,7 @@ use super::metadata::{
 use super::metadata_rules::added_finalizers;
 use super::{Call, Outcome, admit, check_type, from_bytes, inward, outward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
+use crate::definitions;
 use crate::registry::{Nature, Resource};
 use crate::seal::secret;
 use crate::state::MODIFIED;
@@ -42,7 +43,7 @@ pub(crate) enum Patch {
 
 /// How managedFields follow a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tracking {
+pub(super) enum Tracking {
     /// The manager takes over what it changed.
     Update,
     /// Apply did it.
@@ -51,18 +52,19 @@ enum Tracking {
 
 /// What to do with a computed change.
 enum Decision {
-    Keep,
+    /// Nothing changes; written only to bring it into the storage version.
+    Keep(Value),
     Put(Value),
     Remove(Value),
 }
 
-struct Candidate {
-    object: Value,
-    tracking: Tracking,
+pub(super) struct Candidate {
+    pub object: Value,
+    pub tracking: Tracking,
 }
 
 /// PUT: stores the whole object anew.
-pub(crate) async fn replace(
+pub(super) async fn replace(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -85,7 +87,7 @@ pub(crate) async fn replace(
 }
 
 /// PATCH in all its forms.
-pub(crate) async fn patch(
+pub(super) async fn patch(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -166,7 +168,7 @@ fn require_version(call: Call<'_>, name: &str, object: &Value) -> Result<(), Sta
     Err(call.invalid(name, vec![cause]))
 }
 
-fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
     let mut object = old.clone();
     match body {
         Patch::Json(operations) => object = patch::json(old, operations)?,
@@ -276,7 +278,7 @@ fn refuse_uid_of_nothing(call: Call<'_>, name: &str, applied: &Value) -> Result<
     ))
 }
 
-fn applied_over(
+pub(super) fn applied_over(
     call: Call<'_>,
     old: Option<&Value>,
     applied: &Value,
@@ -316,7 +318,7 @@ fn applied_over(
 
 /// Computes a change against the stored object and commits it, again and again
 /// while other writers come first.
-async fn modify(
+pub(super) async fn modify(
     call: Call<'_>,
     name: &str,
     subresource: Option<&str>,
@@ -327,22 +329,28 @@ async fn modify(
     for _ in 0..ATTEMPTS {
         let row = call.state.store.get(&key)?.ok_or_else(|| call.not_found(name))?;
         let mut old = from_bytes(&row.object)?;
-        // What a later definition fills in is no change by this client.
+        // What a later definition fills in or drops is no change by this client.
+        let outdated = call.resource.to_shown(&mut old);
         call.resource.schema.apply_defaults(&mut old);
         let candidate = match call.resource.nature {
             Nature::CoreEvent => compute(&outward(call.resource, old.clone()))?,
             _ => compute(&old)?,
         };
         let object = inward(call.resource, candidate.object);
-        let (decision, warnings) =
+        let (mut decision, mut warnings) =
             settle(call, &old, object, subresource, candidate.tracking, duplicates)?;
+        match &mut decision {
+            Decision::Keep(object) | Decision::Put(object) | Decision::Remove(object) => {
+                warnings.extend(call.resource.to_stored(object));
+            }
+        }
         let outcome = |object| Ok(Outcome { created: false, object, warnings: warnings.clone() });
         let change = match decision {
-            Decision::Keep => return outcome(row.object),
+            Decision::Keep(_) if !outdated || call.options.dry_run => return outcome(row.object),
             Decision::Put(object) | Decision::Remove(object) if call.options.dry_run => {
                 return outcome(to_bytes(&object)?);
             }
-            Decision::Put(object) => Change::Put(Box::new(object)),
+            Decision::Keep(object) | Decision::Put(object) => Change::Put(Box::new(object)),
             Decision::Remove(last) => Change::Delete { last: Some(Box::new(last)) },
         };
         let write = Write {
@@ -381,7 +389,8 @@ fn settle(
     if !causes.is_empty() {
         return Err(call.invalid(text(old, "name"), causes));
     }
-    if call.resource.nature == Nature::Custom && spec_changed(call.resource, old, &new) {
+    definitions::finish(call, Some(old), &mut new)?;
+    if call.resource.nature.has_generation() && spec_changed(call.resource, old, &new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         new["metadata"]["generation"] = Value::from(generation);
     }
@@ -398,7 +407,7 @@ fn settle(
     let decision = if released {
         Decision::Remove(new)
     } else if equal_ignoring_times(old, &new) {
-        Decision::Keep
+        Decision::Keep(new)
     } else {
         Decision::Put(new)
     };

@@ -89,6 +89,11 @@ pub(super) fn resource(schema: &Value, path: &str, depth: usize) -> Result<Node,
     Ok(root)
 }
 
+/// Compiles the schema of a value that is no resource.
+pub(super) fn part(schema: &Value, path: &str) -> Result<Node, SchemaError> {
+    node(schema, path, 0, Place::Structural)
+}
+
 /// Keeps what a declared `metadata` may say about `name` and `generateName`.
 fn value_validations_only(mut own: Node) -> Node {
     own.properties.retain(|name, _| name == "name" || name == "generateName");

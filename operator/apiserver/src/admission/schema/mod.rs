@@ -15,6 +15,7 @@
 
 mod compile;
 mod cost;
+mod declarations;
 mod defaults;
 mod findings;
 mod format;
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 use super::Cause;
 
 pub(crate) use node::{ListType, Node};
-pub(crate) use place::Place;
+pub(crate) use place::{Place, child_path, index_path};
 
 /// A compiled `openAPIV3Schema`.
 #[derive(Debug)]
@@ -76,6 +77,22 @@ impl StructuralSchema {
     /// is no regular expression, or a CEL rule does not compile.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         compile::resource(schema, "openAPIV3Schema", 0).map(|root| Self { root })
+    }
+
+    /// Compiles the schema of a value that is no object of the API: nothing is
+    /// known of it but what the document says.
+    ///
+    /// # Errors
+    /// As [`StructuralSchema::compile`].
+    pub(crate) fn compile_part(schema: &Value) -> Result<Self, SchemaError> {
+        compile::part(schema, "openAPIV3Schema").map(|root| Self { root })
+    }
+
+    /// What the schema declares and can't hold: defaults that it refuses itself,
+    /// and rules that compare with an old value where nothing says which that
+    /// is. `path` is that of the schema.
+    pub(crate) fn declaration_causes(&self, path: &str) -> Vec<Cause> {
+        declarations::causes(&self.root, path)
     }
 
     /// The schema of a kind that the server keeps but doesn't check: every

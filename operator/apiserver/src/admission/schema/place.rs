@@ -62,6 +62,20 @@ fn shortened(key: &str) -> &str {
     key.get(..key.floor_char_boundary(MAX_KEY)).unwrap_or(key)
 }
 
+/// `parent.key`, or `parent[key]` where the key is no plain word.
+pub(crate) fn child_path(parent: &str, key: &str) -> String {
+    match (parent.is_empty(), is_plain(key)) {
+        (true, true) => key.to_owned(),
+        (false, true) => format!("{parent}.{key}"),
+        (_, false) => format!("{parent}[{key}]"),
+    }
+}
+
+/// `parent[index]`.
+pub(crate) fn index_path(parent: &str, index: usize) -> String {
+    format!("{parent}[{index}]")
+}
+
 fn is_plain(key: &str) -> bool {
     !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')

@@ -68,8 +68,10 @@ impl Rules {
         // The parser panics on some texts.
         let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| compile_schema(&own)))
             .map_err(|_| error(&format!("{path}.{RULES}"), "a rule can't be parsed"))?;
-        if let Some(problem) = compiled.compilation_errors().first() {
-            return Err(error(&format!("{path}.{RULES}"), problem.to_string()));
+        let mut tried = compiled.validations.iter().enumerate();
+        let broken = tried.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
+        if let Some((index, problem)) = broken {
+            return Err(error(&format!("{path}.{RULES}[{index}].rule"), problem.to_string()));
         }
         let transitions = compiled
             .validations
@@ -96,6 +98,11 @@ impl Rules {
             .collect();
         let shapes = shapes(&compiled, path)?;
         Ok(Some(Self { compiled, transitions, originals, shapes, type_name }))
+    }
+
+    /// Texts of the rules that compare with `oldSelf`.
+    pub(super) fn transitions(&self) -> impl Iterator<Item = &str> {
+        self.transitions.iter().map(|rule| self.originals.get(rule).unwrap_or(rule).as_str())
     }
 
     /// Evaluates the rules on a value. `old` is the value that stood at the same

@@ -522,7 +522,7 @@ fn broken_schemas_are_refused_with_a_path() {
         ),
         (
             json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.a ="}]}),
-            "openAPIV3Schema.x-kubernetes-validations",
+            "openAPIV3Schema.x-kubernetes-validations[0].rule",
         ),
         (
             json!({"type": "object", "properties": {"a": {

@@ -41,6 +41,19 @@ pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause
     causes
 }
 
+/// All that is wrong with a value that stands for itself, such as a default.
+pub(super) fn lone_value(node: &Node, new: &Value) -> Vec<Cause> {
+    let mut findings = Findings::default();
+    value(node, new, None, &Place::ROOT, &mut findings);
+    let mut causes = findings.into_causes();
+    if causes.is_empty() {
+        let mut findings = rules::RuleFindings::default();
+        rules::walk(node, new, None, &Place::ROOT, &mut findings);
+        causes.extend(findings.causes);
+    }
+    causes
+}
+
 fn has_rules(node: &Node) -> bool {
     node.rules.is_some()
         || node.properties.values().any(has_rules)

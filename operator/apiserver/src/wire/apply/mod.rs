@@ -53,6 +53,14 @@ pub struct ApplyRequest<'a> {
     pub schema: &'a StructuralSchema,
 }
 
+impl ApplyRequest<'_> {
+    /// The field that alone is applied. The scale subresource, too, has entries
+    /// of its own in managedFields, but its field may be anywhere.
+    fn only(&self) -> Option<&str> {
+        self.subresource.filter(|name| *name == "status")
+    }
+}
+
 /// How a manager wrote fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
@@ -94,7 +102,7 @@ pub fn apply(request: ApplyRequest<'_>) -> Result<Value, StatusError> {
     }
     let root = request.schema.root();
     let subresource = request.subresource.unwrap_or_default();
-    let applied = flatten::object(root, request.applied, request.subresource);
+    let applied = flatten::object(root, request.applied, request.only());
     let applied_set = FieldSet::from_paths(applied.keys());
     let mut managers = known_managers(&request);
     let index =
@@ -266,7 +274,7 @@ fn merged_object(request: &ApplyRequest<'_>) -> Value {
         return object;
     };
     let root = request.schema.root();
-    if let Some(field) = request.subresource {
+    if let Some(field) = request.only() {
         let mut object = current.clone();
         if let (Some(map), Some(applied)) = (object.as_object_mut(), request.applied.get(field)) {
             let value = match current.get(field) {

@@ -18,6 +18,7 @@ pub(crate) fn resources() -> Vec<ResourceInfo> {
         categories: vec!["example".to_owned()],
         namespaced: true,
         status: true,
+        scale: false,
         verbs: FULL_VERBS,
         schema_json: Arc::new(json!({
             "type": "object",

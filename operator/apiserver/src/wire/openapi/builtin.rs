@@ -4,6 +4,7 @@ use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
 use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
 };
+use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Event as CoreEvent, Namespace, Secret, ServiceAccount,
@@ -13,7 +14,9 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta};
 use k8s_openapi::schemars::JsonSchema;
 use k8s_openapi::schemars::generate::SchemaSettings;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::definition;
 
 use crate::wire::patch::{annotate, merge_rules};
 
@@ -40,7 +43,7 @@ pub fn builtin_schema(group: &str, kind: &str) -> Option<Value> {
         ("rbac.authorization.k8s.io", "RoleBinding") => inlined::<RoleBinding>(),
         ("rbac.authorization.k8s.io", "ClusterRole") => inlined::<ClusterRole>(),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => inlined::<ClusterRoleBinding>(),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::flat(),
         _ => return None,
     };
     annotate(&mut schema, &merge_rules(group, kind), &[]);
@@ -51,6 +54,11 @@ pub(super) fn object_meta() -> Value {
     let mut schema = inlined::<ObjectMeta>();
     annotate(&mut schema, &merge_rules("", ""), &["metadata"]);
     schema
+}
+
+/// The object of the scale subresource.
+pub(super) fn scale() -> Value {
+    inlined::<Scale>()
 }
 
 pub(super) fn delete_options() -> Value {
@@ -65,25 +73,4 @@ fn inlined<T: JsonSchema>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
     schema.to_value()
-}
-
-/// A schema of schemas is recursive, which can't be inlined: the outline only.
-fn custom_resource_definition() -> Value {
-    let open = |text: &str| {
-        json!({
-            "type": "object",
-            "description": text,
-            "x-kubernetes-preserve-unknown-fields": true,
-        })
-    };
-    json!({
-        "type": "object",
-        "description": "CustomResourceDefinition represents a resource that should be exposed on \
-                        the API server: its names, its scope and the schema of its versions.",
-        "required": ["spec"],
-        "properties": {
-            "spec": open("Group, names, scope and versions of the resource."),
-            "status": open("Conditions and accepted names."),
-        },
-    })
 }

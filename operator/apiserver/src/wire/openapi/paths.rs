@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DELETE_OPTIONS, PATCH, STATUS, document_path, group_version_kind, reference};
+use super::{DELETE_OPTIONS, PATCH, SCALE, STATUS, document_path, group_version_kind, reference};
 use crate::registry::ResourceInfo;
 
 /// Verbs of a resource, what they do in OpenAPI's `x-kubernetes-action`, and the
@@ -35,6 +35,10 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &ResourceInfo, schem
     if resource.status {
         let status = format!("{object}/status");
         insert(paths, resource, schema, &status, &ON_OBJECT[..3]);
+    }
+    if resource.scale {
+        let scale = format!("{object}/scale");
+        insert(paths, resource, SCALE, &scale, &ON_OBJECT[..3]);
     }
     if resource.namespaced {
         let everywhere = format!("{root}/{plural}");
@@ -87,10 +91,16 @@ fn operation(
     let place = path.rsplit('/').next().unwrap_or_default();
     let suffix = match place {
         "status" => "Status",
+        "scale" => "Scale",
         _ if action == "list" && !path.contains("{namespace}") && resource.namespaced => {
             "ForAllNamespaces"
         }
         _ => "",
+    };
+    let kind = if schema == SCALE {
+        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
+    } else {
+        group_version_kind(resource, &resource.kind)
     };
     let mut operation = json!({
         "operationId": format!(
@@ -104,7 +114,7 @@ fn operation(
             "200": {"description": "OK", "content": {"application/json": {"schema": answer}}},
         },
         "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": group_version_kind(resource, &resource.kind),
+        "x-kubernetes-group-version-kind": kind,
     });
     if let Some(body) = request_body(schema, method, action) {
         operation["requestBody"] = body;

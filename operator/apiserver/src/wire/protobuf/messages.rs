@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Int,
     Time,
     MicroTime,
+    /// A message of its own that only holds texts, a plain list in JSON.
+    Texts,
     /// JSON inside protobuf (`FieldsV1`).
     Json,
     Map(&'static Kind),
@@ -100,7 +102,24 @@ const OBJECT_REFERENCE: &Message = &[
 const NAMESPACE: &Message = &[
     METADATA,
     one(2, "spec", Kind::Message(&[many(1, "finalizers", Kind::Text)])),
-    one(3, "status", Kind::Message(&[one(1, "phase", Kind::Text)])),
+    one(
+        3,
+        "status",
+        Kind::Message(&[
+            one(1, "phase", Kind::Text),
+            many(
+                2,
+                "conditions",
+                Kind::Message(&[
+                    one(1, "type", Kind::Text),
+                    one(2, "status", Kind::Text),
+                    one(4, "lastTransitionTime", Kind::Time),
+                    one(5, "reason", Kind::Text),
+                    one(6, "message", Kind::Text),
+                ]),
+            ),
+        ]),
+    ),
 ];
 
 const SECRET: &Message = &[
@@ -183,6 +202,14 @@ const EVENT: &Message = &[
     one(15, "deprecatedCount", Kind::Int),
 ];
 
+/// Of a label or field selector in a question; the texts are `key`, `operator` and
+/// `values` in both.
+const SELECTOR_ATTRIBUTES: &Message =
+    &[one(1, "rawSelector", Kind::Text), many(2, "requirements", Kind::Message(REQUIREMENT))];
+
+const REQUIREMENT: &Message =
+    &[one(1, "key", Kind::Text), one(2, "operator", Kind::Text), many(3, "values", Kind::Text)];
+
 const RESOURCE_ATTRIBUTES: &Message = &[
     one(1, "namespace", Kind::Text),
     one(2, "verb", Kind::Text),
@@ -191,6 +218,8 @@ const RESOURCE_ATTRIBUTES: &Message = &[
     one(5, "resource", Kind::Text),
     one(6, "subresource", Kind::Text),
     one(7, "name", Kind::Text),
+    one(8, "fieldSelector", Kind::Message(SELECTOR_ATTRIBUTES)),
+    one(9, "labelSelector", Kind::Message(SELECTOR_ATTRIBUTES)),
 ];
 
 const NON_RESOURCE_ATTRIBUTES: &Message = &[one(1, "path", Kind::Text), one(2, "verb", Kind::Text)];
@@ -217,7 +246,35 @@ const SUBJECT_ACCESS_REVIEW: &Message = &[
             one(2, "nonResourceAttributes", Kind::Message(NON_RESOURCE_ATTRIBUTES)),
             one(3, "user", Kind::Text),
             many(4, "groups", Kind::Text),
+            one(5, "extra", Kind::Map(&Kind::Texts)),
             one(6, "uid", Kind::Text),
+        ]),
+    ),
+];
+
+const TOKEN_REVIEW: &Message = &[
+    METADATA,
+    one(2, "spec", Kind::Message(&[one(1, "token", Kind::Text), many(2, "audiences", Kind::Text)])),
+];
+
+const TOKEN_REQUEST: &Message = &[
+    METADATA,
+    one(
+        2,
+        "spec",
+        Kind::Message(&[
+            many(1, "audiences", Kind::Text),
+            one(
+                3,
+                "boundObjectRef",
+                Kind::Message(&[
+                    one(1, "kind", Kind::Text),
+                    one(2, "apiVersion", Kind::Text),
+                    one(3, "name", Kind::Text),
+                    one(4, "uid", Kind::Text),
+                ]),
+            ),
+            pointer(4, "expirationSeconds", Kind::Int),
         ]),
     ),
 ];
@@ -225,7 +282,8 @@ const SUBJECT_ACCESS_REVIEW: &Message = &[
 const SELF_SUBJECT_RULES_REVIEW: &Message =
     &[METADATA, one(2, "spec", Kind::Message(&[one(1, "namespace", Kind::Text)]))];
 
-const SELF_SUBJECT_REVIEW: &Message = &[METADATA];
+/// Kinds that are sent by their metadata alone.
+const METADATA_ONLY: &Message = &[METADATA];
 
 const DELETE_OPTIONS: &Message = &[
     pointer(1, "gracePeriodSeconds", Kind::Int),
@@ -237,6 +295,7 @@ const DELETE_OPTIONS: &Message = &[
     one(3, "orphanDependents", Kind::Bool),
     one(4, "propagationPolicy", Kind::Text),
     many(5, "dryRun", Kind::Text),
+    one(6, "ignoreStoreReadErrorWithClusterBreakingPotential", Kind::Bool),
 ];
 
 const POLICY_RULE: &Message = &[
@@ -248,6 +307,23 @@ const POLICY_RULE: &Message = &[
 ];
 
 const ROLE: &Message = &[METADATA, many(2, "rules", Kind::Message(POLICY_RULE))];
+
+const CLUSTER_ROLE: &Message = &[
+    METADATA,
+    many(2, "rules", Kind::Message(POLICY_RULE)),
+    one(
+        3,
+        "aggregationRule",
+        Kind::Message(&[many(
+            1,
+            "clusterRoleSelectors",
+            Kind::Message(&[
+                one(1, "matchLabels", TEXTS),
+                many(2, "matchExpressions", Kind::Message(REQUIREMENT)),
+            ]),
+        )]),
+    ),
+];
 
 const ROLE_BINDING: &Message = &[
     METADATA,
@@ -278,6 +354,7 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
     Some(match (group, kind) {
         // Every group has its own DeleteOptions in the envelope.
         (_, "DeleteOptions") => DELETE_OPTIONS,
+        ("meta.k8s.io", "PartialObjectMetadata") => METADATA_ONLY,
         ("", "Namespace") => NAMESPACE,
         ("", "Secret") => SECRET,
         ("", "ConfigMap") => CONFIG_MAP,
@@ -290,8 +367,11 @@ pub(super) fn of_kind(api_version: &str, kind: &str) -> Option<&'static Message>
             SUBJECT_ACCESS_REVIEW
         }
         ("authorization.k8s.io", "SelfSubjectRulesReview") => SELF_SUBJECT_RULES_REVIEW,
-        ("authentication.k8s.io", "SelfSubjectReview") => SELF_SUBJECT_REVIEW,
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => ROLE,
+        ("authentication.k8s.io", "SelfSubjectReview") => METADATA_ONLY,
+        ("authentication.k8s.io", "TokenReview") => TOKEN_REVIEW,
+        ("authentication.k8s.io", "TokenRequest") => TOKEN_REQUEST,
+        ("rbac.authorization.k8s.io", "Role") => ROLE,
+        ("rbac.authorization.k8s.io", "ClusterRole") => CLUSTER_ROLE,
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => ROLE_BINDING,
         _ => return None,
     })

@@ -51,6 +51,58 @@ fn metadata(name: &str) -> Vec<u8> {
     )
 }
 
+/// Bodies that kubectl 1.37 sent, each with its command line before and what it
+/// means behind.
+const CAPTURED: &str = include_str!("captured.txt");
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn bodies_that_kubectl_sent() {
+    let captured: Vec<&str> = CAPTURED.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(captured.len(), 3 * 13);
+    for lines in captured.chunks(3) {
+        let [command, body, expected] = lines else { unreachable!() };
+        let expected: Value = serde_json::from_str(expected).unwrap();
+        assert_eq!(decode(&unhex(body)).unwrap(), expected, "{command}");
+    }
+}
+
+#[test]
+fn questions_with_lists_inside_maps() {
+    let extra = message(&[bytes(1, "scopes"), bytes(2, [bytes(1, "a"), bytes(1, "b")].concat())]);
+    let requirement = message(&[bytes(1, "app"), bytes(2, "In"), bytes(3, "web")]);
+    let attributes = message(&[bytes(2, "list"), bytes(9, bytes(2, requirement))]);
+    let spec =
+        message(&[bytes(1, attributes), bytes(3, "joe"), bytes(4, "farmers"), bytes(5, extra)]);
+    for kind in ["SubjectAccessReview", "LocalSubjectAccessReview"] {
+        let raw = message(&[metadata(""), bytes(2, &spec)]);
+        let review = decode(&envelope("authorization.k8s.io/v1", kind, &raw)).unwrap();
+        assert_eq!(
+            review["spec"],
+            json!({
+                "resourceAttributes": {
+                    "verb": "list",
+                    "labelSelector": {
+                        "requirements": [{"key": "app", "operator": "In", "values": ["web"]}],
+                    },
+                },
+                "user": "joe",
+                "groups": ["farmers"],
+                "extra": {"scopes": ["a", "b"]},
+            })
+        );
+    }
+    let raw = message(&[metadata(""), bytes(2, message(&[bytes(1, "secret"), bytes(2, "api")]))]);
+    let review = decode(&envelope("authentication.k8s.io/v1", "TokenReview", &raw)).unwrap();
+    assert_eq!(review["spec"], json!({"token": "secret", "audiences": ["api"]}));
+}
+
 #[test]
 fn kubectl_create_namespace() {
     let raw = message(&[metadata("shop"), bytes(2, ""), bytes(3, bytes(1, ""))]);
@@ -223,6 +275,10 @@ const KINDS: &[(&str, &str)] = &[
     ("v1", "Event"),
     ("coordination.k8s.io/v1", "Lease"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("authorization.k8s.io/v1", "SubjectAccessReview"),
+    ("authentication.k8s.io/v1", "TokenRequest"),
+    ("meta.k8s.io/v1", "PartialObjectMetadata"),
 ];
 
 proptest! {
