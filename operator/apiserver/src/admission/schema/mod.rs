@@ -24,6 +24,7 @@ mod place;
 mod prune;
 mod rules;
 mod validate;
+mod weight;
 
 use serde_json::{Value, json};
 
@@ -76,6 +77,7 @@ impl StructuralSchema {
     /// The first place where the document is not a structural schema, a pattern
     /// is no regular expression, or a CEL rule does not compile.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        weight::check(schema, "openAPIV3Schema")?;
         compile::resource(schema, "openAPIV3Schema", 0).map(|root| Self { root })
     }
 
@@ -85,6 +87,7 @@ impl StructuralSchema {
     /// # Errors
     /// As [`StructuralSchema::compile`].
     pub(crate) fn compile_part(schema: &Value) -> Result<Self, SchemaError> {
+        weight::check(schema, "openAPIV3Schema")?;
         compile::part(schema, "openAPIV3Schema").map(|root| Self { root })
     }
 

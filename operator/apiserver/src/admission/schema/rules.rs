@@ -19,7 +19,7 @@ use super::validate::OldItems;
 use super::{Place, SchemaError};
 use crate::admission::{Cause, CauseReason};
 
-const RULES: &str = "x-kubernetes-validations";
+pub(super) const RULES: &str = "x-kubernetes-validations";
 
 /// Longer rules are refused.
 pub(super) const MAX_RULE: usize = 4096;

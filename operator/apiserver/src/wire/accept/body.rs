@@ -55,7 +55,10 @@ pub fn decode_body_strict(form: BodyForm, body: &[u8]) -> Result<DecodedBody, St
         return Ok(plain(Value::Null));
     }
     match form {
-        BodyForm::Protobuf => protobuf::decode(body).map(plain),
+        BodyForm::Protobuf => {
+            let value = protobuf::decode(body)?;
+            if holds_more_than(&value, MAX_VALUES) { Err(too_many()) } else { Ok(plain(value)) }
+        }
         BodyForm::Json => json(body),
         BodyForm::Yaml => {
             // Most clients send JSON under the YAML type; it parses much faster.
@@ -112,6 +115,18 @@ fn unreadable(problem: &serde_json::Error) -> StatusError {
         )),
         None => StatusError::bad_request(format!("error parsing JSON: {problem}")),
     }
+}
+
+/// The tables of fields bound the depth.
+fn holds_more_than(value: &Value, most: usize) -> bool {
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Object(members) => 1 + members.values().map(count).sum::<usize>(),
+            Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+            _ => 1,
+        }
+    }
+    count(value) > most
 }
 
 fn too_many() -> StatusError {
