@@ -8,7 +8,7 @@ mod discovery;
 mod limits;
 pub(crate) mod list;
 mod panics;
-mod path;
+pub(crate) mod path;
 mod respond;
 mod review;
 mod scale;
