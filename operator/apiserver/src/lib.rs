@@ -26,6 +26,9 @@ pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod metrics;

@@ -11,7 +11,7 @@ pub(crate) mod filter;
 mod limits;
 pub(crate) mod list;
 mod panics;
-mod path;
+pub(crate) mod path;
 mod respond;
 mod review;
 mod scale;

@@ -31,11 +31,34 @@ pub(super) fn compile(text: &str) -> Result<CellPath, String> {
     if text.is_empty() {
         return Err("jsonPath must not be empty".to_owned());
     }
+    check_work(text)?;
     let (names, rest) = standard(text);
     let path = JsonPath::parse(&rest).map_err(|problem| {
         format!("jsonPath {text:?} can't be read: {problem}; write it as in .status.phase")
     })?;
     Ok(CellPath { names, rest: (rest != "$").then_some(path) })
+}
+
+/// Longer paths are refused.
+const MAX_LENGTH: usize = 1024;
+
+/// How often a path may look at everything below a place, and how deep its
+/// filters may stand in one another: each time multiplies the work by the size
+/// of the object, for every row of every table.
+const MAX_DESCENTS: usize = 1;
+const MAX_FILTERS: usize = 2;
+
+fn check_work(text: &str) -> Result<(), String> {
+    if text.len() > MAX_LENGTH {
+        return Err(format!("jsonPath must not be longer than {MAX_LENGTH} bytes"));
+    }
+    if text.matches("..").count() > MAX_DESCENTS {
+        return Err(format!("jsonPath must not have .. more than {MAX_DESCENTS} time"));
+    }
+    if text.matches('?').count() > MAX_FILTERS {
+        return Err(format!("jsonPath must not have more than {MAX_FILTERS} filters"));
+    }
+    Ok(())
 }
 
 /// The names that the path begins with, and the rest in the grammar of RFC 9535.
