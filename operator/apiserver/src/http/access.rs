@@ -40,10 +40,14 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     }
     let caller = match known {
         Some(identity) => identity.clone(),
-        None => state
-            .tokens
-            .authenticate(request.headers())
-            .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?,
+        None => {
+            let identity = state.tokens.authenticate(request.headers());
+            let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
+            if let Some(connection) = request.extensions().get::<Connection>() {
+                connection.mark_known();
+            }
+            identity
+        }
     };
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
