@@ -66,6 +66,12 @@ pub enum CauseReason {
 }
 
 impl CauseReason {
+    /// Whether a value of the object is meant, or the object as a value.
+    #[must_use]
+    pub fn is_about_a_value(self) -> bool {
+        self.as_str().starts_with("FieldValue")
+    }
+
     /// The spelling on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {

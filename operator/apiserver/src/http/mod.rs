@@ -304,6 +304,7 @@ async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
             caller: &ask.caller,
             tokens: &ask.state.tokens,
             namespace: ask.path.namespace.as_deref(),
+            now: ask.state.now(),
         };
         let answer = question.answer(decoded.value)?;
         return Ok(respond::json(StatusCode::CREATED, &answer));

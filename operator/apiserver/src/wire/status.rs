@@ -183,9 +183,9 @@ impl StatusError {
     #[must_use]
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         let list = match causes.as_slice() {
-            [one] => one.to_string(),
+            [one] => described(one),
             many => {
-                let mut texts: Vec<String> = many.iter().map(ToString::to_string).collect();
+                let mut texts: Vec<String> = many.iter().map(described).collect();
                 // Kubernetes prints each distinct error once.
                 let mut seen = std::collections::HashSet::new();
                 texts.retain(|text| seen.insert(text.clone()));
@@ -336,14 +336,29 @@ impl StatusError {
     }
 }
 
+/// The path of a mistake. What is wrong with a whole object has none, which
+/// Kubernetes words like this.
+fn field(cause: &Cause) -> &str {
+    let whole = cause.field.is_empty() && cause.reason.is_about_a_value();
+    if whole { "<nil>" } else { &cause.field }
+}
+
+fn described(cause: &Cause) -> String {
+    match field(cause) {
+        "" => cause.message.clone(),
+        field => format!("{field}: {}", cause.message),
+    }
+}
+
 fn cause_to_value(cause: &Cause) -> Value {
     // Internal errors carry only a message on the wire.
     if cause.reason == CauseReason::InternalError && cause.field.is_empty() {
         return json!({"message": cause.message});
     }
     let mut value = json!({"reason": cause.reason.as_str(), "message": cause.message});
-    if !cause.field.is_empty() {
-        value["field"] = Value::from(cause.field.as_str());
+    match field(cause) {
+        "" => {}
+        field => value["field"] = Value::from(field),
     }
     value
 }
