@@ -41,6 +41,11 @@ mod watch;
 pub mod wire;
 mod write;
 
+/// The store while no server runs: looked through, and made small.
+pub mod maintenance {
+    pub use crate::store::{Compacted, Report, StoreError, Tally, compact, verify};
+}
+
 pub use admission::{Cause, CauseReason};
 pub use authn::{Credential, Identity};
 pub use definitions::DefinitionError;
@@ -49,3 +54,4 @@ pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use state::{Clock, GroupVersionKind, Validator};
 pub use store::StoreError;
+pub use wire::discovery::Announced;

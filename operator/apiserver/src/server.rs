@@ -21,6 +21,7 @@ use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
 use crate::state::{Clock, State, Validator};
 use crate::store::{Key, Store, StoreError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
 use crate::{http, lifecycle};
@@ -46,6 +47,9 @@ pub struct ServerConfig {
     pub watch_ring: usize,
     /// Tells the time.
     pub clock: Clock,
+    /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
+    /// discovery.
+    pub announced: Vec<Announced>,
 }
 
 impl ServerConfig {
@@ -58,6 +62,7 @@ impl ServerConfig {
             credentials: Vec::new(),
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
+            announced: Vec::new(),
         }
     }
 }
@@ -127,7 +132,8 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
+        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
+            config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
@@ -148,6 +154,7 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            announced,
             shutdown: shutdown.clone(),
         });
         let turn = definitions::turn(&state).await;

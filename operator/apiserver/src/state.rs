@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seal::Keyring;
 use crate::store::{Store, StoreError, WriteError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 
 /// Group, version and kind of an object.
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub clock: Clock,
     pub metrics: Metrics,
     pub tokens: Tokens,
+    /// What the extra routes serve, for discovery.
+    pub announced: Vec<Announced>,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }
@@ -74,7 +77,8 @@ pub(crate) fn wire_time(time: Timestamp) -> String {
 impl From<StoreError> for StatusError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Closed => Self::unavailable(error.to_string()),
+            StoreError::Closed | StoreError::Broken(_) => Self::unavailable(error.to_string()),
+            StoreError::SnapshotGone => Self::expired(error.to_string()),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::internal(error)
@@ -105,6 +109,7 @@ pub(crate) fn write_error(
                  terminated"
             ),
         ),
+        WriteError::Full => StatusError::insufficient_storage(error.to_string()),
         WriteError::Store(text) => StatusError::internal(text),
     }
 }

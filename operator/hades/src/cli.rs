@@ -19,8 +19,47 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server: API, store and controllers.
     Serve(ServeFlags),
+    /// Look after the store while the server is stopped.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Print the version.
     Version,
+}
+
+/// What to do with a store that no server has open.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Look through the whole store for anything that should not be.
+    ///
+    /// Checks every page and every row: that it can be read and, where it is
+    /// encrypted, opened with the key of the data directory; that it is a JSON
+    /// object of the right name, version and uid; and that the counters agree.
+    /// Prints what is in the store, and a line for each problem. Ends with
+    /// status 1 when there is one.
+    ///
+    /// Nothing is changed. A store that was not closed in good order, after a
+    /// crash, is repaired in memory, as the next start repairs it on the disk.
+    ///
+    /// A server must not have the store open. To look at a store in use, copy
+    /// store.redb, identity.age and fingerprint.key into a folder of their own
+    /// and name that with --data-dir.
+    Verify(StoreFlags),
+    /// Make the file of the store as small as it can be.
+    ///
+    /// A server that runs gives room back by itself, after much was deleted and
+    /// while nobody writes; this does the rest, and needs no room on the disk.
+    /// The store is whole at every moment of it. A server must not have it open.
+    Compact(StoreFlags),
+}
+
+/// Flags of `hades store`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreFlags {
+    /// Folder of the store.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// Flags of `hades serve`.

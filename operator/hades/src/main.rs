@@ -7,6 +7,7 @@ mod logging;
 mod operations;
 mod probes;
 mod serve;
+mod store;
 mod validator;
 
 use std::process::ExitCode;
@@ -21,6 +22,11 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Serve(flags) => run(flags),
+        cli::Command::Store { command } => match store::run(&command, &mut std::io::stdout()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => fail(&hades_controllers::error_chain(&error)),
+        },
         cli::Command::Version => {
             println!("hades {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -76,7 +76,7 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let accept = header_text(&parts, header::ACCEPT);
     if parts.method == Method::GET
-        && let Some(document) = discovery::document(&state, parts.uri.path(), accept)
+        && let Some(document) = discovery::document(&state, &parts.uri, &parts.headers)
     {
         return document;
     }

@@ -1,11 +1,14 @@
-//! Events are forgotten an hour after they were last seen.
+//! Events are forgotten an hour after they were last seen, whatever the clock
+//! does meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::steady::Steady;
 use super::{delete_key, rows};
 use crate::registry::Nature;
 use crate::state::State;
@@ -19,27 +22,38 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Sweeps until shutdown.
 pub(super) async fn run(state: Arc<State>) {
+    let mut steady = Steady::new((state.clock)(), Instant::now());
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = state.shutdown.cancelled() => return,
         }
-        if let Err(error) = sweep(&state).await {
+        let clock = (state.clock)();
+        let believed = steady.now(clock, Instant::now());
+        if let Err(error) = sweep(&state, believed, clock).await {
             tracing::warn!(%error, "old events could not be deleted");
         }
     }
 }
 
-pub(super) async fn sweep(state: &Arc<State>) -> Result<(), StatusError> {
+/// Deletes what is too old by the time that is believed and by what the clock
+/// shows. What claims to be from the future by both was written while the clock
+/// was wrong, and would stay for long.
+async fn sweep(
+    state: &Arc<State>,
+    believed: Timestamp,
+    clock: Timestamp,
+) -> Result<(), StatusError> {
     let Some(resource) =
         state.registry().stored().find(|resource| resource.nature == Nature::Event).cloned()
     else {
         return Ok(());
     };
-    let oldest = (state.clock)() - TIME_TO_LIVE;
+    let oldest = believed.min(clock) - TIME_TO_LIVE;
+    let latest = believed.max(clock) + TIME_TO_LIVE;
     let pick = move |row: crate::store::Row| {
         let seen = last_seen(&row.object);
-        seen.is_some_and(|seen| seen < oldest).then_some(row.key)
+        seen.is_some_and(|seen| seen < oldest || seen > latest).then_some(row.key)
     };
     for key in rows(state, &resource.storage, None, pick).await?.into_iter().flatten() {
         delete_key(state, &resource, &key, &DeleteOptions::default()).await?;
@@ -92,10 +106,19 @@ mod tests {
             let event: Event = serde_json::from_value(event).unwrap();
             api.create(&PostParams::default(), &event).await.unwrap();
         }
-        minutes.store(61, Ordering::SeqCst);
-        sweep(server.state()).await.unwrap();
+        let at = |minute| start + SignedDuration::from_mins(minute);
+        let sweep = |believed, clock| sweep(server.state(), at(believed), at(clock));
+        // The clock is wrong for a while, ahead and behind.
+        sweep(40, 5000).await.unwrap();
+        sweep(41, -5000).await.unwrap();
+        assert!(api.get_opt("old").await.unwrap().is_some());
+        sweep(61, 61).await.unwrap();
         assert!(api.get_opt("old").await.unwrap().is_none());
         assert!(api.get_opt("new").await.unwrap().is_some());
+        // It was wrong when the event was written: by a clock that is right
+        // again, the event is from the future.
+        sweep(-40, -40).await.unwrap();
+        assert!(api.get_opt("new").await.unwrap().is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the server does by itself: it empties namespaces and custom resource
-//! definitions that are being deleted, deletes what lost its owner, and forgets
-//! old events.
+//! definitions that are being deleted, deletes what lost its owner, forgets old
+//! events, and keeps the file of the store small.
 //!
 //! Every task is level-triggered: a change only wakes it, it looks at the store
 //! for what to do, and a start looks at everything. A crash loses nothing.
@@ -10,6 +10,8 @@ mod expiry;
 mod garbage;
 mod namespaces;
 mod owner_event;
+mod steady;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
         tokio::spawn(namespaces::run(Arc::clone(state))),
         tokio::spawn(garbage::run(Arc::clone(state))),
         tokio::spawn(expiry::run(Arc::clone(state))),
+        tokio::spawn(upkeep::run(Arc::clone(state))),
     ]
 }
 

@@ -16,6 +16,7 @@ pub struct Key {
 }
 
 const SEPARATOR: char = '\0';
+const SEPARATOR_TEXT: &str = "\0";
 /// The byte after the separator: the exclusive end of a prefix range.
 const AFTER_SEPARATOR: char = '\u{1}';
 
@@ -24,6 +25,11 @@ impl Key {
     #[must_use]
     pub fn new(resource: &Arc<str>, namespace: &str, name: &str) -> Self {
         Self { resource: Arc::clone(resource), namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Like [`Key::new`], from parts that other keys share.
+    pub(super) fn from_parts(resource: &Arc<str>, namespace: &Arc<str>, name: &str) -> Self {
+        Self { resource: Arc::clone(resource), namespace: Arc::clone(namespace), name: name.into() }
     }
 
     /// `group/plural`; the group is empty for the core group.
@@ -45,19 +51,24 @@ impl Key {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        format!("{}{SEPARATOR}{}{SEPARATOR}{}", self.resource, self.namespace, self.name)
-            .into_bytes()
+        [&*self.resource, &*self.namespace, &*self.name].join(SEPARATOR_TEXT).into_bytes()
     }
+}
 
+/// The parts of an encoded key, where they lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts<'a> {
+    pub resource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+impl<'a> Parts<'a> {
     /// `None` for bytes that [`Key::encode`] did not write.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut parts = text.splitn(3, SEPARATOR);
-        Some(Self {
-            resource: parts.next()?.into(),
-            namespace: parts.next()?.into(),
-            name: parts.next()?.into(),
-        })
+        Some(Self { resource: parts.next()?, namespace: parts.next()?, name: parts.next()? })
     }
 }
 
@@ -98,7 +109,9 @@ mod tests {
     #[test]
     fn a_key_survives_the_way_to_disk_and_back() {
         let resource: Arc<str> = "/namespaces".into();
-        let key = Key::new(&resource, "", "default");
-        assert_eq!(Key::decode(&key.encode()), Some(key));
+        let encoded = Key::new(&resource, "", "default").encode();
+        let parts = Parts { resource: "/namespaces", namespace: "", name: "default" };
+        assert_eq!(Parts::of(&encoded), Some(parts));
+        assert_eq!(Parts::of(b"/namespaces"), None);
     }
 }

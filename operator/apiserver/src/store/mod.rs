@@ -1,9 +1,9 @@
 //! The objects on disk. The only user of redb.
 //!
 //! ```text
-//! handlers ──Write──▶ queue ─▶ writer thread: drain queue → one transaction → one fsync
+//! handlers ─ Order ─▶ queue ─▶ writer thread: drain queue → one transaction → one fsync
 //!    ▲                                           │            → publish to the ring → reply to all
-//!    └── get, scan: read transactions ───────────┘
+//!    └── get, scan: snapshots ─── handle ────────┘
 //! ```
 //!
 //! Invariants:
@@ -15,31 +15,59 @@
 //!   ahead of use, and a start begins at the ceiling.
 //! - Whether a write meets the version it expects is decided in the writer.
 //! - Rows of the resources that the policy seals reach redb only encrypted.
+//! - A disk that is full or fails for a while costs no acknowledged write and
+//!   needs no restart.
 
+mod batch;
+mod compact;
+mod disk;
+mod draft;
+mod error;
+#[cfg(test)]
+mod faults;
+mod format;
+mod handle;
 mod key;
 mod meta;
+mod order;
+mod overlay;
 mod owners;
 mod row;
 mod scan;
+#[cfg(test)]
+mod tests;
+mod unsaved;
+mod vacuum;
+mod verify;
 mod writer;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::TableDefinition;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+pub use compact::{Compacted, compact};
+pub use error::{StoreError, WriteError};
 pub use key::Key;
 pub use meta::{Labels, Meta, OwnerReference};
-pub use scan::{Row, Scan};
+pub use scan::{Row, RowView, Scan};
+pub use verify::{Report, Tally, verify};
 
 use crate::metrics::Metrics;
-use crate::seal::{Keyring, SealError};
+use crate::seal::Keyring;
 use crate::watch::Ring;
+use disk::Disk;
+use format::Step;
+use handle::{Handle, Snapshot};
+use order::Order;
 use owners::Owners;
 use row::Header;
 use writer::{Job, Writer};
@@ -50,79 +78,23 @@ const COUNTERS: TableDefinition<'static, &'static str, u64> = TableDefinition::n
 const VERSION: &str = "version";
 const CEILING: &str = "ceiling";
 const FORMAT: &str = "format";
-const FORMAT_1: u64 = 1;
 
 /// The store file inside the data directory.
 pub const FILE: &str = "store.redb";
 
-/// redb caches a gigabyte unless told otherwise.
-const CACHE_BYTES: usize = 8 << 20;
-
 /// How many writes may wait for the writer before senders wait too.
 const QUEUE: usize = 1024;
+
+/// How often a read is tried again while the file is opened anew, and how long
+/// it waits in between.
+const READ_ATTEMPTS: u32 = 20;
+const READ_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long lists under way may take to end when the store is closed.
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// Resource of the namespaces, which guard what is created in them.
 pub const NAMESPACES: &str = "/namespaces";
-
-/// Why the store can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process, or another server in this one, has the file open.
-    #[error(
-        "{0} is in use by another hades; stop that one first, or choose another data directory"
-    )]
-    InUse(PathBuf),
-    /// redb failed.
-    #[error("the store failed: {0}")]
-    Database(Box<redb::Error>),
-    /// The file was written by a later version.
-    #[error("the store has format {0}, which this version of hades can't read; upgrade hades")]
-    Format(u64),
-    /// A row has bytes that this program did not write.
-    #[error("the store holds a row that can't be read; restore it from a backup")]
-    CorruptRow,
-    /// A row can't be sealed or opened.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The writer thread could not be started.
-    #[error("the store's writer thread could not be started: {0}")]
-    Thread(std::io::Error),
-    /// The store was closed.
-    #[error("the server is shutting down")]
-    Closed,
-}
-
-impl StoreError {
-    fn database(error: impl Into<redb::Error>) -> Self {
-        Self::Database(Box::new(error.into()))
-    }
-}
-
-/// Why one write was refused. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The name is taken.
-    #[error("the object exists already")]
-    Exists,
-    /// The object is gone.
-    #[error("the object does not exist")]
-    Missing,
-    /// The object has another version than the write expects.
-    #[error("the object has been modified")]
-    Changed,
-    /// The namespace of a new object does not exist.
-    #[error("the namespace does not exist")]
-    NamespaceMissing,
-    /// The namespace of a new object is being deleted.
-    #[error("the namespace is being terminated")]
-    NamespaceTerminating,
-    /// The store failed.
-    #[error("{0}")]
-    Store(String),
-}
 
 /// Which resources are treated specially on disk, as `group/plural`.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +146,14 @@ pub struct Written {
     pub object: Bytes,
 }
 
+/// What a store is opened with.
+struct Config {
+    policy: Policy,
+    keyring: Arc<Keyring>,
+    ring_capacity: usize,
+    metrics: Metrics,
+}
+
 /// A handle on the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -182,36 +162,73 @@ pub struct Store {
 }
 
 pub(crate) struct Shared {
-    /// `None` once closed.
-    database: RwLock<Option<Arc<Database>>>,
+    handle: Handle,
+    /// Where the store stood at its start, which need not be in the file yet.
+    first_version: u64,
     policy: Policy,
     keyring: Arc<Keyring>,
     ring: Ring,
     owners: Mutex<Owners>,
+    /// Bytes of all rows.
+    content: AtomicI64,
     metrics: Metrics,
+    /// To tell the writer that the file can't be read. It ends with the last
+    /// handle on the store, not with this.
+    jobs: mpsc::WeakSender<Job>,
 }
 
 impl Shared {
-    fn database(&self) -> Result<Arc<Database>, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.clone().ok_or(StoreError::Closed)
-    }
-
     fn owners(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_payload(&self, header: Header, payload: &[u8]) -> Result<Bytes, StoreError> {
+    fn view_payload<'a>(
+        &self,
+        header: Header,
+        payload: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, StoreError> {
         if header.sealed {
-            Ok(Bytes::from(self.keyring.open(payload)?))
+            Ok(Cow::Owned(self.keyring.open(payload)?))
         } else {
-            Ok(Bytes::copy_from_slice(payload))
+            Ok(Cow::Borrowed(payload))
         }
+    }
+
+    fn open_payload(&self, header: Header, payload: &[u8]) -> Result<Bytes, StoreError> {
+        self.view_payload(header, payload).map(|payload| match payload {
+            Cow::Borrowed(payload) => Bytes::copy_from_slice(payload),
+            Cow::Owned(payload) => Bytes::from(payload),
+        })
+    }
+
+    /// Reads from a snapshot, and again from a later one when the file failed and
+    /// was opened anew meanwhile.
+    fn reading<T>(
+        &self,
+        mut read: impl FnMut(&Snapshot) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 1..READ_ATTEMPTS {
+            match self.handle.snapshot().and_then(|snapshot| read(&snapshot)) {
+                Err(error) if error.needs_reopening() => {
+                    // A full queue has a writer that will see for itself.
+                    if let Some(jobs) = self.jobs.upgrade() {
+                        let _ = jobs.try_send(Job::Check);
+                    }
+                    if matches!(error, StoreError::Broken(_)) {
+                        return Err(error);
+                    }
+                    std::thread::sleep(READ_PAUSE);
+                }
+                result => return result,
+            }
+        }
+        self.handle.snapshot().and_then(|snapshot| read(&snapshot))
     }
 }
 
 impl Store {
-    /// Opens or creates the store in `directory` and starts its writer.
+    /// Opens or creates the store in `directory`, upgrades it where it has an
+    /// older format, and starts its writer.
     ///
     /// # Errors
     /// When the file is locked, unreadable or of a later format.
@@ -222,29 +239,19 @@ impl Store {
         ring_capacity: usize,
         metrics: Metrics,
     ) -> Result<Self, StoreError> {
-        let path = directory.join(FILE);
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(&path).map_err(|error| {
-                match error {
-                    redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
-                    other => StoreError::database(other),
-                }
-            })?;
-        restrict(&path);
-        let database = Arc::new(database);
-        let version = writer::start_version(&database)?;
-        let shared = Arc::new(Shared {
-            database: RwLock::new(Some(Arc::clone(&database))),
-            policy,
-            keyring,
-            ring: Ring::new(ring_capacity, version),
-            owners: Mutex::default(),
-            metrics,
-        });
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let store = Self { shared: Arc::clone(&shared), jobs };
+        let disk = Disk::default();
+        let config = Config { policy, keyring, ring_capacity, metrics };
+        Self::open_on(directory, config, disk, format::STEPS)
+    }
+
+    fn open_on(
+        directory: &Path,
+        config: Config,
+        disk: Disk,
+        steps: &[Step],
+    ) -> Result<Self, StoreError> {
+        let (store, writer) = Self::assemble(directory, config, disk, steps)?;
         store.index()?;
-        let writer = Writer::new(shared, database, version, queue);
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
@@ -252,21 +259,50 @@ impl Store {
         Ok(store)
     }
 
-    /// Fills the index of owners and the object counts from what is on disk.
+    /// The parts of a store that nobody looked into yet.
+    fn assemble(
+        directory: &Path,
+        config: Config,
+        disk: Disk,
+        steps: &[Step],
+    ) -> Result<(Self, Writer), StoreError> {
+        let Config { policy, keyring, ring_capacity, metrics } = config;
+        let path = directory.join(FILE);
+        let (opened, version) = format::open(&disk, &path, steps)?;
+        restrict(&path);
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            handle: Handle::new(path, disk, opened),
+            first_version: version,
+            policy,
+            keyring,
+            ring: Ring::new(ring_capacity, version),
+            owners: Mutex::default(),
+            content: AtomicI64::default(),
+            metrics,
+            jobs: jobs.downgrade(),
+        });
+        let writer = Writer::new(Arc::clone(&shared), version, queue);
+        Ok((Self { shared, jobs }, writer))
+    }
+
+    /// Fills the index of owners and the counts from what is on disk.
     fn index(&self) -> Result<(), StoreError> {
-        let mut scan = self.scan_range(None)?;
-        loop {
-            let page = scan.next_page(1 << 20)?;
-            if page.is_empty() {
-                return Ok(());
+        let mut scan = self.scan_range(Bound::Unbounded, Bound::Unbounded)?;
+        let mut content = 0;
+        scan.visit(usize::MAX, |row| {
+            content += i64::try_from(row::HEADER + row.object.len()).unwrap_or(i64::MAX);
+            self.shared.metrics.object_added(row.resource);
+            let meta = Meta::read(&row.object).map_err(|_| StoreError::CorruptRow)?;
+            let uids: Vec<_> = meta.owner_references.into_iter().map(|owner| owner.uid).collect();
+            if !uids.is_empty() {
+                let key = Key::new(&row.resource.into(), row.namespace, row.name);
+                self.shared.owners().set(&key, uids);
             }
-            for row in page {
-                self.shared.metrics.object_added(row.key.resource());
-                let meta = Meta::read(&row.object).map_err(|_| StoreError::CorruptRow)?;
-                let uids = meta.owner_references.into_iter().map(|owner| owner.uid).collect();
-                self.shared.owners().set(&row.key, uids);
-            }
-        }
+            Ok::<_, StoreError>(())
+        })?;
+        self.shared.content.store(content, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads one object. Short enough to call from async code.
@@ -274,19 +310,20 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn get(&self, key: &Key) -> Result<Option<Row>, StoreError> {
-        let database = self.shared.database()?;
-        let read = database.begin_read().map_err(StoreError::database)?;
-        let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        let Some(value) = table.get(key.encode().as_slice()).map_err(StoreError::database)? else {
-            return Ok(None);
-        };
-        let (header, payload) = row::decode(value.value())?;
-        Ok(Some(Row {
-            key: key.clone(),
-            version: header.version,
-            terminating: header.terminating,
-            object: self.shared.open_payload(header, payload)?,
-        }))
+        let encoded = key.encode();
+        self.shared.reading(|snapshot| {
+            let table = snapshot.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+            let Some(value) = table.get(encoded.as_slice()).map_err(StoreError::database)? else {
+                return Ok(None);
+            };
+            let (header, payload) = row::decode(value.value())?;
+            Ok(Some(Row {
+                key: key.clone(),
+                version: header.version,
+                terminating: header.terminating,
+                object: self.shared.open_payload(header, payload)?,
+            }))
+        })
     }
 
     /// The resourceVersion of the last committed change.
@@ -294,11 +331,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn version(&self) -> Result<u64, StoreError> {
-        let database = self.shared.database()?;
-        let read = database.begin_read().map_err(StoreError::database)?;
-        let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
-        let version = counters.get(VERSION).map_err(StoreError::database)?;
-        Ok(version.map_or(0, |version| version.value()))
+        let version = self.shared.reading(Snapshot::version)?;
+        Ok(version.max(self.shared.first_version))
     }
 
     /// Starts to read the objects of a resource (`group/plural`), of one
@@ -308,7 +342,28 @@ impl Store {
     /// When the store can't be read.
     pub fn scan(&self, resource: &str, namespace: Option<&str>) -> Result<Scan, StoreError> {
         let (start, end) = key::range_of(resource, namespace);
-        self.scan_range(Some((start, end)))
+        self.scan_range(Bound::Included(start), Bound::Excluded(end))
+    }
+
+    /// Like [`Store::scan`], of what comes after `last`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn scan_after(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        last: &Key,
+    ) -> Result<Scan, StoreError> {
+        let (start, end) = key::range_of(resource, namespace);
+        let last = last.encode();
+        // A range must not end before it starts.
+        let start = if last < start { Bound::Included(start) } else { Bound::Excluded(last) };
+        let end = match &start {
+            Bound::Excluded(last) if *last >= end => Bound::Included(last.clone()),
+            _ => Bound::Excluded(end),
+        };
+        self.scan_range(start, end)
     }
 
     /// Like [`Store::scan`], for one object.
@@ -316,26 +371,12 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn scan_one(&self, key: &Key) -> Result<Scan, StoreError> {
-        let start = key.encode();
-        let mut end = start.clone();
-        // No key goes on after a name with NUL, so nothing else is in between.
-        end.push(0);
-        self.scan_range(Some((start, end)))
+        let key = key.encode();
+        self.scan_range(Bound::Included(key.clone()), Bound::Included(key))
     }
 
-    fn scan_range(&self, wanted: Option<(Vec<u8>, Vec<u8>)>) -> Result<Scan, StoreError> {
-        let database = self.shared.database()?;
-        let read = database.begin_read().map_err(StoreError::database)?;
-        let counters = read.open_table(COUNTERS).map_err(StoreError::database)?;
-        let version = counters.get(VERSION).map_err(StoreError::database)?;
-        let version = version.map_or(0, |version| version.value());
-        let table = read.open_table(OBJECTS).map_err(StoreError::database)?;
-        let range = match wanted {
-            Some((start, end)) => table.range::<&[u8]>(start.as_slice()..end.as_slice()),
-            None => table.range::<&[u8]>(..),
-        }
-        .map_err(StoreError::database)?;
-        Ok(Scan { range, shared: Arc::clone(&self.shared), version, _database: database })
+    fn scan_range(&self, start: Bound<Vec<u8>>, end: Bound<Vec<u8>>) -> Result<Scan, StoreError> {
+        Scan::new(Arc::clone(&self.shared), start, end)
     }
 
     /// Queues a write and waits until it is committed.
@@ -346,8 +387,16 @@ impl Store {
     pub async fn write(&self, write: Write) -> Result<Written, WriteError> {
         let (reply, answer) = oneshot::channel();
         let closed = || WriteError::Store(StoreError::Closed.to_string());
-        self.jobs.send(Job::Write(write, reply)).await.map_err(|_| closed())?;
+        let order = Order::new(write, &self.shared.policy)?;
+        self.jobs.send(Job::Write(order, reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Gives back the room that deleted objects left in the file, if that is
+    /// worth it and nothing was written for `quiet`. Whether it was done.
+    pub async fn tidy(&self, quiet: Duration) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Tidy { quiet, reply }).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// The changes since the start, for watchers.
@@ -376,9 +425,16 @@ impl Store {
             // An error only says that the writer ended before it could answer.
             let _ = answer.await;
         }
-        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(database) = database {
-            last_reads(&database).await;
+        self.shared.handle.close();
+        // The file is locked as long as a list or a watch reads it.
+        let deadline = Instant::now() + CLOSING;
+        while self.shared.handle.is_read() {
+            if Instant::now() >= deadline {
+                tracing::warn!("the store was closed while somebody still reads a list of it");
+                self.shared.handle.cut_off();
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
@@ -389,125 +445,10 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Waits until no list or watch reads the file any longer: it is locked as long
-/// as one does.
-async fn last_reads(database: &Arc<Database>) {
-    let deadline = Instant::now() + CLOSING;
-    while Arc::strong_count(database) > 1 {
-        if Instant::now() >= deadline {
-            tracing::warn!("the store was closed while somebody still reads a list of it");
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Object metadata is nobody else's business, sealed rows or not.
 fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
         tracing::warn!(path = %path.display(), %error, "could not restrict the store to its owner");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const LEASES: &str = "coordination.k8s.io/leases";
-
-    fn open(directory: &Path) -> Store {
-        let keyring = Arc::new(Keyring::load_or_create(directory).unwrap());
-        let policy = Policy { volatile: [LEASES.to_owned()].into(), ..Policy::default() };
-        Store::open(directory, policy, keyring, 100, Metrics::default()).unwrap()
-    }
-
-    fn put(name: &str, resource: &str, expect: Expect) -> Write {
-        let object = json!({"metadata": {"name": name}});
-        Write {
-            key: Key::new(&resource.into(), "", name),
-            expect,
-            needs_namespace: false,
-            change: Change::Put(Box::new(object)),
-        }
-    }
-
-    /// What a power cut leaves: the bytes that are in the file by now.
-    fn after_a_crash(directory: &Path) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().unwrap();
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-        copy
-    }
-
-    #[tokio::test]
-    async fn an_acknowledged_write_survives_a_crash_and_versions_never_go_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        store.write(put("kept", "/configmaps", Expect::Absent)).await.unwrap();
-        for index in 0..20 {
-            let name = format!("lost-{index}");
-            store.write(put(&name, LEASES, Expect::Absent)).await.unwrap();
-        }
-        let handed_out = store.version().unwrap();
-        let copy = after_a_crash(directory.path());
-        let again = open(copy.path());
-        let kept = Key::new(&"/configmaps".into(), "", "kept");
-        assert!(again.get(&kept).unwrap().is_some());
-        assert!(again.version().unwrap() >= handed_out);
-    }
-
-    #[tokio::test]
-    async fn volatile_writes_survive_an_orderly_end() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        store.write(put("leader", LEASES, Expect::Absent)).await.unwrap();
-        let version = store.version().unwrap();
-        store.close().await;
-        assert!(matches!(store.version(), Err(StoreError::Closed)));
-        let store = open(directory.path());
-        assert!(store.get(&Key::new(&LEASES.into(), "", "leader")).unwrap().is_some());
-        assert_eq!(store.version().unwrap(), version, "nothing was lost, nothing is skipped");
-    }
-
-    #[tokio::test]
-    async fn closing_waits_for_lists_under_way() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        store.write(put("a", "/configmaps", Expect::Absent)).await.unwrap();
-        let mut scan = store.scan("/configmaps", None).unwrap();
-        let reading = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(30)).await;
-            scan.next_page(1).unwrap().len()
-        });
-        store.close().await;
-        // Another server finds the file free.
-        open(directory.path());
-        assert_eq!(reading.await.unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn the_writer_decides_who_was_first() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path());
-        store.write(put("a", "/configmaps", Expect::Absent)).await.unwrap();
-        let version = store.version().unwrap();
-        let again = store.write(put("a", "/configmaps", Expect::Absent)).await;
-        assert!(matches!(again, Err(WriteError::Exists)));
-        let writes =
-            (0..10).map(|_| store.write(put("a", "/configmaps", Expect::Version(version))));
-        let outcomes = futures::future::join_all(writes).await;
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-        let gone = store.write(put("b", "/configmaps", Expect::Version(version))).await;
-        assert!(matches!(gone, Err(WriteError::Missing)));
-        let mut inside = put("c", "/configmaps", Expect::Absent);
-        inside.key = Key::new(&"/configmaps".into(), "nowhere", "c");
-        inside.needs_namespace = true;
-        let refused = store.write(inside).await;
-        assert!(matches!(refused, Err(WriteError::NamespaceMissing)));
     }
 }

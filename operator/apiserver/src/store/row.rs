@@ -10,7 +10,8 @@
 
 use super::StoreError;
 
-const HEADER: usize = 10;
+/// Length of the header in bytes.
+pub(super) const HEADER: usize = 10;
 const PLAIN: u8 = 1;
 const SEALED: u8 = 2;
 const TERMINATING: u8 = 1;
@@ -25,11 +26,17 @@ pub(super) struct Header {
 
 /// Joins header and payload.
 pub(super) fn encode(header: Header, payload: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(HEADER + payload.len());
+    let mut row = begin(header, payload.len());
+    row.extend_from_slice(payload);
+    row
+}
+
+/// A header with room for a payload of `length` bytes, which the caller appends.
+pub(super) fn begin(header: Header, length: usize) -> Vec<u8> {
+    let mut row = Vec::with_capacity(HEADER + length);
     row.push(if header.sealed { SEALED } else { PLAIN });
     row.push(if header.terminating { TERMINATING } else { 0 });
     row.extend_from_slice(&header.version.to_be_bytes());
-    row.extend_from_slice(payload);
     row
 }
 

@@ -1,82 +1,115 @@
 //! The one thread that writes.
+//!
+//! ```text
+//! queue ─▶ batch ─▶ room? ─▶ transaction ─▶ fsync ─▶ publish, reply
+//!                                │
+//!                                └ failed ─▶ open the file anew ─▶ what the file
+//!                                            forgot is put back ─▶ go on
+//! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    CEILING, COUNTERS, Change, Expect, FORMAT, FORMAT_1, Key, Meta, NAMESPACES, OBJECTS, Shared,
-    StoreError, VERSION, Write, WriteError, Written, row,
-};
-use crate::watch::{Event, EventKind};
-use row::Header;
+use super::batch::{Applied, Outcome, Room, apply, set_counters};
+use super::handle::Snapshot;
+use super::order::Order;
+use super::unsaved::{Unsaved, volatile};
+use super::{Shared, StoreError, WriteError, Written, error, vacuum};
+use crate::watch::EventKind;
 
 /// How many writes share one transaction at most: bounds the time that the
 /// first of them waits.
 const BATCH: usize = 256;
 
+/// How many bytes of objects share one transaction, but for a last one that is
+/// larger: bounds the room that a commit may need.
+const BATCH_BYTES: usize = 2 << 20;
+
 /// How far ahead of use versions are reserved on disk. A start skips what a
 /// crash left unused, so that lost volatile writes never give a version twice.
 const RESERVE: u64 = 4096;
 
+/// Room that is set aside for a commit besides the objects in it: the pages of
+/// the trees that it changes, which redb writes to new places.
+const ROOM: u64 = 2 << 20;
+
+/// Pages of the trees that one write may touch, in bytes.
+const ROOM_PER_WRITE: u64 = 16 << 10;
+
+/// How long the file is left alone after it could not be opened anew.
+const REOPEN: Duration = Duration::from_secs(1);
+
+type Reply = oneshot::Sender<Result<Written, WriteError>>;
+
 pub(super) enum Job {
-    Write(Write, oneshot::Sender<Result<Written, WriteError>>),
+    Write(Order, Reply),
+    /// Somebody could not read: is the file still good?
+    Check,
+    /// Give back room that deleted objects left behind, if it is quiet. Answers
+    /// whether it was done.
+    Tidy {
+        quiet: Duration,
+        reply: oneshot::Sender<bool>,
+    },
     Close(oneshot::Sender<()>),
 }
 
-type Objects<'txn> = Table<'txn, &'static [u8], &'static [u8]>;
-
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    database: Arc<Database>,
     version: u64,
     ceiling: u64,
     queue: mpsc::Receiver<Job>,
+    unsaved: Unsaved,
+    /// Changes whose commit failed, so that only the file knows what became of
+    /// them.
+    staged: Option<Staged>,
+    /// The file has to be opened anew before anything else.
+    broken: bool,
+    reopened: Option<Instant>,
+    /// The disk had no room when last asked.
+    full: bool,
+    last_write: Instant,
+    /// Something was committed since the start.
+    changed: bool,
 }
 
-/// What a write did, told to the rest of the server after the commit.
-struct Applied {
-    event: Event,
-    owners: Vec<String>,
+/// Changes on their way through a commit.
+struct Staged {
+    outcomes: Vec<Outcome>,
+    version: u64,
+    /// The ceiling that a durable commit writes; `None` for a volatile one.
+    ceiling: Option<u64>,
 }
 
-/// Creates the tables, checks the format and moves the version past everything
-/// that an earlier run may have handed out.
-pub(super) fn start_version(database: &Database) -> Result<u64, StoreError> {
-    let txn = database.begin_write().map_err(StoreError::database)?;
-    let version = {
-        txn.open_table(OBJECTS).map_err(StoreError::database)?;
-        let mut counters = txn.open_table(COUNTERS).map_err(StoreError::database)?;
-        let read = |name: &str| -> Result<Option<u64>, StoreError> {
-            Ok(counters.get(name).map_err(StoreError::database)?.map(|value| value.value()))
-        };
-        match read(FORMAT)? {
-            None | Some(FORMAT_1) => {}
-            Some(other) => return Err(StoreError::Format(other)),
-        }
-        let version = read(VERSION)?.unwrap_or(0).max(read(CEILING)?.unwrap_or(1));
-        for (name, value) in [(FORMAT, FORMAT_1), (VERSION, version), (CEILING, version + RESERVE)]
-        {
-            counters.insert(name, value).map_err(StoreError::database)?;
-        }
-        version
-    };
-    txn.commit().map_err(StoreError::database)?;
-    Ok(version)
+/// The jobs that were waiting together.
+#[derive(Default)]
+struct Jobs {
+    orders: Vec<Order>,
+    replies: Vec<Reply>,
+    check: bool,
+    tidy: Vec<(Duration, oneshot::Sender<bool>)>,
+    close: Vec<oneshot::Sender<()>>,
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        database: Arc<Database>,
-        version: u64,
-        queue: mpsc::Receiver<Job>,
-    ) -> Self {
-        Self { shared, database, version, ceiling: version + RESERVE, queue }
+    pub(super) fn new(shared: Arc<Shared>, version: u64, queue: mpsc::Receiver<Job>) -> Self {
+        Self {
+            shared,
+            version,
+            // Nothing is reserved yet: the first write does that.
+            ceiling: version,
+            queue,
+            unsaved: Unsaved::default(),
+            staged: None,
+            broken: false,
+            reopened: None,
+            full: false,
+            last_write: Instant::now(),
+            changed: false,
+        }
     }
 
     /// Runs until the store is closed or every handle on it is dropped.
@@ -86,22 +119,19 @@ impl Writer {
             let Some(first) = self.queue.blocking_recv() else {
                 break;
             };
-            let mut jobs = vec![first];
-            while jobs.len() < BATCH
-                && let Ok(job) = self.queue.try_recv()
-            {
-                jobs.push(job);
+            let jobs = self.gather(first);
+            if jobs.check {
+                self.check();
             }
-            let mut batch = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                match job {
-                    Job::Write(write, reply) => batch.push((write, reply)),
-                    Job::Close(reply) => closers.push(reply),
-                }
+            if !jobs.orders.is_empty() {
+                self.commit(jobs.orders, jobs.replies);
             }
-            if !batch.is_empty() {
-                self.commit(batch);
+            for (quiet, reply) in jobs.tidy {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.tidy(quiet));
             }
+            self.shared.handle.drop_unused();
+            closers = jobs.close;
         }
         self.queue.close();
         if let Err(error) = self.finish() {
@@ -114,143 +144,205 @@ impl Writer {
         }
     }
 
+    fn gather(&mut self, first: Job) -> Jobs {
+        let mut jobs = Jobs::default();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Write(order, reply) => {
+                    bytes += order.size();
+                    jobs.orders.push(order);
+                    jobs.replies.push(reply);
+                }
+                Job::Check => jobs.check = true,
+                Job::Tidy { quiet, reply } => jobs.tidy.push((quiet, reply)),
+                Job::Close(reply) => jobs.close.push(reply),
+            }
+            let more = jobs.orders.len() < BATCH && bytes < BATCH_BYTES;
+            next = if more { self.queue.try_recv().ok() } else { None };
+        }
+        jobs
+    }
+
     /// A last durable commit, which carries the volatile ones along. The
     /// ceiling comes down to the version: nothing above it was handed out.
-    fn finish(&self) -> Result<(), StoreError> {
-        let txn = self.database.begin_write().map_err(StoreError::database)?;
+    fn finish(&mut self) -> Result<(), StoreError> {
+        if self.broken {
+            self.mend()?;
+        }
+        if !self.changed {
+            return Ok(());
+        }
+        let txn = self.shared.handle.begin_write()?;
         set_counters(&txn, self.version, Some(self.version))?;
         txn.commit().map_err(StoreError::database)
     }
 
-    fn commit(&mut self, batch: Vec<(Write, oneshot::Sender<Result<Written, WriteError>>)>) {
+    fn commit(&mut self, orders: Vec<Order>, replies: Vec<Reply>) {
         let started = Instant::now();
-        let (writes, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        match self.apply(writes) {
-            Ok(outcomes) => {
-                let answers = self.publish(outcomes);
+        self.last_write = started;
+        if self.broken
+            && let Err(error) = self.mend()
+        {
+            return refuse(replies, &error, Fate::NotWritten);
+        }
+        match self.transact(orders) {
+            Ok(staged) => {
+                let answers = self.publish(staged);
                 self.shared.metrics.committed(started.elapsed(), answers.len());
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    // A client that hung up does not undo its write.
-                    let _ = reply.send(answer);
-                }
+                answer(replies, answers);
             }
-            Err(error) => {
-                tracing::error!(%error, "a commit of the store failed");
-                for reply in replies {
-                    let _ = reply.send(Err(WriteError::Store(error.to_string())));
-                }
-            }
+            Err(error) => self.failed(&error, replies),
         }
     }
 
-    /// Puts all writes into one transaction. The outer error fails all of them.
-    fn apply(
-        &mut self,
-        writes: Vec<Write>,
-    ) -> Result<Vec<Result<Applied, WriteError>>, StoreError> {
-        let mut txn = self.database.begin_write().map_err(StoreError::database)?;
-        let all_volatile =
-            writes.iter().all(|write| self.shared.policy.volatile.contains(write.key.resource()));
-        let durable = !all_volatile || self.version + writes.len() as u64 > self.ceiling;
+    /// Puts all writes into one transaction. The error fails all of them.
+    fn transact(&mut self, orders: Vec<Order>) -> Result<Staged, StoreError> {
+        let room = self.room(&orders);
+        let mut txn = self.shared.handle.begin_write()?;
+        let durable = orders.iter().any(|order| !order.volatile)
+            || self.version + orders.len() as u64 > self.ceiling;
         if !durable {
-            txn.set_durability(Durability::None)
-                .map_err(|error| StoreError::database(redb::Error::from(error)))?;
+            volatile(&mut txn)?;
         }
-        let mut version = self.version;
-        let mut outcomes = Vec::with_capacity(writes.len());
-        {
-            let mut objects = txn.open_table(OBJECTS).map_err(StoreError::database)?;
-            for write in writes {
-                let outcome = self.step(&mut objects, write, version + 1)?;
-                if outcome.is_ok() {
-                    version += 1;
-                }
-                outcomes.push(outcome);
-            }
-        }
+        let (outcomes, version) = apply(&txn, &self.shared, orders, self.version, room)?;
+        let ceiling = durable.then_some(version + RESERVE);
         if version == self.version {
             txn.abort().map_err(StoreError::database)?;
-            return Ok(outcomes);
+            return Ok(Staged { outcomes, version, ceiling: None });
         }
-        let ceiling = durable.then_some(version + RESERVE);
         set_counters(&txn, version, ceiling)?;
+        // Until the commit says that it is done, only the file knows.
+        self.staged = Some(Staged { outcomes, version, ceiling });
         txn.commit().map_err(StoreError::database)?;
+        self.staged.take().ok_or(StoreError::CorruptRow)
+    }
+
+    /// Sets room aside for the writes.
+    fn room(&mut self, orders: &[Order]) -> Room {
+        let objects: usize = orders.iter().map(Order::size).sum();
+        let bytes = 2 * objects as u64 + ROOM_PER_WRITE * orders.len() as u64 + ROOM;
+        let asked = self.shared.handle.file().map(|file| file.make_room(bytes));
+        match asked {
+            Ok(Err(error)) if error::is_full(&error) => {
+                if !self.full {
+                    tracing::error!(
+                        "the disk of the store is full: nothing that would grow is written until \
+                         there is room"
+                    );
+                }
+                self.full = true;
+                Room::None
+            }
+            Ok(Err(error)) => {
+                // The commit itself will say what is wrong, if anything is.
+                tracing::debug!(%error, "no room could be set aside");
+                Room::Enough
+            }
+            Ok(Ok(())) => {
+                if self.full {
+                    tracing::info!("there is room on the disk of the store again");
+                }
+                self.full = false;
+                Room::Enough
+            }
+            Err(_) => Room::Enough,
+        }
+    }
+
+    /// A commit failed: opens the file anew, and sees what it holds.
+    fn failed(&mut self, error: &StoreError, replies: Vec<Reply>) {
+        tracing::error!(%error, "a commit of the store failed; its file is opened anew");
+        match self.recover() {
+            Ok(Some(staged)) => {
+                let answers = self.publish(staged);
+                answer(replies, answers);
+            }
+            Ok(None) => refuse(replies, error, Fate::NotWritten),
+            Err(again) => {
+                tracing::error!(error = %again, "the store's file could not be opened anew");
+                let fate = if self.staged.is_some() { Fate::Unknown } else { Fate::NotWritten };
+                refuse(replies, error, fate);
+            }
+        }
+    }
+
+    /// Opens the file anew and puts back what it does not hold. The changes that
+    /// were under way are answered where the file kept them.
+    fn recover(&mut self) -> Result<Option<Staged>, StoreError> {
+        self.broken = true;
+        if self.reopened.is_some_and(|tried| tried.elapsed() < REOPEN) {
+            return Err(StoreError::Broken("it is tried again every second".to_owned()));
+        }
+        let (version, unsaved) = (self.version, &self.unsaved);
+        let reopened = self.shared.handle.reopen(|opened| {
+            let held = Snapshot::of(opened)?.version()?;
+            if held <= version {
+                unsaved.restore(opened, version)?;
+            }
+            Ok(held)
+        });
+        let held = match reopened {
+            Ok(held) => held,
+            Err(error) => {
+                self.reopened = Some(Instant::now());
+                return Err(error);
+            }
+        };
+        self.broken = false;
+        self.reopened = None;
+        let staged = self.staged.take().filter(|staged| held >= staged.version);
+        self.version = self.version.max(if staged.is_none() { held } else { 0 });
+        tracing::info!(kept = staged.is_some(), "the store's file was opened anew");
+        Ok(staged)
+    }
+
+    /// Looks whether the file is still good, and opens it anew when it is not.
+    fn check(&mut self) {
+        if !self.broken {
+            let usable = self
+                .shared
+                .handle
+                .begin_write()
+                .and_then(|txn| txn.abort().map_err(StoreError::database));
+            let Err(error) = usable else {
+                return;
+            };
+            tracing::error!(%error, "the store can't be read; its file is opened anew");
+        }
+        if let Err(error) = self.mend() {
+            tracing::debug!(%error, "the store's file could not be opened anew");
+        }
+    }
+
+    /// Opens the file anew. Who asked for the changes that turn out to be kept
+    /// was told that nobody knew.
+    fn mend(&mut self) -> Result<(), StoreError> {
+        if let Some(staged) = self.recover()? {
+            self.publish(staged);
+        }
+        Ok(())
+    }
+
+    /// Takes note of a commit and tells the index, the metrics and the watchers.
+    fn publish(&mut self, staged: Staged) -> Vec<Result<Written, WriteError>> {
+        let Staged { outcomes, version, ceiling } = staged;
+        self.changed |= version > self.version;
         self.version = version;
-        self.ceiling = ceiling.unwrap_or(self.ceiling);
-        Ok(outcomes)
-    }
-
-    fn step(
-        &self,
-        objects: &mut Objects<'_>,
-        write: Write,
-        version: u64,
-    ) -> Result<Result<Applied, WriteError>, StoreError> {
-        let Write { key, expect, needs_namespace, change } = write;
-        let encoded = key.encode();
-        let current = match objects.get(encoded.as_slice()).map_err(StoreError::database)? {
-            None => None,
-            Some(value) => {
-                let (header, payload) = row::decode(value.value())?;
-                Some((header.version, self.shared.open_payload(header, payload)?))
-            }
-        };
-        if let Err(refusal) = check_expected(expect, current.as_ref().map(|row| row.0)) {
-            return Ok(Err(refusal));
-        }
-        if needs_namespace && let Err(refusal) = check_namespace(objects, key.namespace())? {
-            return Ok(Err(refusal));
-        }
-        let before = current.map(|row| row.1);
-        let applied = match change {
-            Change::Put(object) => {
-                let prepared = match self.prepare(&key, *object, version) {
-                    Ok(prepared) => prepared,
-                    Err(error) => return Ok(Err(error)),
-                };
-                objects
-                    .insert(encoded.as_slice(), prepared.row.as_slice())
-                    .map_err(StoreError::database)?;
-                prepared.applied(key, before.as_deref(), version)
-            }
-            Change::Delete { last } => {
-                let removed = match removed(key, last, before.as_deref(), version) {
-                    Ok(removed) => removed,
-                    Err(error) => return Ok(Err(error)),
-                };
-                objects.remove(encoded.as_slice()).map_err(StoreError::database)?;
-                removed
-            }
-        };
-        Ok(Ok(applied))
-    }
-
-    /// Serialises an object and seals its row where the policy says so.
-    fn prepare(&self, key: &Key, mut object: Value, version: u64) -> Result<Prepared, WriteError> {
-        let bytes = serialise(&mut object, version)?;
-        let meta = Meta::read(&bytes).map_err(|error| WriteError::Store(error.to_string()))?;
-        let sealed = self.shared.policy.sealed.contains(key.resource());
-        let header = Header { sealed, terminating: meta.deletion_timestamp.is_some(), version };
-        let row = if sealed {
-            let ciphertext = self.shared.keyring.seal(&bytes);
-            let ciphertext = ciphertext.map_err(|error| WriteError::Store(error.to_string()))?;
-            row::encode(header, &ciphertext)
+        if let Some(ceiling) = ceiling {
+            self.ceiling = ceiling;
+            self.unsaved.clear();
         } else {
-            row::encode(header, &bytes)
-        };
-        Ok(Prepared { bytes, meta, row })
-    }
-
-    /// Tells the index, the metrics and the watchers about a commit.
-    fn publish(
-        &self,
-        outcomes: Vec<Result<Applied, WriteError>>,
-    ) -> Vec<Result<Written, WriteError>> {
+            outcomes.iter().flatten().for_each(|applied| self.unsaved.keep(applied));
+        }
+        let growth: i64 = outcomes.iter().flatten().map(|applied| applied.growth).sum();
+        self.shared.content.fetch_add(growth, Ordering::Relaxed);
         let mut events = Vec::new();
         let mut answers = Vec::with_capacity(outcomes.len());
         let mut owners = self.shared.owners();
         for outcome in outcomes {
-            answers.push(outcome.map(|Applied { event, owners: uids }| {
+            answers.push(outcome.map(|Applied { event, owners: uids, .. }| {
                 owners.set(&event.key, uids);
                 match event.kind {
                     EventKind::Added => self.shared.metrics.object_added(event.key.resource()),
@@ -268,99 +360,52 @@ impl Writer {
         }
         answers
     }
-}
 
-struct Prepared {
-    bytes: Bytes,
-    meta: Meta,
-    row: Vec<u8>,
-}
-
-impl Prepared {
-    fn applied(self, key: Key, before: Option<&[u8]>, version: u64) -> Applied {
-        let labels = self.meta.labels.unwrap_or_default();
-        let kind = if before.is_some() { EventKind::Modified } else { EventKind::Added };
-        let labels_before = before
-            .and_then(|before| Meta::read(before).ok())
-            .map(|meta| meta.labels.unwrap_or_default())
-            .filter(|before| *before != labels);
-        Applied {
-            owners: self.meta.owner_references.into_iter().map(|owner| owner.uid).collect(),
-            event: Event { version, kind, key, object: self.bytes, labels, labels_before },
+    /// Rewrites the file where that is worth it and nobody waits.
+    fn tidy(&mut self, quiet: Duration) -> bool {
+        if self.broken || self.last_write.elapsed() < quiet {
+            return false;
+        }
+        let content = u64::try_from(self.shared.content.load(Ordering::Relaxed)).unwrap_or(0);
+        match vacuum::run(&self.shared.handle, content, || !self.queue.is_empty()) {
+            Ok(done) => {
+                if done {
+                    self.unsaved.clear();
+                }
+                done
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store could not be made smaller");
+                false
+            }
         }
     }
 }
 
-fn removed(
-    key: Key,
-    last: Option<Box<Value>>,
-    before: Option<&[u8]>,
-    version: u64,
-) -> Result<Applied, WriteError> {
-    let before = before.ok_or(WriteError::Missing)?;
-    let corrupt = |error: serde_json::Error| WriteError::Store(error.to_string());
-    let meta = Meta::read(before).map_err(corrupt)?;
-    let mut last = match last {
-        Some(last) => *last,
-        None => serde_json::from_slice(before).map_err(corrupt)?,
-    };
-    let object = serialise(&mut last, version)?;
-    Ok(Applied {
-        owners: Vec::new(),
-        event: Event {
-            version,
-            kind: EventKind::Deleted,
-            key,
-            object,
-            // A watcher that saw the object must see it go, whatever labels its
-            // last state carries.
-            labels: meta.labels.unwrap_or_default(),
-            labels_before: None,
-        },
-    })
+/// What is known of writes whose commit failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    NotWritten,
+    Unknown,
 }
 
-fn serialise(object: &mut Value, version: u64) -> Result<Bytes, WriteError> {
-    object["metadata"]["resourceVersion"] = Value::from(version.to_string());
-    serde_json::to_vec(object)
-        .map(Bytes::from)
-        .map_err(|error| WriteError::Store(error.to_string()))
-}
-
-fn check_expected(expect: Expect, current: Option<u64>) -> Result<(), WriteError> {
-    match (expect, current) {
-        (Expect::Absent, None) => Ok(()),
-        (Expect::Absent, Some(_)) => Err(WriteError::Exists),
-        (Expect::Version(_), None) => Err(WriteError::Missing),
-        (Expect::Version(expected), Some(version)) if expected == version => Ok(()),
-        (Expect::Version(_), Some(_)) => Err(WriteError::Changed),
+fn answer(replies: Vec<Reply>, answers: Vec<Result<Written, WriteError>>) {
+    for (reply, answer) in replies.into_iter().zip(answers) {
+        // A client that hung up does not undo its write.
+        let _ = reply.send(answer);
     }
 }
 
-fn check_namespace(
-    objects: &Objects<'_>,
-    namespace: &str,
-) -> Result<Result<(), WriteError>, StoreError> {
-    let key = Key::new(&NAMESPACES.into(), "", namespace).encode();
-    let row = objects.get(key.as_slice()).map_err(StoreError::database)?;
-    Ok(match row {
-        None => Err(WriteError::NamespaceMissing),
-        Some(value) if row::decode(value.value())?.0.terminating => {
-            Err(WriteError::NamespaceTerminating)
-        }
-        Some(_) => Ok(()),
-    })
-}
-
-fn set_counters(
-    txn: &WriteTransaction,
-    version: u64,
-    ceiling: Option<u64>,
-) -> Result<(), StoreError> {
-    let mut counters = txn.open_table(COUNTERS).map_err(StoreError::database)?;
-    counters.insert(VERSION, version).map_err(StoreError::database)?;
-    if let Some(ceiling) = ceiling {
-        counters.insert(CEILING, ceiling).map_err(StoreError::database)?;
+fn refuse(replies: Vec<Reply>, error: &StoreError, fate: Fate) {
+    for reply in replies {
+        let refusal = match fate {
+            Fate::NotWritten if error.is_full() => WriteError::Full,
+            Fate::NotWritten => WriteError::Store(error.to_string()),
+            Fate::Unknown => WriteError::Store(format!(
+                "{error}; whether the change was kept is not known: look before you try again"
+            )),
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(Err(refusal));
     }
-    Ok(())
 }

@@ -211,6 +211,12 @@ impl StatusError {
         Self::new(504, "Timeout", message)
     }
 
+    /// 507: there is no room on the disk. What makes nothing larger, deletions
+    /// above all, still works.
+    pub fn insufficient_storage(message: impl Into<String>) -> Self {
+        Self::new(507, "InsufficientStorage", message)
+    }
+
     /// Names the object that the error is about, where the constructor could not.
     #[must_use]
     pub fn with_details(self, group: &str, resource: &str, name: &str) -> Self {

@@ -1,0 +1,125 @@
+//! Gives back the room that deleted objects left in the file, while the server
+//! runs.
+//!
+//! redb can make a file smaller only when nobody reads in it. So the rows are
+//! copied into a new file, which then takes the place of the old one: readers go
+//! on with the old file until they are done, and a crash at any moment leaves a
+//! whole store.
+
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use super::disk::Cached;
+use super::handle::{Handle, Opened, Snapshot};
+use super::{COUNTERS, OBJECTS, StoreError};
+
+/// A smaller file is left as it is.
+const WORTH: u64 = 8 << 20;
+
+/// The file is rewritten when it is this many times as large as what is in it.
+/// redb itself doubles a file that is full.
+const FACTOR: u64 = 4;
+
+/// More than this takes too long while writers wait; `hades store compact` does
+/// it while the server is stopped.
+const MOST: u64 = 64 << 20;
+
+/// How many bytes are copied before the next look whether somebody waits.
+const PAGE: usize = 256 << 10;
+
+/// Rewrites the file where that is worth it. `waiting` says that a writer came;
+/// then nothing is done.
+pub(super) fn run(
+    handle: &Handle,
+    content: u64,
+    waiting: impl Fn() -> bool,
+) -> Result<bool, StoreError> {
+    let length = handle
+        .file()?
+        .length()
+        .map_err(|source| StoreError::File { path: handle.path().to_owned(), source })?;
+    if length < WORTH || length < FACTOR * content || content > MOST {
+        return Ok(false);
+    }
+    let path = beside(handle.path(), "new");
+    let done = rewrite(handle, &path, waiting);
+    if !matches!(done, Ok(true)) {
+        remove(&path);
+    }
+    let done = done?;
+    if done {
+        tracing::info!(before = length, content, "the store was made smaller");
+    }
+    Ok(done)
+}
+
+fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    remove(path);
+    let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
+    if !copy(&handle.snapshot()?, &opened, waiting)? {
+        return Ok(false);
+    }
+    opened.database.compact().map_err(StoreError::database)?;
+    std::fs::rename(path, handle.path()).map_err(failed)?;
+    sync_directory(handle.path()).map_err(failed)?;
+    handle.replace(opened);
+    Ok(true)
+}
+
+/// Copies all rows and counters in one transaction.
+fn copy(from: &Snapshot, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+    let txn = to.database.begin_write().map_err(StoreError::database)?;
+    {
+        let source = from.transaction.open_table(COUNTERS).map_err(StoreError::database)?;
+        let mut target = txn.open_table(COUNTERS).map_err(StoreError::database)?;
+        for entry in source.range::<&str>(..).map_err(StoreError::database)? {
+            let (name, value) = entry.map_err(StoreError::database)?;
+            target.insert(name.value(), value.value()).map_err(StoreError::database)?;
+        }
+        let source = from.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+        let mut target = txn.open_table(OBJECTS).map_err(StoreError::database)?;
+        let all: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
+        let mut size = 0;
+        for entry in source.range::<&[u8]>(all).map_err(StoreError::database)? {
+            let (key, row) = entry.map_err(StoreError::database)?;
+            target.insert(key.value(), row.value()).map_err(StoreError::database)?;
+            size += row.value().len();
+            if size > PAGE {
+                size = 0;
+                if waiting() {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    txn.commit().map_err(StoreError::database)?;
+    Ok(true)
+}
+
+/// `store.redb` with a further ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Makes a rename in the directory of `path` last.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Removes what an attempt left behind.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a file could not be removed");
+    }
+}
