@@ -152,8 +152,8 @@ pub(crate) fn fill_in(definition: &mut Value) {
         return;
     }
     for (field, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
-        let absent = names.get(field).and_then(Value::as_str).unwrap_or_default().is_empty();
-        if absent && !names.get(field).is_some_and(|value| !value.is_string()) {
+        let absent = names.get(field).is_none_or(|name| name.as_str() == Some(""));
+        if absent {
             names.insert(field.to_owned(), Value::from(value));
         }
     }
