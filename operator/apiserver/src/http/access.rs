@@ -40,10 +40,7 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     }
     let caller = match known {
         Some(identity) => identity.clone(),
-        None => state
-            .tokens
-            .authenticate(request.headers())
-            .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?,
+        None => log_in(state, request)?,
     };
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
@@ -55,6 +52,18 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     }
     request.extensions_mut().insert(identity);
     Ok(())
+}
+
+/// Who shows a token that is known, and so makes the connection one to trust.
+fn log_in(state: &State, request: &Request) -> Result<Identity, StatusError> {
+    let identity = state
+        .tokens
+        .authenticate(request.headers())
+        .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
+    if let Some(connection) = request.extensions().get::<Connection>() {
+        connection.mark_known();
+    }
+    Ok(identity)
 }
 
 fn impersonate(caller: &Identity, wanted: Impersonation) -> Result<Identity, StatusError> {
