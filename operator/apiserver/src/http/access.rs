@@ -121,3 +121,32 @@ fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
         _ => "list",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::Limits;
+    use crate::{ApiServer, Credential, ServerConfig};
+
+    #[tokio::test]
+    async fn a_good_token_makes_its_connection_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = ServerConfig::new(directory.path(), Vec::new());
+        config.credentials = vec![Credential::of_token("good", Identity::administrator("admin"))];
+        let server = ApiServer::open(config).await.unwrap();
+        for (token, code, known) in [("bad", 401, false), ("good", 200, true)] {
+            let connection = Connection::new(CancellationToken::new(), Arc::<Limits>::default());
+            let request = Request::builder()
+                .uri("/version")
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .extension(connection.clone());
+            let response = server.router().oneshot(request.body(Body::empty()).unwrap()).await;
+            assert_eq!((response.unwrap().status().as_u16(), connection.is_known()), (code, known));
+        }
+    }
+}
