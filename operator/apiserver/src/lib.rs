@@ -26,6 +26,9 @@ pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod metrics;
@@ -35,6 +38,7 @@ pub mod registry;
 mod seal;
 mod serve;
 mod server;
+mod stalled;
 mod state;
 mod store;
 mod watch;
@@ -54,3 +58,4 @@ pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use state::{Clock, GroupVersionKind, Validator};
 pub use store::StoreError;
+pub use wire::discovery::Announced;

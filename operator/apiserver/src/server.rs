@@ -15,12 +15,15 @@ use tower::ServiceExt;
 
 use crate::authn::{Credential, Identity, Tokens};
 use crate::definitions::{self, DefinitionError};
+use crate::http::list::Held;
+use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
 use crate::state::{Clock, State, Validator};
 use crate::store::{Key, Store, StoreError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
 use crate::{http, lifecycle};
@@ -46,6 +49,9 @@ pub struct ServerConfig {
     pub watch_ring: usize,
     /// Tells the time.
     pub clock: Clock,
+    /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
+    /// discovery.
+    pub announced: Vec<Announced>,
 }
 
 impl ServerConfig {
@@ -58,6 +64,7 @@ impl ServerConfig {
             credentials: Vec::new(),
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
+            announced: Vec::new(),
         }
     }
 }
@@ -127,7 +134,8 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock } = config;
+        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
+            config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
@@ -148,6 +156,9 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            announced,
+            held: Held::default(),
+            seats: Seats::default(),
             shutdown: shutdown.clone(),
         });
         let turn = definitions::turn(&state).await;
@@ -234,6 +245,7 @@ impl ApiServer {
             // A task that panicked has said so already.
             let _ = task.await;
         }
+        self.inner.state.held.close();
         self.inner.state.store.close().await;
     }
 }

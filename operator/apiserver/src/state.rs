@@ -9,10 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Cause;
 use crate::authn::Tokens;
+use crate::http::list::Held;
+use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seal::Keyring;
 use crate::store::{Store, StoreError, WriteError};
+use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 
 /// Group, version and kind of an object.
@@ -43,6 +46,12 @@ pub(crate) struct State {
     pub clock: Clock,
     pub metrics: Metrics,
     pub tokens: Tokens,
+    /// What the extra routes serve, for discovery.
+    pub announced: Vec<Announced>,
+    /// What paged lists come back to.
+    pub held: Held,
+    /// How much that lasts goes on at once.
+    pub seats: Seats,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }

@@ -29,12 +29,14 @@ pub mod request;
 mod session;
 pub mod table;
 pub mod wait;
+mod warnings;
 
 pub use address::{Address, AddressError};
 pub use catalog::{Catalog, Kind};
 pub use error::{Error, Failure};
 pub use kubeconfig::{KubeconfigSource, Locations};
 pub use session::Session;
+pub use warnings::Warnings;
 
 /// Field manager of everything that people change by this client.
 pub const FIELD_MANAGER: &str = "hadesctl";

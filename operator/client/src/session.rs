@@ -3,9 +3,11 @@
 use std::fmt;
 
 use kube::api::DynamicObject;
+use kube::client::ClientBuilder;
 use kube::{Api, Client};
+use tower::util::MapResponseLayer;
 
-use crate::{Error, Kind, Locations};
+use crate::{Error, Kind, Locations, Warnings};
 
 /// How long to try for a connection (seconds): longer only hides a wrong address.
 const CONNECT_SECONDS: u64 = 10;
@@ -19,11 +21,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the kubeconfig and makes a client. Nothing is sent yet.
+    /// Reads the kubeconfig and makes a client. Nothing is sent yet. What the
+    /// server warns of goes to `warnings`.
     ///
     /// # Errors
     /// [`Error::NoKubeconfig`], [`Error::Kubeconfig`], [`Error::NoContext`].
-    pub async fn open(locations: &Locations, context: Option<&str>) -> Result<Self, Error> {
+    pub async fn open(
+        locations: &Locations,
+        context: Option<&str>,
+        warnings: Warnings,
+    ) -> Result<Self, Error> {
         // A second provider in the program would make rustls refuse to choose.
         // An error says that one was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -35,7 +42,14 @@ impl Session {
         // namespace yields.
         let project =
             Some(config.default_namespace.clone()).filter(|namespace| namespace != "default");
-        let client = Client::try_from(config).map_err(|error| Error::of_call(&server, error))?;
+        let listen = MapResponseLayer::new(move |response: http::Response<_>| {
+            warnings.note(response.headers());
+            response
+        });
+        let client = ClientBuilder::try_from(config)
+            .map_err(|error| Error::of_call(&server, error))?
+            .with_layer(&listen)
+            .build();
         Ok(Self { client, server, project })
     }
 

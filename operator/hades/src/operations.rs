@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures::StreamExt;
 use hades_api::{Environment, EnvironmentTemplate};
+use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{LogQuery, logs, preview};
 use hades_controllers::{Context, ReconcileError, error_chain};
@@ -30,6 +31,25 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
         .with_state(context)
+}
+
+/// What the routes serve, for discovery.
+pub(crate) fn announced() -> Vec<Announced> {
+    let (group, version) =
+        PREFIX.trim_start_matches("/apis/").split_once('/').unwrap_or((PREFIX, ""));
+    let of_environments = |subresource: &str, kind: &str, verbs| Announced {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        resource: "environments".to_owned(),
+        subresource: subresource.to_owned(),
+        kind: kind.to_owned(),
+        namespaced: true,
+        verbs,
+    };
+    vec![
+        of_environments("plan", "PlanReply", &["create", "get"]),
+        of_environments("logs", "LogLine", &["get"]),
+    ]
 }
 
 /// Manifests that go before what is stored.

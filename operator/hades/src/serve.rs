@@ -105,6 +105,7 @@ async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServ
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed)];
     config.credentials = installation.credentials.clone();
+    config.announced = operations::announced();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })

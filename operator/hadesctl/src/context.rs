@@ -26,7 +26,8 @@ impl Context {
     pub async fn session(&self) -> Result<&Session, Error> {
         let open = || async {
             let locations = Locations::of_process(self.global.kubeconfig.clone());
-            Session::open(&locations, self.global.context.as_deref()).await
+            let warnings = self.terminal.server_warnings();
+            Session::open(&locations, self.global.context.as_deref(), warnings).await
         };
         Ok(self.session.get_or_try_init(open).await?)
     }

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use hades_client::Warnings;
 
 use crate::cli::ColorChoice;
 use crate::error::Error;
@@ -93,6 +94,15 @@ impl Terminal {
     pub fn warn(&self, text: &str) {
         let word = self.paint_errors.color(AnsiColor::Yellow, "warning:");
         self.note(&format!("{word} {text}"));
+    }
+
+    /// Shows what the server warns of on standard error, as kubectl does.
+    pub fn server_warnings(&self) -> Warnings {
+        let word = self.paint_errors.color(AnsiColor::Yellow, "Warning:");
+        Warnings::new(move |text| {
+            // Nobody is left to tell when this fails.
+            let _ = writeln!(io::stderr(), "{word} {text}");
+        })
     }
 
     /// Tells an error on standard error: what, why, what to do.

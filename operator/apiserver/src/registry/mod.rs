@@ -4,25 +4,26 @@
 mod builtin;
 mod custom;
 mod definition;
+mod documents;
+mod fields;
 mod gate;
 mod info;
 mod scale;
 mod version;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use custom::{Custom, ScalePaths};
 pub(crate) use definition::Definition;
+pub(crate) use documents::{Document, Documents};
 pub use info::{CREATE_VERBS, FULL_VERBS, ResourceInfo, TERMINATING_VERBS};
 pub(crate) use scale::scale;
 
 use crate::admission::schema::StructuralSchema;
 use crate::store::Policy;
-use crate::wire::openapi;
 use crate::wire::table::Columns;
 
 /// What a resource does beyond storing objects.
@@ -84,6 +85,9 @@ pub struct Resource {
     pub schema: StructuralSchema,
     /// Columns of `kubectl get`.
     pub columns: Columns,
+    /// The `selectableFields` of a custom resource: dotted paths, which field
+    /// selectors may name.
+    pub selectable: Vec<String>,
     /// What only custom resources have.
     pub(crate) custom: Option<Custom>,
     /// Cancelled when the resource is served no longer, or not in this form.
@@ -121,7 +125,7 @@ pub struct Registry {
     by_path: HashMap<(String, String, String), usize>,
     infos: Vec<ResourceInfo>,
     /// Dear to make, and the same as long as the registry is.
-    openapi_index: OnceLock<Value>,
+    documents: Documents,
 }
 
 impl Registry {
@@ -161,8 +165,8 @@ impl Registry {
             .filter(|(_, resource)| resource.served())
             .map(|(index, resource)| (path(&resource.info), index))
             .collect();
-        let openapi_index = OnceLock::new();
-        Self { resources, builtins, definitions, by_path, infos, openapi_index }
+        let documents = Documents::default();
+        Self { resources, builtins, definitions, by_path, infos, documents }
     }
 
     /// The definitions, established or not, in the order of their names.
@@ -219,10 +223,9 @@ impl Registry {
         &self.infos
     }
 
-    /// The index of the OpenAPI documents.
-    #[must_use]
-    pub fn openapi_index(&self) -> &Value {
-        self.openapi_index.get_or_init(|| openapi::index(&self.infos))
+    /// The documents about what is served.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// How the store treats the rows.

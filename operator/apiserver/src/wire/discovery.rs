@@ -3,9 +3,13 @@
 //! The same facts in two shapes: the plain documents (one for each group and
 //! version) and the aggregated one, which spares kubectl a request for each.
 
+mod announced;
+
 use serde_json::{Map, Value, json};
 
 use crate::registry::ResourceInfo;
+
+pub use announced::{Announced, announce, announce_groups, announced_group, announced_resources};
 
 /// The verbs of every subresource: status and scale.
 const SUBRESOURCE_VERBS: &[&str] = &["get", "patch", "update"];

@@ -8,6 +8,7 @@
 
 mod builtin;
 mod definition;
+mod operation;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -34,23 +35,32 @@ const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
-/// `GET /openapi/v3`.
+/// The groups and versions that have documents, by the paths of those below
+/// `/openapi/v3/`.
 #[must_use]
-pub fn index(resources: &[ResourceInfo]) -> Value {
-    let mut versions: BTreeMap<String, (&str, &str)> = BTreeMap::new();
-    for resource in resources {
-        let path = document_path(&resource.group, &resource.version);
-        versions.insert(path, (&resource.group, &resource.version));
-    }
-    let paths: Map<String, Value> = versions
-        .into_iter()
-        .filter_map(|(path, (group, version))| {
-            let hash = hash(&document(resources, group, version)?);
-            let url = format!("/openapi/v3/{path}?hash={hash}");
-            Some((path, json!({"serverRelativeURL": url})))
+pub fn versions(resources: &[ResourceInfo]) -> BTreeMap<String, (&str, &str)> {
+    resources
+        .iter()
+        .map(|resource| {
+            let (group, version) = (resource.group.as_str(), resource.version.as_str());
+            (document_path(group, version), (group, version))
         })
+        .collect()
+}
+
+/// `GET /openapi/v3`, from the paths and hashes of the documents.
+#[must_use]
+pub fn index<'a>(documents: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    let paths: Map<String, Value> = documents
+        .map(|(path, hash)| (path.to_owned(), json!({"serverRelativeURL": url(path, hash)})))
         .collect();
     json!({"paths": paths})
+}
+
+/// The address of a document with this content.
+#[must_use]
+pub fn url(path: &str, hash: &str) -> String {
+    format!("/openapi/v3/{path}?hash={hash}")
 }
 
 /// `api/v1` or `apis/{group}/{version}`.
@@ -60,8 +70,8 @@ fn document_path(group: &str, version: &str) -> String {
 
 /// Content hash of a document, for `?hash=` and `ETag`.
 #[must_use]
-pub fn hash(document: &Value) -> String {
-    let digest = Sha256::digest(document.to_string());
+pub fn hash(document: &[u8]) -> String {
+    let digest = Sha256::digest(document);
     digest.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02X}");
         text

@@ -153,7 +153,8 @@ fn other_name(given: &str, name: &str) -> StatusError {
 /// As on Kubernetes, custom resources and leases are not replaced by somebody
 /// who doesn't say what he has seen.
 fn require_version(call: Call<'_>, name: &str, object: &Value) -> Result<(), StatusError> {
-    let conditional = call.resource.nature == Nature::Custom || is_lease(call.resource);
+    let conditional = matches!(call.resource.nature, Nature::Custom | Nature::Definition)
+        || is_lease(call.resource);
     if !conditional || !text(object, "resourceVersion").is_empty() {
         return Ok(());
     }

@@ -10,6 +10,7 @@
 mod support;
 
 mod cluster;
+mod definitions;
 mod edit;
 mod golden;
 mod release;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DELETE_OPTIONS, PATCH, SCALE, STATUS, document_path, group_version_kind, reference};
+use super::operation::{pretty, query_parameters, request_body, responses};
+use super::{SCALE, document_path, group_version_kind};
 use crate::registry::ResourceInfo;
 
 /// Verbs of a resource, what they do in OpenAPI's `x-kubernetes-action`, and the
@@ -18,6 +19,17 @@ const ON_OBJECT: &[(&str, &str, &str)] = &[
     ("update", "put", "put"),
     ("patch", "patch", "patch"),
     ("delete", "delete", "delete"),
+];
+
+/// Groups whose kinds Kubernetes defines.
+const BUILTIN_GROUPS: [&str; 7] = [
+    "",
+    "apiextensions.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "coordination.k8s.io",
+    "events.k8s.io",
+    "rbac.authorization.k8s.io",
 ];
 
 /// Adds the paths of a resource.
@@ -56,38 +68,26 @@ fn insert(
     let mut item = Map::new();
     for (verb, action, method) in operations {
         if resource.verbs.contains(verb) {
-            let operation = operation(resource, schema, path, action, method);
+            let operation = operation(resource, schema, path, action);
             item.insert((*method).to_owned(), operation);
         }
     }
     if item.is_empty() {
         return;
     }
-    let parameters: Vec<Value> = ["namespace", "name"]
+    let mut parameters: Vec<Value> = ["namespace", "name"]
         .into_iter()
         .filter(|name| path.contains(&format!("{{{name}}}")))
         .map(|name| {
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
         })
         .collect();
-    if !parameters.is_empty() {
-        item.insert("parameters".to_owned(), Value::from(parameters));
-    }
+    parameters.push(pretty());
+    item.insert("parameters".to_owned(), Value::from(parameters));
     paths.insert(path.to_owned(), Value::Object(item));
 }
 
-fn operation(
-    resource: &ResourceInfo,
-    schema: &str,
-    path: &str,
-    action: &str,
-    method: &str,
-) -> Value {
-    let answer = match action {
-        "list" => reference(&format!("{schema}List")),
-        "delete" | "deletecollection" => reference(STATUS),
-        _ => reference(schema),
-    };
+fn operation(resource: &ResourceInfo, schema: &str, path: &str, action: &str) -> Value {
     let place = path.rsplit('/').next().unwrap_or_default();
     let suffix = match place {
         "status" => "Status",
@@ -110,13 +110,12 @@ fn operation(
         ),
         "tags": [group_word(resource)],
         "parameters": query_parameters(action),
-        "responses": {
-            "200": {"description": "OK", "content": {"application/json": {"schema": answer}}},
-        },
+        "responses": responses(action, schema),
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": kind,
     });
-    if let Some(body) = request_body(schema, method, action) {
+    let builtin = BUILTIN_GROUPS.contains(&resource.group.as_str());
+    if let Some(body) = request_body(schema, action, builtin) {
         operation["requestBody"] = body;
     }
     operation
@@ -134,68 +133,4 @@ fn group_word(resource: &ResourceInfo) -> String {
         }
     }
     word
-}
-
-fn query_parameters(action: &str) -> Vec<Value> {
-    let query = |name: &str, kind: &str| {
-        json!({
-            "name": name,
-            "in": "query",
-            "schema": {"type": kind, "uniqueItems": true},
-        })
-    };
-    let mut parameters = vec![query("pretty", "string")];
-    match action {
-        "list" | "deletecollection" => {
-            for name in ["labelSelector", "fieldSelector", "resourceVersion"] {
-                parameters.push(query(name, "string"));
-            }
-            parameters.push(query("limit", "integer"));
-            if action == "list" {
-                parameters.push(query("watch", "boolean"));
-                parameters.push(query("allowWatchBookmarks", "boolean"));
-                parameters.push(query("sendInitialEvents", "boolean"));
-                parameters.push(query("timeoutSeconds", "integer"));
-            }
-        }
-        "post" | "put" | "patch" => {
-            for name in ["dryRun", "fieldManager", "fieldValidation"] {
-                parameters.push(query(name, "string"));
-            }
-            if action == "patch" {
-                parameters.push(query("force", "boolean"));
-            }
-        }
-        "delete" => {
-            parameters.push(query("dryRun", "string"));
-            parameters.push(query("gracePeriodSeconds", "integer"));
-            parameters.push(query("propagationPolicy", "string"));
-        }
-        _ => {}
-    }
-    parameters
-}
-
-fn request_body(schema: &str, method: &str, action: &str) -> Option<Value> {
-    let content = |media_types: &[&str], name: &str| {
-        let entries: Map<String, Value> = media_types
-            .iter()
-            .map(|media_type| ((*media_type).to_owned(), json!({"schema": reference(name)})))
-            .collect();
-        json!({"content": entries, "required": action != "delete"})
-    };
-    match method {
-        "post" | "put" => Some(content(&["application/json", "application/yaml"], schema)),
-        "patch" => Some(content(
-            &[
-                "application/apply-patch+yaml",
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/strategic-merge-patch+json",
-            ],
-            PATCH,
-        )),
-        "delete" if action == "delete" => Some(content(&["application/json"], DELETE_OPTIONS)),
-        _ => None,
-    }
 }

@@ -7,7 +7,14 @@ use crate::wire::discovery::tests::resources;
 #[test]
 fn the_index_names_each_document_with_its_hash() {
     let resources = resources();
-    let index = index(&resources);
+    let hashes: Vec<(String, String)> = versions(&resources)
+        .into_iter()
+        .map(|(path, (group, version))| {
+            let document = document(&resources, group, version).unwrap();
+            (path, hash(document.to_string().as_bytes()))
+        })
+        .collect();
+    let index = index(hashes.iter().map(|(path, hash)| (path.as_str(), hash.as_str())));
     let paths: Vec<&String> = index["paths"].as_object().unwrap().keys().collect();
     assert_eq!(
         paths,
@@ -19,7 +26,7 @@ fn the_index_names_each_document_with_its_hash() {
         ]
     );
     let url = index["paths"]["apis/example.org/v1"]["serverRelativeURL"].as_str().unwrap();
-    let hash = hash(&document(&resources, "example.org", "v1").unwrap());
+    let hash = hash(document(&resources, "example.org", "v1").unwrap().to_string().as_bytes());
     assert_eq!(url, format!("/openapi/v3/apis/example.org/v1?hash={hash}"));
     assert_eq!(hash.len(), 64);
     assert_eq!(document(&resources, "example.org", "v3"), None);
@@ -68,6 +75,64 @@ fn every_reference_leads_somewhere() {
             assert!(document.pointer(pointer).is_some(), "{reference}");
         }
     }
+}
+
+#[test]
+fn operations_name_every_parameter_and_answer() {
+    let resources = resources();
+    let of_group = |group: &str, version: &str| document(&resources, group, version).unwrap();
+    let names = |operation: &Value| -> Vec<String> {
+        let parameters = operation["parameters"].as_array().unwrap();
+        parameters.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let custom = of_group("example.org", "v1beta1");
+    let collection = &custom["paths"]["/apis/example.org/v1beta1/namespaces/{namespace}/things"];
+    let object = &custom["paths"]["/apis/example.org/v1beta1/namespaces/{namespace}/things/{name}"];
+    assert_eq!(
+        names(&collection["get"]),
+        [
+            "continue",
+            "fieldSelector",
+            "labelSelector",
+            "limit",
+            "resourceVersion",
+            "resourceVersionMatch",
+            "sendInitialEvents",
+            "timeoutSeconds",
+            "allowWatchBookmarks",
+            "watch",
+        ]
+    );
+    assert_eq!(
+        names(&object["delete"]),
+        ["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"]
+    );
+    assert_eq!(names(&object["patch"]), ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    assert_eq!(names(&object["put"]), ["dryRun", "fieldManager", "fieldValidation"]);
+    assert_eq!(names(&object["get"]), Vec::<String>::new());
+    let codes = |operation: &Value| -> Vec<String> {
+        operation["responses"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(codes(&collection["post"]), ["200", "201", "202", "401", "default"]);
+    assert_eq!(codes(&object["patch"]), ["200", "201", "401", "default"]);
+    assert_eq!(codes(&object["get"]), ["200", "401", "default"]);
+    let forms = |operation: &Value| -> Vec<String> {
+        operation["requestBody"]["content"].as_object().unwrap().keys().cloned().collect()
+    };
+    let strategic = "application/strategic-merge-patch+json".to_owned();
+    assert!(!forms(&object["patch"]).contains(&strategic), "kubectl makes merge patches");
+    let core = of_group("", "v1");
+    assert!(forms(&core["paths"]["/api/v1/namespaces/{name}"]["patch"]).contains(&strategic));
+}
+
+#[test]
+fn kubectl_learns_which_lists_of_built_in_kinds_merge() {
+    let account = builtin_schema("", "ServiceAccount").unwrap();
+    assert_eq!(account["properties"]["secrets"]["x-kubernetes-patch-merge-key"], "name");
+    let metadata = builtin::object_meta();
+    let owners = &metadata["properties"]["ownerReferences"];
+    assert_eq!(owners["x-kubernetes-patch-merge-key"], "uid");
+    assert_eq!(metadata["properties"]["finalizers"]["x-kubernetes-patch-strategy"], "merge");
 }
 
 fn collect(value: &Value, references: &mut Vec<String>) {

@@ -1,0 +1,137 @@
+//! Groups that are served by extra routes: no objects, only subresources of
+//! objects that another group has.
+
+use serde_json::{Value, json};
+
+/// One subresource that an extra route serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// API group, which no definition may have.
+    pub group: String,
+    /// Version of the group.
+    pub version: String,
+    /// Plural name of the objects.
+    pub resource: String,
+    /// Name of the subresource.
+    pub subresource: String,
+    /// Kind of what it answers.
+    pub kind: String,
+    /// Whether the objects live in namespaces.
+    pub namespaced: bool,
+    /// Verbs that it answers.
+    pub verbs: &'static [&'static str],
+}
+
+/// The groups with their versions, each once, in the order of `announced`.
+fn versions(announced: &[Announced]) -> Vec<(&str, &str)> {
+    let mut versions = Vec::new();
+    for one in announced {
+        let version = (one.group.as_str(), one.version.as_str());
+        if !versions.contains(&version) {
+            versions.push(version);
+        }
+    }
+    versions
+}
+
+fn group_value(group: &str, announced: &[Announced]) -> Option<Value> {
+    let versions: Vec<Value> = versions(announced)
+        .into_iter()
+        .filter(|(one, _)| *one == group)
+        .map(|(_, version)| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+        .collect();
+    let preferred = versions.first()?.clone();
+    Some(json!({"name": group, "preferredVersion": preferred, "versions": versions}))
+}
+
+fn groups(announced: &[Announced]) -> Vec<&str> {
+    let mut groups: Vec<&str> = versions(announced).into_iter().map(|(group, _)| group).collect();
+    groups.dedup();
+    groups
+}
+
+/// Adds the groups to `GET /apis`.
+pub fn announce_groups(list: &mut Value, announced: &[Announced]) {
+    if let Some(list) = list["groups"].as_array_mut() {
+        list.extend(
+            groups(announced).into_iter().filter_map(|group| group_value(group, announced)),
+        );
+    }
+}
+
+/// `GET /apis/{group}`.
+#[must_use]
+pub fn announced_group(announced: &[Announced], group: &str) -> Option<Value> {
+    let mut value = group_value(group, announced)?;
+    value["kind"] = Value::from("APIGroup");
+    value["apiVersion"] = Value::from("v1");
+    Some(value)
+}
+
+/// `GET /apis/{group}/{version}`.
+#[must_use]
+pub fn announced_resources(announced: &[Announced], group: &str, version: &str) -> Option<Value> {
+    let resources: Vec<Value> = announced
+        .iter()
+        .filter(|one| one.group == group && one.version == version)
+        .map(|one| {
+            json!({
+                "name": format!("{}/{}", one.resource, one.subresource),
+                "singularName": "",
+                "namespaced": one.namespaced,
+                "kind": one.kind,
+                "verbs": one.verbs,
+            })
+        })
+        .collect();
+    (!resources.is_empty()).then(|| {
+        json!({
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": format!("{group}/{version}"),
+            "resources": resources,
+        })
+    })
+}
+
+/// Adds the groups to an `APIGroupDiscoveryList`. The objects themselves are not
+/// named with a kind: they are in another group.
+pub fn announce(document: &mut Value, announced: &[Announced]) {
+    let of_version = |group: &str, version: &str| -> Value {
+        let mut resources: Vec<Value> = Vec::new();
+        for one in announced.iter().filter(|one| one.group == group && one.version == version) {
+            let subresource = json!({
+                "subresource": one.subresource,
+                "responseKind": {"group": group, "version": version, "kind": one.kind},
+                "verbs": one.verbs,
+            });
+            match resources.iter_mut().find(|resource| resource["resource"] == *one.resource) {
+                Some(resource) => {
+                    if let Some(list) = resource["subresources"].as_array_mut() {
+                        list.push(subresource);
+                    }
+                }
+                None => resources.push(json!({
+                    "resource": one.resource,
+                    "scope": if one.namespaced { "Namespaced" } else { "Cluster" },
+                    "singularResource": "",
+                    "verbs": [],
+                    "subresources": [subresource],
+                })),
+            }
+        }
+        json!({"version": version, "freshness": "Current", "resources": resources})
+    };
+    let Some(items) = document["items"].as_array_mut() else {
+        return;
+    };
+    for group in groups(announced) {
+        let versions: Vec<Value> = versions(announced)
+            .into_iter()
+            .filter(|(one, _)| *one == group)
+            .map(|(group, version)| of_version(group, version))
+            .collect();
+        let metadata = json!({"name": group, "creationTimestamp": null});
+        items.push(json!({"metadata": metadata, "versions": versions}));
+    }
+}
