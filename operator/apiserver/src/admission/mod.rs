@@ -61,6 +61,8 @@ pub enum CauseReason {
     FieldManagerConflict,
     /// The server answered something that the client did not expect.
     UnexpectedServerResponse,
+    /// The asked resourceVersion is later than the server's.
+    ResourceVersionTooLarge,
 }
 
 impl CauseReason {
@@ -86,6 +88,7 @@ impl CauseReason {
             Self::InternalError => "InternalError",
             Self::FieldManagerConflict => "FieldManagerConflict",
             Self::UnexpectedServerResponse => "UnexpectedServerResponse",
+            Self::ResourceVersionTooLarge => "ResourceVersionTooLarge",
         }
     }
 }

@@ -23,6 +23,7 @@ struct Parts {
     uid: String,
     causes: Vec<Cause>,
     retry_after_seconds: Option<u32>,
+    continue_token: String,
 }
 
 /// `resource.group`, or the bare resource for the core group.
@@ -42,6 +43,7 @@ impl StatusError {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: None,
+            continue_token: String::new(),
         }))
     }
 
@@ -146,6 +148,21 @@ impl StatusError {
         Self::new(410, "Expired", message)
     }
 
+    /// 410: a continue token is too old for a consistent list. The other token goes
+    /// on with the list as it is now, for clients that prefer that to a new start.
+    #[must_use]
+    pub fn continue_expired(token: String) -> Self {
+        let mut error = Self::expired(
+            "The provided continue parameter is too old to display a consistent list result. You \
+             can start a new list without the continue parameter, or use the continue token in \
+             this response to retrieve the remainder of the results. Continuing with the provided \
+             token results in an inconsistent list - objects that were created, modified, or \
+             deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        error.0.continue_token = token;
+        error
+    }
+
     /// 413: the body or the object is larger than the server keeps.
     pub fn too_large(message: impl fmt::Display) -> Self {
         let message = format!("Request entity too large: {message}");
@@ -215,6 +232,22 @@ impl StatusError {
     /// above all, still works.
     pub fn insufficient_storage(message: impl Into<String>) -> Self {
         Self::new(507, "InsufficientStorage", message)
+    }
+
+    /// 504: the client asks for a version that is not there yet, as Kubernetes
+    /// answers it.
+    #[must_use]
+    pub fn version_too_large(wanted: u64, current: u64) -> Self {
+        let mut error = Self::timeout(format!(
+            "Timeout: Too large resource version: {wanted}, current: {current}"
+        ));
+        error.0.causes = vec![Cause::new(
+            "",
+            CauseReason::ResourceVersionTooLarge,
+            "Too large resource version",
+        )];
+        error.0.retry_after_seconds = Some(1);
+        error
     }
 
     /// Names the object that the error is about, where the constructor could not.
@@ -295,6 +328,9 @@ impl StatusError {
         });
         if !details.is_empty() {
             status["details"] = Value::Object(details);
+        }
+        if !parts.continue_token.is_empty() {
+            status["metadata"]["continue"] = Value::from(parts.continue_token.as_str());
         }
         status
     }
