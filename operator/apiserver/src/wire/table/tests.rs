@@ -111,6 +111,16 @@ fn without_columns_there_are_name_and_age() {
 }
 
 #[test]
+fn paths_that_multiply_their_work_are_refused() {
+    for path in ["..a..b", ".a[?(@.b[?(@.c[?(@.d)])])]", &format!(".{}", "a".repeat(2000))] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        assert!(Columns::compile(&[column]).is_err(), "{path}");
+    }
+    let column = json!({"name": "C", "type": "string", "jsonPath": "..a[?(@.b==1)].c"});
+    Columns::compile(&[column]).unwrap();
+}
+
+#[test]
 fn unusable_columns_are_refused_with_their_index() {
     let good = json!({"name": "A", "type": "string", "jsonPath": ".a"});
     let cases = [
