@@ -38,6 +38,7 @@ pub mod registry;
 mod seal;
 mod serve;
 mod server;
+mod stalled;
 mod state;
 mod store;
 mod watch;

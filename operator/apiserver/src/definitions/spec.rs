@@ -122,6 +122,12 @@ impl Version {
         self.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some())
     }
 
+    /// The fields that selectors may name, as dotted paths.
+    pub fn selectable(&self) -> Vec<String> {
+        let fields = self.selectable_fields.iter();
+        fields.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
+    }
+
     /// The paths of `/scale`.
     pub fn scale(&self) -> Option<&Scale> {
         self.subresources.as_ref()?.scale.as_ref()
@@ -146,8 +152,8 @@ pub(crate) fn fill_in(definition: &mut Value) {
         return;
     }
     for (field, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
-        let absent = names.get(field).and_then(Value::as_str).unwrap_or_default().is_empty();
-        if absent && !names.get(field).is_some_and(|value| !value.is_string()) {
+        let absent = names.get(field).is_none_or(|name| name.as_str() == Some(""));
+        if absent {
             names.insert(field.to_owned(), Value::from(value));
         }
     }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::admission::schema::StructuralSchema;
 use crate::http::path;
 use crate::wire::accept::{
-    BodyForm, aggregated_discovery, body_form, decode_body, decode_body_strict, negotiate,
-    patch_form,
+    BodyForm, MetaVersion, aggregated_discovery, body_form, decode_body, decode_body_strict,
+    negotiate, patch_form,
 };
 use crate::wire::apply::{ApplyRequest, Operation, apply as apply_object, track_update};
 use crate::wire::selector::{FieldSelector, LabelSelector};
@@ -260,8 +260,10 @@ fn columns(data: &[u8]) {
     let Ok(columns) = table::Columns::compile(&[column]) else { return };
     let now = jiff::Timestamp::UNIX_EPOCH;
     let bytes = object.to_string();
-    let _ = table::row(&columns, bytes.as_bytes(), table::IncludeObject::Metadata, now);
-    let _ = table::partial_metadata(bytes.as_bytes());
+    let (object, version) = (bytes.as_bytes(), MetaVersion::V1);
+    let mut out = Vec::new();
+    let _ = table::row(&mut out, &columns, object, table::IncludeObject::Metadata, version, now);
+    let _ = table::partial_metadata(&mut out, object, version);
 }
 
 #[cfg(test)]

@@ -81,8 +81,9 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 async fn empty(state: &Arc<State>, storage: &str) -> Result<usize, StatusError> {
     let registry = state.registry();
     let Some(resource) = registry.find_storage(storage) else {
-        // Never established, so that nobody could create any.
-        return Ok(0);
+        // Never established, so that nobody could create any; or its schema can't
+        // be used any more, and has to be mended before the objects can go.
+        return Ok(rows(state, storage, None, |_| ()).await?.len());
     };
     // Everything goes; nothing need wait for anything else.
     let how =

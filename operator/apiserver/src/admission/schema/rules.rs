@@ -16,7 +16,7 @@ use super::compile::error;
 use super::cost::{self, Shape, Size};
 use super::findings::MAX_CAUSES;
 use super::validate::OldItems;
-use super::{Place, SchemaError};
+use super::{Place, SchemaError, validate};
 use crate::admission::{Cause, CauseReason};
 
 pub(super) const RULES: &str = "x-kubernetes-validations";
@@ -141,7 +141,7 @@ impl Rules {
         let wrong = errors
             .iter()
             .filter(|error| !unchanged || self.transitions.contains(&error.rule))
-            .map(|error| self.cause(error, &path));
+            .map(|error| self.cause(error, new, &path));
         findings.causes.extend(wrong);
     }
 
@@ -161,19 +161,17 @@ impl Rules {
         costs.fold(size.values, u64::saturating_add)
     }
 
-    fn cause(&self, error: &ValidationError, path: &str) -> Cause {
+    fn cause(&self, error: &ValidationError, value: &Value, path: &str) -> Cause {
         let field = match error.field_path.trim_start_matches('.') {
             "" => path.to_owned(),
             relative if path.is_empty() || relative.starts_with('[') => format!("{path}{relative}"),
             relative => format!("{path}.{relative}"),
         };
-        let type_name = self.type_name;
+        let value = shown(value);
         let rule = self.originals.get(&error.rule).unwrap_or(&error.rule);
         if error.kind != ErrorKind::ValidationFailure {
-            let message = format!(
-                "Invalid value: \"{type_name}\": {} evaluating rule: {}",
-                error.message, rule
-            );
+            let message =
+                format!("Invalid value: {value}{} evaluating rule: {rule}", error.message);
             return Cause::new(field, CauseReason::FieldValueInvalid, message);
         }
         // Without a message of its own, a rule is its message.
@@ -188,11 +186,11 @@ impl Rules {
                 Cause::new(field, CauseReason::FieldValueForbidden, message)
             }
             Some("FieldValueDuplicate") => {
-                let message = format!("Duplicate value: \"{type_name}\": {text}");
+                let message = format!("Duplicate value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueDuplicate, message)
             }
             _ => {
-                let message = format!("Invalid value: \"{type_name}\": {text}");
+                let message = format!("Invalid value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueInvalid, message)
             }
         }
@@ -230,6 +228,14 @@ fn shapes(
             Ok((shape(&rule.program, "rule")?, message.transpose()?))
         })
         .collect()
+}
+
+/// What a rule failed for, where it is simple enough to be read in a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) => String::new(),
+        simple => format!("{}: ", validate::printed(simple)),
+    }
 }
 
 /// A rule with `optionalOldSelf` sees the old value as an optional, which the

@@ -198,7 +198,7 @@ fn quoted(value: &Value) -> String {
 }
 
 /// A value as Kubernetes prints it in messages: strings quoted, the rest bare.
-fn printed(value: &Value) -> String {
+pub(super) fn printed(value: &Value) -> String {
     shown(match value {
         Value::String(text) => format!("{text:?}"),
         other => other.to_string(),

@@ -16,7 +16,7 @@ fn the_first_form_that_can_be_answered_wins() {
             Some(
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
             ),
-            ResponseForm::Table,
+            ResponseForm::Table(MetaVersion::V1),
         ),
         (
             Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/json"),
@@ -26,18 +26,32 @@ fn the_first_form_that_can_be_answered_wins() {
             Some(
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             ),
-            ResponseForm::PartialObjectMetadata,
+            ResponseForm::PartialObjectMetadata(MetaVersion::V1),
         ),
         (
             Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
-            ResponseForm::PartialObjectMetadataList,
+            ResponseForm::PartialObjectMetadataList(MetaVersion::V1),
         ),
+        (
+            Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            ResponseForm::Table(MetaVersion::V1Beta1),
+        ),
+        (
+            Some("application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io"),
+            ResponseForm::PartialObjectMetadata(MetaVersion::V1Beta1),
+        ),
+        (Some("application/json;as=Table;v=v1;g=other.example,*/*"), ResponseForm::Json),
         (Some("text/html, application/json;q=0, */*;q=0.8"), ResponseForm::Json),
     ];
     for (accept, expected) in cases {
         assert_eq!(negotiate(accept), Ok(expected), "{accept:?}");
     }
-    for accept in ["text/html", "application/vnd.kubernetes.protobuf", "application/json;q=0"] {
+    for accept in [
+        "text/html",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;q=0",
+        "application/json;as=Table;v=v9",
+    ] {
         assert_eq!(negotiate(Some(accept)).unwrap_err().code(), 406, "{accept}");
     }
 }

@@ -25,9 +25,20 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    /// Whether the entry belongs to this writer.
-    pub(super) fn is(&self, name: &str, operation: Operation, subresource: &str) -> bool {
-        self.name == name && self.operation == operation && self.subresource == subresource
+    /// Whether the entry belongs to this writer. As on Kubernetes, updates in
+    /// several versions of a kind have an entry for each; an apply has one.
+    pub(super) fn is(
+        &self,
+        name: &str,
+        operation: Operation,
+        subresource: &str,
+        api_version: &str,
+    ) -> bool {
+        let same_version = operation == Operation::Apply || self.api_version == api_version;
+        self.name == name
+            && self.operation == operation
+            && self.subresource == subresource
+            && same_version
     }
 
     /// The manager as Kubernetes names it in conflicts.
@@ -93,10 +104,9 @@ pub(super) fn read(object: &Value) -> Option<Vec<Manager>> {
     let mut managers: Vec<Manager> = Vec::with_capacity(entries.len());
     for entry in entries {
         let manager = Manager::from_value(entry)?;
-        let same = managers
-            .iter_mut()
-            .find(|one| one.is(&manager.name, manager.operation, &manager.subresource));
-        // Kubernetes tells versions apart; here a kind has one stored version.
+        let Manager { name, operation, subresource, api_version, .. } = &manager;
+        let same =
+            managers.iter_mut().find(|one| one.is(name, *operation, subresource, api_version));
         match same {
             Some(same) => {
                 same.fields.extend(&manager.fields);

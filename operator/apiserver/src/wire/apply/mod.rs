@@ -106,7 +106,7 @@ pub fn apply(request: ApplyRequest<'_>) -> Result<Value, StatusError> {
     let applied_set = FieldSet::from_paths(applied.keys());
     let mut managers = known_managers(&request);
     let index =
-        managers.iter().position(|one| one.is(request.manager, Operation::Apply, subresource));
+        managers.iter().position(|one| one.is(request.manager, Operation::Apply, subresource, ""));
     let own = index.map(|index| managers.remove(index));
     let last = own.as_ref().map(|own| own.fields.clone()).unwrap_or_default();
 
@@ -180,7 +180,9 @@ pub fn track_update(
     let changed: Vec<&Path> = changed(&before, &after).collect();
     if !changed.is_empty() {
         let subresource = subresource.unwrap_or_default();
-        for other in managers.iter_mut().filter(|one| !one.is(manager, operation, subresource)) {
+        let version = api_version(new);
+        let own = |one: &Manager| one.is(manager, operation, subresource, &version);
+        for other in managers.iter_mut().filter(|one| !own(one)) {
             for path in &changed {
                 // An item that someone else also owns stays theirs; only values move.
                 if after.get(*path).is_some_and(Option::is_some) {
@@ -189,18 +191,17 @@ pub fn track_update(
             }
         }
         let fields = FieldSet::from_paths(changed.iter().copied());
-        let own = managers.iter_mut().find(|one| one.is(manager, operation, subresource));
+        let own = managers.iter_mut().find(|one| own(one));
         match own {
             Some(own) => {
                 own.fields.extend(&fields);
                 own.time = Some(now.to_owned());
-                own.api_version = api_version(new);
             }
             None => managers.push(Manager {
                 name: manager.to_owned(),
                 operation,
                 subresource: subresource.to_owned(),
-                api_version: api_version(new),
+                api_version: version,
                 time: Some(now.to_owned()),
                 fields,
             }),
