@@ -120,8 +120,17 @@ fn paths_that_multiply_their_work_are_refused() {
         let column = json!({"name": "C", "type": "string", "jsonPath": path});
         assert!(Columns::compile(&[column]).is_err(), "{path}");
     }
-    let column = json!({"name": "C", "type": "string", "jsonPath": "..a[?(@.b==1)].c"});
-    Columns::compile(&[column]).unwrap();
+}
+
+#[test]
+fn a_path_can_look_at_everything_below_a_place() {
+    let object = json!({"spec": {"x": {"image": "a"}, "y": [{"n-m": {"image": "b"}}]}});
+    for (path, expected) in [(".spec..image", "a"), ("..n-m.image", "b"), (".spec.y..*", "")] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        let columns = Columns::compile(&[column]).unwrap();
+        let cell = &cells(&columns, &object)[0];
+        assert!(expected.is_empty() || cell == expected, "{path}: {cell}");
+    }
 }
 
 #[test]
