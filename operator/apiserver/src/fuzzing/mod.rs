@@ -18,7 +18,7 @@ use crate::wire::accept::{
 use crate::wire::apply::{ApplyRequest, Operation, apply as apply_object, track_update};
 use crate::wire::selector::{FieldSelector, LabelSelector};
 use crate::wire::status::StatusError;
-use crate::wire::{event_view, patch, protobuf, table};
+use crate::wire::{event_view, patch, protobuf, raw, table};
 
 /// Every target with its name.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("merge_patch", merge_patch),
     ("path", resource_path),
     ("protobuf", protobuf_body),
+    ("raw", raw_fields),
     ("rules", rules),
     ("schema", schema),
     ("selectors", selectors),
@@ -121,6 +122,20 @@ fn body(data: &[u8]) {
         assert!(size(&yaml.value) <= SLACK * 4, "{} bytes of YAML", size(&yaml.value));
     }
     refused(decode_body_strict(BodyForm::Protobuf, data));
+}
+
+fn raw_fields(data: &[u8]) {
+    // Whatever it is, it is looked through without harm.
+    let _ = raw::Members::of(data).count();
+    let _ = (raw::count(data), raw::text(data), raw::is_name(data, "a"));
+    let Ok(Value::Object(object)) = serde_json::from_slice(data) else { return };
+    // As the server writes it, what is found is what is there.
+    let bytes = Value::Object(object.clone()).to_string();
+    assert_eq!(raw::count(bytes.as_bytes()), object.len());
+    for (name, value) in &object {
+        let found = raw::find(bytes.as_bytes(), &[name]).unwrap_or_default();
+        assert_eq!(serde_json::from_slice::<Value>(found).ok().as_ref(), Some(value), "{name:?}");
+    }
 }
 
 fn json_patch(data: &[u8]) {

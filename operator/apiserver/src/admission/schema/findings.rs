@@ -9,7 +9,7 @@ pub(crate) const MAX_CAUSES: usize = 100;
 /// largest size needs a tenth of it with the schemas that people write; a list
 /// in which every item is tried against hundreds of alternatives could keep a
 /// processor busy for minutes.
-const MAX_STEPS: usize = 5_000_000;
+const MAX_STEPS: usize = 2_000_000;
 
 /// Longer values are cut off where a message repeats them.
 const MAX_SHOWN: usize = 1024;

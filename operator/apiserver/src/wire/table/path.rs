@@ -81,6 +81,12 @@ fn standard(text: &str) -> (Vec<String>, String) {
                     push_name(&mut path, &name);
                 }
             }
+            '.' if letters.next_if_eq(&'.').is_some() => {
+                path.push_str("..");
+                if letters.peek().is_some_and(|next| is_name(*next)) {
+                    push_name(&mut path, &name(&mut letters));
+                }
+            }
             '[' => {
                 path.push('[');
                 copy_brackets(&mut path, &mut letters);

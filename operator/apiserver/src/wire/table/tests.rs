@@ -115,6 +115,25 @@ fn without_columns_there_are_name_and_age() {
 }
 
 #[test]
+fn paths_that_multiply_their_work_are_refused() {
+    for path in ["..a..b", ".a[?(@.b[?(@.c[?(@.d)])])]", &format!(".{}", "a".repeat(2000))] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        assert!(Columns::compile(&[column]).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_path_can_look_at_everything_below_a_place() {
+    let object = json!({"spec": {"x": {"image": "a"}, "y": [{"n-m": {"image": "b"}}]}});
+    for (path, expected) in [(".spec..image", "a"), ("..n-m.image", "b"), (".spec.y..*", "")] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        let columns = Columns::compile(&[column]).unwrap();
+        let cell = &cells(&columns, &object)[0];
+        assert!(expected.is_empty() || cell == expected, "{path}: {cell}");
+    }
+}
+
+#[test]
 fn unusable_columns_are_refused_with_their_index() {
     let good = json!({"name": "A", "type": "string", "jsonPath": ".a"});
     let cases = [
