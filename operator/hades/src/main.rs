@@ -1,6 +1,5 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
-mod allocator;
 mod cli;
 mod local_host;
 mod logging;
@@ -47,7 +46,6 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
     };
-    runtime.spawn(allocator::tend());
     let result = runtime.block_on(serve::serve(flags));
     // What still blocks (a git server that hangs) must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
