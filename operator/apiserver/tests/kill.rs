@@ -187,6 +187,11 @@ impl Witness {
             let version: u64 = version.parse().unwrap();
             assert!(version >= self.latest, "{version} after {}", self.latest);
             self.compare(found);
+            // What was found was written, whether its writer heard of it or not.
+            for (name, known) in &mut self.maps {
+                known.done = found.get(name).copied().unwrap_or_default();
+                known.tried = known.done;
+            }
         } else if line["try"] == "map" {
             self.maps.entry(name.to_owned()).or_default().tried = count;
         } else if !line["done"].is_null() {
