@@ -479,7 +479,7 @@ async fn the_storage_version_moves_with_the_next_write() {
     assert_eq!(code, 200, "{settled}");
     assert_eq!(settled["status"]["storedVersions"], json!(["v1"]));
     assert_eq!(settled["status"]["acceptedNames"]["kind"], "Keeper", "the server's to say");
-    only["metadata"]["resourceVersion"] = Value::Null;
+    only["metadata"]["resourceVersion"] = settled["metadata"]["resourceVersion"].clone();
     assert_eq!(server.raw("PUT", &definition, only).await.0, 200);
     assert_eq!(got(&server, &path).await["spec"]["name"], "Ann");
 }
