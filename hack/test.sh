@@ -11,6 +11,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/hack/lib/install.sh"
 # shellcheck source=hack/lib/kubectl.sh
 . "$root/hack/lib/kubectl.sh"
+# shellcheck source=hack/lib/schemathesis.sh
+. "$root/hack/lib/schemathesis.sh"
 cd "$root"
 
 step() { printf '\n== %s\n' "$*"; }
@@ -21,6 +23,7 @@ install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=i
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
+install_schemathesis
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1

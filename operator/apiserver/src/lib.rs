@@ -26,6 +26,9 @@ pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod metrics;
@@ -35,6 +38,7 @@ pub mod registry;
 mod seal;
 mod serve;
 mod server;
+mod stalled;
 mod state;
 mod store;
 mod watch;

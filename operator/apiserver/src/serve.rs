@@ -19,9 +19,14 @@ use tower::Layer;
 
 use crate::ApiServer;
 use crate::http::{Connection, Limits};
+use crate::stalled::Impatient;
 
 /// A peer that needs longer for its handshake or its headers is not a client.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a peer may leave what it was sent unread. Somebody who looks at a pager
+/// comes back sooner or starts again.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// How long answers may take after the shutdown began.
 const GRACE: Duration = Duration::from_secs(5);
@@ -159,6 +164,7 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
+    let stream = Impatient::new(stream, UNREAD);
     let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),

@@ -15,6 +15,8 @@ use tower::ServiceExt;
 
 use crate::authn::{Credential, Identity, Tokens};
 use crate::definitions::{self, DefinitionError};
+use crate::http::list::Held;
+use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
@@ -155,6 +157,8 @@ impl ApiServer {
             metrics,
             tokens: Tokens::new(credentials),
             announced,
+            held: Held::default(),
+            seats: Seats::default(),
             shutdown: shutdown.clone(),
         });
         let turn = definitions::turn(&state).await;
@@ -241,6 +245,7 @@ impl ApiServer {
             // A task that panicked has said so already.
             let _ = task.await;
         }
+        self.inner.state.held.close();
         self.inner.state.store.close().await;
     }
 }

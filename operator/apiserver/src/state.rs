@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Cause;
 use crate::authn::Tokens;
+use crate::http::list::Held;
+use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::seal::Keyring;
@@ -46,6 +48,10 @@ pub(crate) struct State {
     pub tokens: Tokens,
     /// What the extra routes serve, for discovery.
     pub announced: Vec<Announced>,
+    /// What paged lists come back to.
+    pub held: Held,
+    /// How much that lasts goes on at once.
+    pub seats: Seats,
     /// Ends watches and background tasks.
     pub shutdown: CancellationToken,
 }

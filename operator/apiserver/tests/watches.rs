@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -161,6 +161,295 @@ async fn metadata_watches_and_table_watches() {
         (Some("ADDED"), Some("Table"))
     );
     assert_eq!(line["object"]["rows"][0]["cells"][0], "a");
+}
+
+/// The lines of a watch, as they come.
+async fn lines(
+    server: &Server,
+    path: &str,
+    accept: &str,
+) -> impl futures::Stream<Item = Value> + Unpin + use<> {
+    let request = http::Request::builder().uri(path).header("accept", accept);
+    let mut request = request.body(axum::body::Body::empty()).unwrap();
+    request.extensions_mut().insert(Identity::administrator("tester"));
+    let response = tower::ServiceExt::oneshot(server.server.router(), request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let chunks = response.into_body().into_data_stream();
+    let lines = chunks.flat_map(|chunk| {
+        let chunk = chunk.unwrap();
+        let lines: Vec<Value> = chunk
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        futures::stream::iter(lines)
+    });
+    Box::pin(lines)
+}
+
+async fn next_line(lines: &mut (impl futures::Stream<Item = Value> + Unpin)) -> Value {
+    let line = tokio::time::timeout(Duration::from_secs(30), lines.next());
+    line.await.expect("a line in time").expect("an open stream")
+}
+
+const ALL_BARNS: &str = "/apis/farm.example/v1/barns";
+const BARNS: &str = "/apis/farm.example/v1/namespaces/default/barns";
+const JSON: &str = "application/json";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+
+#[tokio::test]
+async fn a_watch_list_ends_with_its_bookmark_in_every_form() {
+    let server = Server::start().await;
+    barns(&server).create(&PostParams::default(), &barn("a", 1)).await.unwrap();
+    let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
+                 &allowWatchBookmarks=true";
+    for (accept, kind, object) in [
+        (JSON, "Barn", ""),
+        (PARTIAL, "PartialObjectMetadata", ""),
+        (TABLE, "Table", "/rows/0/object"),
+    ] {
+        let mut lines = lines(&server, &format!("{ALL_BARNS}?{query}"), accept).await;
+        let added = next_line(&mut lines).await;
+        assert_eq!((&added["type"], &added["object"]["kind"]), (&json!("ADDED"), &json!(kind)));
+        let metadata = |line: &Value| line["object"].pointer(object).unwrap()["metadata"].clone();
+        assert_eq!(metadata(&added)["name"], "a");
+        let end = next_line(&mut lines).await;
+        assert_eq!((&end["type"], &end["object"]["kind"]), (&json!("BOOKMARK"), &json!(kind)));
+        let annotations = &metadata(&end)["annotations"];
+        assert_eq!(annotations["k8s.io/initial-events-end"], "true", "{end}");
+        let version = end["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+        assert!(version.parse::<u64>().unwrap() > 0);
+        barns(&server).create(&PostParams::default(), &barn("new", 1)).await.unwrap();
+        let added = next_line(&mut lines).await;
+        assert_eq!((&added["type"], &metadata(&added)["name"]), (&json!("ADDED"), &json!("new")));
+        if accept == TABLE {
+            assert_eq!(added["object"]["columnDefinitions"], json!([]), "said once");
+            let row = &added["object"]["rows"][0]["object"]["metadata"]["resourceVersion"];
+            assert_eq!(&added["object"]["metadata"]["resourceVersion"], row);
+        }
+        barns(&server).delete("new", &DeleteParams::default()).await.unwrap();
+        assert_eq!(next_line(&mut lines).await["type"], "DELETED");
+    }
+}
+
+#[tokio::test]
+async fn one_object_is_watched_by_its_path_or_its_name() {
+    let server = Server::start().await;
+    let api = barns(&server);
+    for name in ["a", "b"] {
+        api.create(&PostParams::default(), &barn(name, 1)).await.unwrap();
+    }
+    for path in [
+        format!("{BARNS}/b?watch=true"),
+        format!("{BARNS}?watch=true&fieldSelector=metadata.name%3Db"),
+        format!("{ALL_BARNS}?watch=true&fieldSelector=metadata.name%3Db"),
+    ] {
+        let mut lines = lines(&server, &path, JSON).await;
+        assert_eq!(next_line(&mut lines).await["object"]["metadata"]["name"], "b");
+        let now = api.get("b").await.unwrap().spec.cows;
+        for name in ["a", "b"] {
+            let patch = Patch::Merge(json!({"spec": {"cows": now + 1}}));
+            api.patch(name, &PatchParams::default(), &patch).await.unwrap();
+        }
+        let changed = next_line(&mut lines).await;
+        assert_eq!(
+            (&changed["type"], &changed["object"]["metadata"]["name"]),
+            (&json!("MODIFIED"), &json!("b"))
+        );
+    }
+    let (code, _) = server
+        .raw("GET", &format!("{BARNS}/b?watch=true&fieldSelector=metadata.name%3Da"), Value::Null)
+        .await;
+    assert_eq!(code, 400);
+}
+
+#[tokio::test]
+async fn what_leaves_the_selection_is_shown_as_it_was_inside() {
+    let server = Server::start().await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(server.admin());
+    let shop = json!({"metadata": {"name": "shop"}});
+    namespaces
+        .create(&PostParams::default(), &serde_json::from_value(shop).unwrap())
+        .await
+        .unwrap();
+    let path =
+        "/api/v1/namespaces?watch=true&fieldSelector=status.phase%3DActive,metadata.name%3Dshop";
+    let mut lines = lines(&server, path, JSON).await;
+    assert_eq!(next_line(&mut lines).await["type"], "ADDED");
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    let left = next_line(&mut lines).await;
+    assert_eq!(
+        (&left["type"], &left["object"]["status"]["phase"]),
+        (&json!("DELETED"), &json!("Active"))
+    );
+}
+
+async fn small_ring(ring: usize) -> Server {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(&directory);
+    config.watch_ring = ring;
+    let server = ApiServer::open(config).await.unwrap();
+    Server { server, directory }
+}
+
+async fn burst_of_maps(server: &Server, count: usize) {
+    let maps: Api<ConfigMap> = Api::namespaced(server.admin(), "default");
+    for index in 0..count {
+        let map = json!({"metadata": {"name": format!("m{index}")}});
+        let map = serde_json::from_value(map).unwrap();
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_another_kind_expires_no_quiet_watch() {
+    let server = small_ring(4).await;
+    let api = barns(&server);
+    let first = api.create(&PostParams::default(), &barn("first", 1)).await.unwrap();
+    let version = first.resource_version().unwrap();
+    let mut open = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
+    burst_of_maps(&server, 20).await;
+    // One that was open all the while, and one that comes back.
+    let mut again = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
+    api.create(&PostParams::default(), &barn("second", 1)).await.unwrap();
+    for stream in [&mut open, &mut again] {
+        let (kind, barn) = next_kind(stream).await;
+        assert_eq!((kind.as_str(), barn.name_any().as_str()), ("ADDED", "second"));
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_read_is_told_that_it_missed_something() {
+    let server = small_ring(4).await;
+    let version = barns(&server).create(&PostParams::default(), &barn("a", 1)).await.unwrap();
+    let version = version.resource_version().unwrap();
+    let path = format!("{BARNS}?watch=true&resourceVersion={version}");
+    let mut slow = lines(&server, &path, JSON).await;
+    for index in 0..20 {
+        let object = barn(&format!("b{index}"), 1);
+        barns(&server).create(&PostParams::default(), &object).await.unwrap();
+    }
+    let error = next_line(&mut slow).await;
+    assert_eq!((&error["type"], &error["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    assert_eq!(error["object"]["reason"], "Expired");
+    assert!(slow.next().await.is_none(), "and that is its end");
+}
+
+#[tokio::test]
+async fn a_watch_ends_in_time_with_a_bookmark() {
+    let server = Server::start().await;
+    let path = format!("{BARNS}?watch=true&timeoutSeconds=1&allowWatchBookmarks=true");
+    let mut lines = lines(&server, &path, JSON).await;
+    burst_of_maps(&server, 1).await;
+    let bookmark = next_line(&mut lines).await;
+    assert_eq!(bookmark["type"], "BOOKMARK");
+    let (_, list) = server.raw("GET", BARNS, Value::Null).await;
+    let version = &bookmark["object"]["metadata"]["resourceVersion"];
+    assert_eq!(version, &list["metadata"]["resourceVersion"], "how far the store has come");
+    assert!(lines.next().await.is_none());
+}
+
+/// Applies a line to what a client knows.
+fn apply(known: &mut BTreeMap<String, Value>, line: &Value) {
+    let object = &line["object"];
+    let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+    match line["type"].as_str().unwrap() {
+        "ADDED" => {
+            assert!(known.insert(name, object.clone()).is_none(), "added twice: {line}");
+        }
+        "MODIFIED" => {
+            assert!(known.insert(name, object.clone()).is_some(), "not known: {line}");
+        }
+        "DELETED" => assert!(known.remove(&name).is_some(), "not known: {line}"),
+        other => panic!("unexpected {other}: {line}"),
+    }
+}
+
+async fn write_at_random(api: Api<Barn>, seed: u64) {
+    let mut state = seed;
+    let mut random = move |below: u64| {
+        // Any sequence that jumps about will do.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for _ in 0..60 {
+        let name = format!("b{}", random(8));
+        let tier = ["front", "back"][usize::try_from(random(2)).unwrap()];
+        let labels = json!({"metadata": {"labels": {"tier": tier}}, "spec": {"cows": random(5)}});
+        // Others write the same names, so that any of these may be refused.
+        match random(3) {
+            0 => {
+                let mut object = barn(&name, 1);
+                object.metadata.labels = Some([("tier".to_owned(), tier.to_owned())].into());
+                drop(api.create(&PostParams::default(), &object).await);
+            }
+            1 => drop(api.delete(&name, &DeleteParams::default()).await),
+            _ => {
+                let patch = Patch::Merge(&labels);
+                drop(api.patch(&name, &PatchParams::default(), &patch).await);
+            }
+        }
+    }
+}
+
+/// The promise that all clients stand on: a list, and what a watch says after it,
+/// is the list of later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_and_its_watch_make_the_list_of_later() {
+    let server = Server::start().await;
+    let api = barns(&server);
+    let selectors = [
+        "",
+        "labelSelector=tier%3Dfront",
+        "labelSelector=tier!%3Dfront",
+        "fieldSelector=metadata.name!%3Db1",
+    ];
+    for round in 0..6_u64 {
+        let writers: Vec<_> = (0..3)
+            .map(|writer| tokio::spawn(write_at_random(api.clone(), round * 7 + writer)))
+            .collect();
+        let mut clients = Vec::new();
+        for selector in selectors {
+            // A little later each time, in the middle of the writes.
+            let (_, list) = server.raw("GET", &format!("{BARNS}?{selector}"), Value::Null).await;
+            let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+            let known: BTreeMap<String, Value> = list["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| (item["metadata"]["name"].as_str().unwrap().to_owned(), item.clone()))
+                .collect();
+            let path = format!("{BARNS}?watch=true&resourceVersion={version}&{selector}");
+            clients.push((selector, known, lines(&server, &path, JSON).await));
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        for tier in ["front", "back"] {
+            let mut last = barn(&format!("last-{round}-{tier}"), 1);
+            last.metadata.labels = Some([("tier".to_owned(), tier.to_owned())].into());
+            api.create(&PostParams::default(), &last).await.unwrap();
+        }
+        for (selector, mut known, mut lines) in clients {
+            let (_, list) = server.raw("GET", &format!("{BARNS}?{selector}"), Value::Null).await;
+            let expected = list["items"].as_array().unwrap();
+            let last = expected
+                .iter()
+                .map(|item| item["metadata"]["resourceVersion"].as_str().unwrap())
+                .max_by_key(|version| version.parse::<u64>().unwrap())
+                .unwrap();
+            loop {
+                let line = next_line(&mut lines).await;
+                apply(&mut known, &line);
+                if line["object"]["metadata"]["resourceVersion"] == last {
+                    break;
+                }
+            }
+            assert_eq!(&known.into_values().collect::<Vec<_>>(), expected, "{selector}");
+        }
+    }
 }
 
 #[tokio::test]

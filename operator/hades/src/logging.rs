@@ -1,5 +1,6 @@
 //! Log lines, to standard error.
 
+use std::any::Any;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
@@ -24,4 +25,25 @@ pub(crate) fn init(format: LogFormat) {
         LogFormat::Text => log.compact().try_init(),
         LogFormat::Json => log.json().try_init(),
     };
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, text = harmless_text(panic.payload()), "a panic");
+    }));
+}
+
+/// What a panic says, where it can't hold a value: texts that are put together
+/// may repeat what a client sent, a Secret too.
+fn harmless_text(payload: &(dyn Any + Send)) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("not shown, it may hold values")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless_text;
+
+    #[test]
+    fn a_panic_shows_no_value() {
+        assert_eq!(harmless_text(&"a fixed text"), "a fixed text");
+        assert!(!harmless_text(&format!("token {}", 7)).contains('7'));
+    }
 }

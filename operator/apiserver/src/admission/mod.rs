@@ -61,9 +61,17 @@ pub enum CauseReason {
     FieldManagerConflict,
     /// The server answered something that the client did not expect.
     UnexpectedServerResponse,
+    /// The asked resourceVersion is later than the server's.
+    ResourceVersionTooLarge,
 }
 
 impl CauseReason {
+    /// Whether a value of the object is meant, or the object as a value.
+    #[must_use]
+    pub fn is_about_a_value(self) -> bool {
+        self.as_str().starts_with("FieldValue")
+    }
+
     /// The spelling on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -80,6 +88,7 @@ impl CauseReason {
             Self::InternalError => "InternalError",
             Self::FieldManagerConflict => "FieldManagerConflict",
             Self::UnexpectedServerResponse => "UnexpectedServerResponse",
+            Self::ResourceVersionTooLarge => "ResourceVersionTooLarge",
         }
     }
 }

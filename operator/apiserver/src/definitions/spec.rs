@@ -122,6 +122,12 @@ impl Version {
         self.subresources.as_ref().is_some_and(|subresources| subresources.status.is_some())
     }
 
+    /// The fields that selectors may name, as dotted paths.
+    pub fn selectable(&self) -> Vec<String> {
+        let fields = self.selectable_fields.iter();
+        fields.map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
+    }
+
     /// The paths of `/scale`.
     pub fn scale(&self) -> Option<&Scale> {
         self.subresources.as_ref()?.scale.as_ref()

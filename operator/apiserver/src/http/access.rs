@@ -32,20 +32,25 @@ pub(super) async fn gate(
 }
 
 fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
-    let caller = match request.extensions().get::<Identity>() {
+    let impersonation = Impersonation::read(request.headers());
+    let known = request.extensions().get::<Identity>();
+    // Most requests: one of this process, who stays who it is.
+    if matches!(impersonation, Ok(None)) && known.is_some_and(authz::is_administrator) {
+        return Ok(());
+    }
+    let caller = match known {
         Some(identity) => identity.clone(),
         None => {
-            let identity = state
-                .tokens
-                .authenticate(request.headers())
-                .ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
+            let identity = state.tokens.authenticate(request.headers());
+            let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
             if let Some(connection) = request.extensions().get::<Connection>() {
                 connection.mark_known();
             }
             identity
         }
     };
-    let identity = match Impersonation::read(request.headers())? {
+    // Whoever is not logged in hears of nothing else.
+    let identity = match impersonation? {
         None => caller,
         Some(impersonation) => impersonate(&caller, impersonation)?,
     };
@@ -114,5 +119,34 @@ fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
         _ if watches => "watch",
         _ if named => "get",
         _ => "list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::Limits;
+    use crate::{ApiServer, Credential, ServerConfig};
+
+    #[tokio::test]
+    async fn a_good_token_makes_its_connection_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = ServerConfig::new(directory.path(), Vec::new());
+        config.credentials = vec![Credential::of_token("good", Identity::administrator("admin"))];
+        let server = ApiServer::open(config).await.unwrap();
+        for (token, code, known) in [("bad", 401, false), ("good", 200, true)] {
+            let connection = Connection::new(CancellationToken::new(), Arc::<Limits>::default());
+            let request = Request::builder()
+                .uri("/version")
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .extension(connection.clone());
+            let response = server.router().oneshot(request.body(Body::empty()).unwrap()).await;
+            assert_eq!((response.unwrap().status().as_u16(), connection.is_known()), (code, known));
+        }
     }
 }

@@ -4,14 +4,18 @@
 //! registry; there are no routes of single kinds.
 
 mod access;
+mod collection;
 mod discovery;
+pub(crate) mod feed;
+pub(crate) mod filter;
 mod limits;
 pub(crate) mod list;
 mod panics;
-mod path;
+pub(crate) mod path;
 mod respond;
 mod review;
 mod scale;
+pub(crate) mod seats;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -29,18 +33,20 @@ use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
 use crate::store::{Key, Row};
-use crate::watch;
+use crate::watch::{self, Watcher};
 use crate::wire::accept::{
     BodyForm, PatchForm, ResponseForm, body_form, decode_body, decode_body_strict, negotiate,
     patch_form,
 };
 use crate::wire::status::{self, StatusError};
 use crate::write::{
-    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag, parameter,
+    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
 };
+use filter::Filter;
 pub(crate) use limits::{Connection, Limits};
+use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
-use view::{Filter, View};
+use view::View;
 
 /// The API and the extra routes, all behind authentication and authorization.
 pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Router {
@@ -139,6 +145,9 @@ fn verb(method: &Method, path: &ResourcePath, query: &[(String, String)]) -> &'s
 
 async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, StatusError> {
     let info = &ask.resource.info;
+    if matches!(ask.form, ResponseForm::Table(_)) {
+        view::include_object(&ask.query)?;
+    }
     match ask.path.subresource.as_deref() {
         None => {}
         Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
@@ -163,7 +172,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         "get" if is_scale => scale::get(&ask),
         "get" => get(&ask),
         "list" => list(&ask).await,
-        "watch" => watch(&ask),
+        "watch" => watch(&ask).await,
         _ => {
             let held = limits::read_body(&ask.parts, body).await?;
             let body = &held.bytes;
@@ -190,7 +199,14 @@ impl Ask {
     }
 
     fn filter(&self) -> Result<Filter, StatusError> {
-        Filter::read(self.path.namespace.as_deref(), self.path.name.as_deref(), &self.query)
+        let (namespace, name) = (self.path.namespace.as_deref(), self.path.name.as_deref());
+        Filter::read(&self.resource, namespace, name, &self.query)
+    }
+
+    /// Whether the request came over a socket. The controllers of this process are
+    /// few, and are not told to come back later.
+    fn is_remote(&self) -> bool {
+        self.parts.extensions.get::<Connection>().is_some()
     }
 
     fn content_type(&self) -> Option<&str> {
@@ -222,6 +238,10 @@ impl Ask {
 }
 
 fn get(ask: &Ask) -> Result<Response, StatusError> {
+    let version = version_parameter(&ask.query)?;
+    if version.is_some() {
+        check_not_newer(version, ask.state.store.version()?)?;
+    }
     respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
 }
 
@@ -236,28 +256,41 @@ fn stored(ask: &Ask) -> Result<Row, StatusError> {
 
 async fn list(ask: &Ask) -> Result<Response, StatusError> {
     let mut view = ask.view();
-    if view.form == ResponseForm::PartialObjectMetadata {
-        view.form = ResponseForm::PartialObjectMetadataList;
+    if let ResponseForm::PartialObjectMetadata(version) = view.form {
+        view.form = ResponseForm::PartialObjectMetadataList(version);
     }
     let content_type = view.content_type();
-    let body = list::body(view, ask.filter()?).await?;
+    let filter = ask.filter()?;
+    let query = list::Query {
+        namespace: ask.path.namespace.as_deref(),
+        parameters: &ask.query,
+        options: ListOptions::read(&ask.query)?,
+    };
+    let page = Page::find(&ask.state, &ask.resource, query).await?;
+    let body = list::body(view, filter, page, ask.is_remote()).await?;
     Ok(respond::document(StatusCode::OK, content_type, body))
 }
 
-fn watch(ask: &Ask) -> Result<Response, StatusError> {
+async fn watch(ask: &Ask) -> Result<Response, StatusError> {
     let mut view = ask.view();
     view.form = match view.form {
         ResponseForm::Yaml => ResponseForm::Json,
-        ResponseForm::PartialObjectMetadataList => ResponseForm::PartialObjectMetadata,
+        ResponseForm::PartialObjectMetadataList(version) => {
+            ResponseForm::PartialObjectMetadata(version)
+        }
         form => form,
     };
     let content_type = view.content_type();
     let options = watch::Options::read(&ask.query)?;
-    let ends = match ask.parts.extensions.get::<Connection>() {
-        Some(connection) => connection.ends.clone(),
-        None => ask.state.shutdown.clone(),
+    let filter = ask.filter()?;
+    let watcher = match ask.parts.extensions.get::<Connection>() {
+        Some(connection) => Watcher {
+            ends: connection.ends.clone(),
+            seat: Some(ask.state.seats.watch(&ask.caller.name)?),
+        },
+        None => Watcher { ends: ask.state.shutdown.clone(), seat: None },
     };
-    let body = Body::from_stream(watch::stream(view, ask.filter()?, options, ends)?);
+    let body = Body::from_stream(watch::stream(view, filter, options, watcher).await?);
     Ok(respond::document(StatusCode::OK, content_type, body))
 }
 
@@ -271,6 +304,7 @@ async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
             caller: &ask.caller,
             tokens: &ask.state.tokens,
             namespace: ask.path.namespace.as_deref(),
+            now: ask.state.now(),
         };
         let answer = question.answer(decoded.value)?;
         return Ok(respond::json(StatusCode::CREATED, &answer));
@@ -355,47 +389,5 @@ async fn delete(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
 
 async fn delete_collection(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     let options = delete_options(ask, body)?;
-    let write_options = WriteOptions::default();
-    let (view, filter) = (ask.view(), ask.filter()?);
-    let keys = list::blocking(move || matching_keys(&view, &filter)).await??;
-    let deleted = write::delete_collection(ask.call(&write_options), keys, &options).await?;
-    let mut view = ask.view();
-    view.form = ResponseForm::Json;
-    let version = ask.state.store.version()?;
-    let mut body = view.list_head(&version.to_string(), true);
-    for (index, object) in deleted.into_iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&view.shown(object)?);
-    }
-    body.extend_from_slice(view::LIST_TAIL);
-    Ok(respond::document(StatusCode::OK, view.content_type(), Body::from(body)))
-}
-
-fn matching_keys(view: &View, filter: &Filter) -> Result<Vec<Key>, StatusError> {
-    let mut scan = list::scan(view, filter)?;
-    let mut keys = Vec::new();
-    loop {
-        let page = scan.next_page(1 << 20)?;
-        if page.is_empty() {
-            return Ok(keys);
-        }
-        for row in page {
-            let key = row.key.clone();
-            if view.item(filter, row)?.is_some() {
-                keys.push(key);
-            }
-        }
-    }
-}
-
-/// The resourceVersion parameter, where it names one.
-pub(crate) fn version_parameter(query: &[(String, String)]) -> Result<Option<u64>, StatusError> {
-    match parameter(query, "resourceVersion") {
-        None | Some("") => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| {
-            StatusError::bad_request(format!("resourceVersion: {text:?} is not a version"))
-        }),
-    }
+    collection::delete(ask, &options).await
 }

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 /// What a resource path points at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ResourcePath {
+pub(crate) struct ResourcePath {
     pub group: String,
     pub version: String,
     pub namespace: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct ResourcePath {
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
 /// Reads a path; `None` when it has another shape.
-pub(super) fn parse(path: &str) -> Option<ResourcePath> {
+pub(crate) fn parse(path: &str) -> Option<ResourcePath> {
     let segments: Vec<String> = path
         .strip_prefix('/')?
         .split('/')

@@ -30,7 +30,7 @@ pub(super) fn object(
     view: &View,
     stored: Bytes,
 ) -> Result<Response, StatusError> {
-    let encoded = view.single(view.shown(stored)?)?;
+    let encoded = view.single(stored)?;
     let body = match view.form {
         ResponseForm::Yaml => Body::from(yaml(&encoded)?),
         _ => Body::from(encoded),

@@ -25,6 +25,8 @@ pub(super) struct Question<'a> {
     pub tokens: &'a Tokens,
     /// The namespace of the path.
     pub namespace: Option<&'a str>,
+    /// When it is asked.
+    pub now: String,
 }
 
 impl Question<'_> {
@@ -60,6 +62,9 @@ impl Question<'_> {
             Review::Subject => json!({"userInfo": user_info(self.caller)}),
             Review::Token => self.token(read(&spec)?)?,
         };
+        if self.review == Review::Subject {
+            object["metadata"] = json!({"creationTimestamp": self.now});
+        }
         if !object["metadata"].is_object() {
             object["metadata"] = json!({"creationTimestamp": null});
         }

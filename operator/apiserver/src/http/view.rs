@@ -1,6 +1,6 @@
-//! How one caller sees the objects of a resource: which of them, and in what
-//! form.
+//! In what form one caller sees the objects of a resource.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,59 +10,12 @@ use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::seal::secret;
 use crate::state::State;
-use crate::store::{Key, Labels, Meta, Row};
-use crate::wire::accept::ResponseForm;
-use crate::wire::selector::{FieldSelector, LabelSelector};
+use crate::watch::Appearance;
+use crate::wire::accept::{MetaVersion, ResponseForm};
+use crate::wire::raw;
 use crate::wire::status::StatusError;
 use crate::wire::table::{self, IncludeObject};
 use crate::write::{outward, parameter};
-
-/// The objects that a list or a watch is about.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    pub namespace: Option<String>,
-    pub name: Option<String>,
-    labels: LabelSelector,
-    fields: FieldSelector,
-}
-
-impl Filter {
-    /// Reads the selectors of a query.
-    pub fn read(
-        namespace: Option<&str>,
-        name: Option<&str>,
-        query: &[(String, String)],
-    ) -> Result<Self, StatusError> {
-        let labels = LabelSelector::parse(parameter(query, "labelSelector").unwrap_or_default())?;
-        let fields = FieldSelector::parse(parameter(query, "fieldSelector").unwrap_or_default())?;
-        let exact = |path: &str| fields.exact(path).map(str::to_owned);
-        Ok(Self {
-            namespace: namespace.map(str::to_owned).or_else(|| exact("metadata.namespace")),
-            name: name.map(str::to_owned).or_else(|| exact("metadata.name")),
-            labels,
-            fields,
-        })
-    }
-
-    /// Whether the address alone allows the object.
-    pub fn admits(&self, key: &Key) -> bool {
-        self.namespace.as_deref().is_none_or(|namespace| namespace == key.namespace())
-            && self.name.as_deref().is_none_or(|name| name == key.name())
-    }
-
-    pub fn labels_match(&self, labels: &Labels) -> bool {
-        self.labels.is_empty() || self.labels.matches(labels)
-    }
-
-    /// Whether the fields of an object, as the caller sees it, match.
-    pub fn fields_match(&self, shown: &[u8]) -> Result<bool, StatusError> {
-        if self.fields.is_empty() {
-            return Ok(true);
-        }
-        let object: Value = serde_json::from_slice(shown).map_err(StatusError::internal)?;
-        Ok(self.fields.matches(&object))
-    }
-}
 
 /// How a caller sees objects.
 #[derive(Clone)]
@@ -74,7 +27,50 @@ pub(crate) struct View {
     masked: bool,
 }
 
+/// `metadata` of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListMeta {
+    pub version: String,
+    /// The token that gets the next page.
+    pub next: Option<String>,
+    pub remaining: Option<u64>,
+}
+
+impl ListMeta {
+    pub fn of_version(version: u64) -> Self {
+        Self { version: version.to_string(), ..Self::default() }
+    }
+
+    pub fn to_value(&self) -> Value {
+        let mut meta = json!({"resourceVersion": self.version});
+        if let Some(next) = &self.next {
+            meta["continue"] = Value::from(next.as_str());
+        }
+        if let Some(remaining) = self.remaining {
+            meta["remainingItemCount"] = Value::from(remaining);
+        }
+        meta
+    }
+}
+
+/// What the rows of a table carry.
+///
+/// # Errors
+/// 400 for an `includeObject` that there is not.
+pub(super) fn include_object(query: &[(String, String)]) -> Result<IncludeObject, StatusError> {
+    match parameter(query, "includeObject") {
+        None | Some("" | "Metadata") => Ok(IncludeObject::Metadata),
+        Some("None") => Ok(IncludeObject::None),
+        Some("Object") => Ok(IncludeObject::Object),
+        Some(other) => Err(StatusError::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: \
+             must be 'Metadata', 'Object', 'None', or empty"
+        ))),
+    }
+}
+
 impl View {
+    /// `includeObject` was looked at before, by [`include_object`].
     pub fn new(
         state: &Arc<State>,
         resource: &Arc<Resource>,
@@ -82,139 +78,155 @@ impl View {
         form: ResponseForm,
         query: &[(String, String)],
     ) -> Self {
-        let include = match parameter(query, "includeObject") {
-            Some("None") => IncludeObject::None,
-            Some("Object") => IncludeObject::Object,
-            _ => IncludeObject::Metadata,
-        };
         Self {
             state: Arc::clone(state),
             resource: Arc::clone(resource),
             form,
-            include,
+            include: include_object(query).unwrap_or_default(),
             masked: resource.nature == Nature::Secret && !caller.reads_secrets(),
+        }
+    }
+
+    /// What decides how objects look here.
+    pub fn appearance(&self) -> Appearance {
+        Appearance {
+            resource: Arc::clone(&self.resource),
+            form: self.form,
+            include: self.include,
+            masked: self.masked,
         }
     }
 
     /// The object that this caller may see. For most resources these are the
     /// very bytes of the store.
-    pub fn shown(&self, object: Bytes) -> Result<Bytes, StatusError> {
-        let object = self.resource.shown(object).map_err(StatusError::internal)?;
+    pub fn shown<'a>(&self, stored: &'a [u8]) -> Result<Cow<'a, [u8]>, StatusError> {
+        let stored = self.resource.shown_bytes(stored).map_err(StatusError::internal)?;
         if !self.masked && self.resource.nature != Nature::CoreEvent {
-            return Ok(object);
+            return Ok(stored);
         }
-        let object = serde_json::from_slice(&object).map_err(StatusError::internal)?;
+        let object = serde_json::from_slice(&stored).map_err(StatusError::internal)?;
         let mut object = outward(&self.resource, object);
         if self.masked {
             secret::mask(&self.state.keyring, &mut object);
         }
-        serde_json::to_vec(&object).map(Bytes::from).map_err(StatusError::internal)
+        serde_json::to_vec(&object).map(Cow::Owned).map_err(StatusError::internal)
     }
 
-    /// One item of a list, or `None` where the filter drops it.
-    pub fn item(&self, filter: &Filter, row: Row) -> Result<Option<Bytes>, StatusError> {
-        if !filter.admits(&row.key) {
-            return Ok(None);
-        }
-        if !filter.labels.is_empty() {
-            let meta = Meta::read(&row.object).map_err(StatusError::internal)?;
-            if !filter.labels_match(&meta.labels.unwrap_or_default()) {
-                return Ok(None);
-            }
-        }
-        let shown = self.shown(row.object)?;
-        if !filter.fields_match(&shown)? {
-            return Ok(None);
-        }
-        self.element(shown).map(Some)
+    /// Whether an object stands in a list as the bytes that are stored.
+    pub fn is_verbatim(&self, stored: &[u8]) -> bool {
+        self.resource.is_shown_as_stored(stored)
+            && !self.masked
+            && self.resource.nature != Nature::CoreEvent
+            && self.form == ResponseForm::Json
     }
 
-    /// A shown object as it stands inside a list of this form: a table row, a
+    /// Appends an object as it stands inside a list of this form: a table row, a
     /// partial object or the object itself.
-    pub fn element(&self, shown: Bytes) -> Result<Bytes, StatusError> {
-        let encoded = match self.form {
-            ResponseForm::Json | ResponseForm::Yaml => return Ok(shown),
-            ResponseForm::Table => {
-                let now = (self.state.clock)();
-                table::row(&self.resource.columns, &shown, self.include, now)
-            }
-            ResponseForm::PartialObjectMetadata | ResponseForm::PartialObjectMetadataList => {
-                table::partial_metadata(&shown)
-            }
-        };
-        encoded.map(Bytes::from).map_err(StatusError::internal)
+    pub fn append(&self, out: &mut Vec<u8>, stored: &[u8]) -> Result<(), StatusError> {
+        self.append_shown(out, &self.shown(stored)?)
     }
 
-    /// A shown object on its own.
-    pub fn single(&self, shown: Bytes) -> Result<Bytes, StatusError> {
-        if self.form != ResponseForm::Table {
-            return self.element(shown);
-        }
-        let mut table = self.list_head(&resource_version(&shown), true);
-        table.extend_from_slice(&self.element(shown)?);
-        table.extend_from_slice(LIST_TAIL);
-        Ok(Bytes::from(table))
-    }
-
-    /// What precedes the first element of a list in this form.
-    pub fn list_head(&self, version: &str, definitions: bool) -> Vec<u8> {
-        let version = Value::from(version);
+    /// Like [`View::append`], for what [`View::shown`] has seen already or is none of
+    /// its business.
+    pub fn append_shown(&self, out: &mut Vec<u8>, shown: &[u8]) -> Result<(), StatusError> {
         match self.form {
-            ResponseForm::Table => {
+            ResponseForm::Json | ResponseForm::Yaml => {
+                out.extend_from_slice(shown);
+                Ok(())
+            }
+            ResponseForm::Table(version) => {
+                let now = (self.state.clock)();
+                let columns = &self.resource.columns;
+                table::row(out, columns, shown, self.include, version, now)
+            }
+            ResponseForm::PartialObjectMetadata(version)
+            | ResponseForm::PartialObjectMetadataList(version) => {
+                table::partial_metadata(out, shown, version)
+            }
+        }
+        .map_err(StatusError::internal)
+    }
+
+    /// An object on its own.
+    pub fn single(&self, stored: Bytes) -> Result<Bytes, StatusError> {
+        match self.form {
+            ResponseForm::Json | ResponseForm::Yaml => Ok(match self.shown(&stored)? {
+                Cow::Owned(shown) => Bytes::from(shown),
+                Cow::Borrowed(_) => stored,
+            }),
+            ResponseForm::Table(_) => {
+                let version = raw::find(&stored, &["metadata", "resourceVersion"]);
+                let version = version.and_then(raw::text).unwrap_or_default().into_owned();
+                let meta = ListMeta { version, ..ListMeta::default() };
+                let mut table = self.list_head(Some(&meta), true);
+                self.append(&mut table, &stored)?;
+                table.extend_from_slice(&self.list_tail(None));
+                Ok(Bytes::from(table))
+            }
+            ResponseForm::PartialObjectMetadata(_) | ResponseForm::PartialObjectMetadataList(_) => {
+                let mut partial = Vec::new();
+                self.append(&mut partial, &stored)?;
+                Ok(Bytes::from(partial))
+            }
+        }
+    }
+
+    /// What precedes the first element of a list in this form. The metadata stands
+    /// here where it is known yet, and otherwise in the tail.
+    pub fn list_head(&self, meta: Option<&ListMeta>, definitions: bool) -> Vec<u8> {
+        let meta =
+            meta.map(|meta| format!("\"metadata\":{},", meta.to_value())).unwrap_or_default();
+        let (kind, api_version, rest) = match self.form {
+            ResponseForm::Table(version) => {
                 let columns =
                     if definitions { self.resource.columns.definitions() } else { json!([]) };
-                format!(
-                    "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":\
-                     {{\"resourceVersion\":{version}}},\"columnDefinitions\":{columns},\"rows\":["
-                )
+                let rest = format!("\"columnDefinitions\":{columns},\"rows\":[");
+                ("Table".to_owned(), version.api_version().to_owned(), rest)
             }
-            ResponseForm::PartialObjectMetadata | ResponseForm::PartialObjectMetadataList => {
-                format!(
-                    "{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\
-                     \"metadata\":{{\"resourceVersion\":{version}}},\"items\":["
-                )
-            }
-            ResponseForm::Json | ResponseForm::Yaml => format!(
-                "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{{\"resourceVersion\":{version}}},\
-                 \"items\":[",
-                Value::from(self.resource.info.list_kind.as_str()),
-                Value::from(self.resource.info.api_version()),
+            ResponseForm::PartialObjectMetadata(version)
+            | ResponseForm::PartialObjectMetadataList(version) => (
+                "PartialObjectMetadataList".to_owned(),
+                version.api_version().to_owned(),
+                "\"items\":[".to_owned(),
             ),
+            ResponseForm::Json | ResponseForm::Yaml => (
+                self.resource.info.list_kind.clone(),
+                self.resource.info.api_version(),
+                "\"items\":[".to_owned(),
+            ),
+        };
+        let (kind, api_version) = (Value::from(kind), Value::from(api_version));
+        format!("{{\"kind\":{kind},\"apiVersion\":{api_version},{meta}{rest}").into_bytes()
+    }
+
+    /// What ends a list begun with [`View::list_head`].
+    pub fn list_tail(&self, meta: Option<&ListMeta>) -> Vec<u8> {
+        match meta {
+            None => b"]}".to_vec(),
+            Some(meta) => format!("],\"metadata\":{}}}", meta.to_value()).into_bytes(),
         }
-        .into_bytes()
     }
 
     /// The Content-Type of an answer in this form.
     pub fn content_type(&self) -> &'static str {
+        use MetaVersion::{V1, V1Beta1};
         match self.form {
             ResponseForm::Json => "application/json",
             ResponseForm::Yaml => "application/yaml",
-            ResponseForm::Table => "application/json;as=Table;v=v1;g=meta.k8s.io",
-            ResponseForm::PartialObjectMetadata => {
+            ResponseForm::Table(V1) => "application/json;as=Table;v=v1;g=meta.k8s.io",
+            ResponseForm::Table(V1Beta1) => "application/json;as=Table;v=v1beta1;g=meta.k8s.io",
+            ResponseForm::PartialObjectMetadata(V1) => {
                 "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
             }
-            ResponseForm::PartialObjectMetadataList => {
+            ResponseForm::PartialObjectMetadata(V1Beta1) => {
+                "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io"
+            }
+            ResponseForm::PartialObjectMetadataList(V1) => {
                 "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+            }
+            ResponseForm::PartialObjectMetadataList(V1Beta1) => {
+                "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io"
             }
         }
     }
-}
-
-/// What ends a list or table begun with [`View::list_head`].
-pub(crate) const LIST_TAIL: &[u8] = b"]}";
-
-fn resource_version(object: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Version {
-        #[serde(default)]
-        resource_version: String,
-    }
-    #[derive(serde::Deserialize)]
-    struct Object {
-        metadata: Version,
-    }
-    serde_json::from_slice::<Object>(object)
-        .map(|object| object.metadata.resource_version)
-        .unwrap_or_default()
 }

@@ -165,6 +165,7 @@ fn resource(builtin: &Builtin) -> Resource {
         nature,
         schema,
         columns: Columns::builtin(group, kind),
+        selectable: Vec::new(),
         custom: None,
         retired: CancellationToken::new(),
         info: ResourceInfo {

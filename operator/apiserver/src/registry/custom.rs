@@ -105,6 +105,7 @@ impl Shared<'_> {
             nature: Nature::Custom,
             schema,
             columns,
+            selectable: version.selectable(),
             custom: Some(Custom {
                 stored_as: self.stored_as.clone(),
                 is_storage: version.storage,

@@ -5,6 +5,7 @@ mod builtin;
 mod custom;
 mod definition;
 mod documents;
+mod fields;
 mod gate;
 mod info;
 mod scale;
@@ -84,6 +85,9 @@ pub struct Resource {
     pub schema: StructuralSchema,
     /// Columns of `kubectl get`.
     pub columns: Columns,
+    /// The `selectableFields` of a custom resource: dotted paths, which field
+    /// selectors may name.
+    pub selectable: Vec<String>,
     /// What only custom resources have.
     pub(crate) custom: Option<Custom>,
     /// Cancelled when the resource is served no longer, or not in this form.

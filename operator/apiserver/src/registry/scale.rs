@@ -33,6 +33,7 @@ fn resource() -> Resource {
             .unwrap_or_else(|_| StructuralSchema::open()),
         columns: Columns::compile(columns)
             .unwrap_or_else(|_| Columns::builtin("autoscaling", "Scale")),
+        selectable: Vec::new(),
         custom: None,
         retired: CancellationToken::new(),
         info: ResourceInfo {

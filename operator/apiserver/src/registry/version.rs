@@ -6,6 +6,8 @@
 //! doesn't know are not kept, as on Kubernetes. Where the stored version is the
 //! asked one, the bytes pass through untouched.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -26,20 +28,36 @@ impl Resource {
     /// # Errors
     /// When the bytes are no JSON object.
     pub(crate) fn shown(&self, object: Bytes) -> Result<Bytes, serde_json::Error> {
-        let Some(custom) = &self.custom else {
-            return Ok(object);
+        Ok(match self.shown_bytes(&object)? {
+            Cow::Owned(shown) => Bytes::from(shown),
+            Cow::Borrowed(_) => object,
+        })
+    }
+
+    /// Like [`Resource::shown`], where the object lies.
+    ///
+    /// # Errors
+    /// When the bytes are no JSON object.
+    pub(crate) fn shown_bytes<'a>(
+        &self,
+        object: &'a [u8],
+    ) -> Result<Cow<'a, [u8]>, serde_json::Error> {
+        let Some(custom) = self.custom.as_ref().filter(|_| !self.is_shown_as_stored(object)) else {
+            return Ok(Cow::Borrowed(object));
         };
-        if object.starts_with(&custom.head) {
-            return Ok(object);
-        }
         if custom.alike
-            && let Some(rest) = after_api_version(&object)
+            && let Some(rest) = after_api_version(object)
         {
-            return Ok(Bytes::from([custom.head.as_slice(), rest].concat()));
+            return Ok(Cow::Owned([custom.head.as_slice(), rest].concat()));
         }
-        let mut object = serde_json::from_slice(&object)?;
+        let mut object = serde_json::from_slice(object)?;
         self.to_shown(&mut object);
-        serde_json::to_vec(&object).map(Bytes::from)
+        serde_json::to_vec(&object).map(Cow::Owned)
+    }
+
+    /// Whether this version shows a stored object as it is.
+    pub(crate) fn is_shown_as_stored(&self, object: &[u8]) -> bool {
+        self.custom.as_ref().is_none_or(|custom| object.starts_with(&custom.head))
     }
 
     /// Turns a stored object into this version. Answers whether it was stored in

@@ -7,8 +7,7 @@ use super::draft::Draft;
 use super::order::{Order, Prepared, Put};
 use super::row::{self, Header};
 use super::{
-    CEILING, COUNTERS, Expect, Key, Meta, NAMESPACES, OBJECTS, Shared, StoreError, VERSION,
-    WriteError,
+    CEILING, COUNTERS, Expect, Key, NAMESPACES, OBJECTS, Shared, StoreError, VERSION, WriteError,
 };
 use crate::watch::{Event, EventKind};
 
@@ -141,16 +140,13 @@ fn stored(
     row: Bytes,
     before: Option<Before>,
 ) -> Applied {
-    let Put { draft, terminating: _, labels, owners } = put;
+    let Put { draft, terminating: _, owners } = put;
     let object =
         if header.sealed { draft.object(header.version) } else { row.slice(row::HEADER..) };
     let kind = if before.is_some() { EventKind::Modified } else { EventKind::Added };
     let growth = difference(row.len(), before.as_ref().map_or(0, |before| before.length));
-    let labels_before = before
-        .and_then(|before| Meta::read(&before.object).ok())
-        .map(|meta| meta.labels.unwrap_or_default())
-        .filter(|before| *before != labels);
-    let event = Event { version: header.version, kind, key, object, labels, labels_before };
+    let before = before.map(|before| before.object);
+    let event = Event::new(header.version, kind, key, object, before);
     Applied { event, owners, encoded, row: Some(row), growth }
 }
 
@@ -162,27 +158,20 @@ fn removed(
     version: u64,
 ) -> Outcome {
     let before = before.ok_or(WriteError::Missing)?;
-    let meta = Meta::read(&before.object).map_err(|error| WriteError::Store(error.to_string()))?;
-    let last = match last {
-        Some(last) => last,
-        None => Draft::of_stored(&before.object)
-            .map_err(|error| WriteError::Store(error.to_string()))?,
+    // A watcher that saw the object must see it go, whatever its last state says.
+    let (last, shown) = match last {
+        Some(last) => (last, Some(before.object)),
+        None => {
+            let last = Draft::of_stored(&before.object);
+            (last.map_err(|error| WriteError::Store(error.to_string()))?, None)
+        }
     };
     Ok(Applied {
         owners: Vec::new(),
         encoded,
         row: None,
         growth: difference(0, before.length),
-        event: Event {
-            version,
-            kind: EventKind::Deleted,
-            key,
-            object: last.object(version),
-            // A watcher that saw the object must see it go, whatever labels its
-            // last state carries.
-            labels: meta.labels.unwrap_or_default(),
-            labels_before: None,
-        },
+        event: Event::new(version, EventKind::Deleted, key, last.object(version), shown),
     })
 }
 

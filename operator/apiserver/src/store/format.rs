@@ -36,8 +36,11 @@ pub(super) struct Step {
     /// What changes, for the log.
     pub what: &'static str,
     /// Key and row as they are, and the row as it shall be; `None` leaves it.
-    pub row: fn(&[u8], &[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    pub row: fn(&[u8], &[u8]) -> Changed,
 }
+
+/// What a step makes of a row.
+pub(super) type Changed = Result<Option<Vec<u8>>, StoreError>;
 
 /// Where a store stands at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ impl Opened {
 }
 
 /// A read transaction. As long as `reader` lives, its file stays open.
-pub(super) struct Snapshot {
+pub(super) struct Reading {
     pub transaction: ReadTransaction,
     pub reader: Arc<()>,
 }
@@ -81,8 +81,8 @@ impl Handle {
     }
 
     /// Begins to read.
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.with(Snapshot::of)
+    pub fn begin_read(&self) -> Result<Reading, StoreError> {
+        self.with(Reading::of)
     }
 
     /// Begins to write. Only the writer does.
@@ -172,7 +172,7 @@ impl Handle {
     }
 }
 
-impl Snapshot {
+impl Reading {
     /// Begins to read a database.
     pub fn of(opened: &Opened) -> Result<Self, StoreError> {
         let transaction = opened.database.begin_read().map_err(StoreError::database)?;

@@ -38,6 +38,12 @@ impl Key {
         &self.resource
     }
 
+    /// [`Key::resource`] to keep.
+    #[must_use]
+    pub fn shared_resource(&self) -> Arc<str> {
+        Arc::clone(&self.resource)
+    }
+
     /// Namespace, empty for a cluster-scoped object.
     #[must_use]
     pub fn namespace(&self) -> &str {

@@ -34,6 +34,7 @@ mod overlay;
 mod owners;
 mod row;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod unsaved;
@@ -57,8 +58,9 @@ use tokio::sync::{mpsc, oneshot};
 pub use compact::{Compacted, compact};
 pub use error::{StoreError, WriteError};
 pub use key::Key;
-pub use meta::{Labels, Meta, OwnerReference};
-pub use scan::{Row, RowView, Scan};
+pub use meta::{Meta, OwnerReference};
+pub use scan::{Row, Scan};
+pub use snapshot::Snapshot;
 pub use verify::{Report, Tally, verify};
 
 use crate::metrics::Metrics;
@@ -66,7 +68,7 @@ use crate::seal::Keyring;
 use crate::watch::Ring;
 use disk::Disk;
 use format::Step;
-use handle::{Handle, Snapshot};
+use handle::{Handle, Reading};
 use order::Order;
 use owners::Owners;
 use row::Header;
@@ -205,10 +207,10 @@ impl Shared {
     /// was opened anew meanwhile.
     fn reading<T>(
         &self,
-        mut read: impl FnMut(&Snapshot) -> Result<T, StoreError>,
+        mut read: impl FnMut(Reading) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         for _ in 1..READ_ATTEMPTS {
-            match self.handle.snapshot().and_then(|snapshot| read(&snapshot)) {
+            match self.handle.begin_read().and_then(&mut read) {
                 Err(error) if error.needs_reopening() => {
                     // A full queue has a writer that will see for itself.
                     if let Some(jobs) = self.jobs.upgrade() {
@@ -222,7 +224,7 @@ impl Shared {
                 result => return result,
             }
         }
-        self.handle.snapshot().and_then(|snapshot| read(&snapshot))
+        self.handle.begin_read().and_then(&mut read)
     }
 }
 
@@ -331,7 +333,7 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn version(&self) -> Result<u64, StoreError> {
-        let version = self.shared.reading(Snapshot::version)?;
+        let version = self.shared.reading(|reading| reading.version())?;
         Ok(version.max(self.shared.first_version))
     }
 
@@ -345,34 +347,13 @@ impl Store {
         self.scan_range(Bound::Included(start), Bound::Excluded(end))
     }
 
-    /// Like [`Store::scan`], of what comes after `last`.
+    /// Everything as of now, to be read later or several times. Drop it when done:
+    /// the file grows for as long as it lives.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn scan_after(
-        &self,
-        resource: &str,
-        namespace: Option<&str>,
-        last: &Key,
-    ) -> Result<Scan, StoreError> {
-        let (start, end) = key::range_of(resource, namespace);
-        let last = last.encode();
-        // A range must not end before it starts.
-        let start = if last < start { Bound::Included(start) } else { Bound::Excluded(last) };
-        let end = match &start {
-            Bound::Excluded(last) if *last >= end => Bound::Included(last.clone()),
-            _ => Bound::Excluded(end),
-        };
-        self.scan_range(start, end)
-    }
-
-    /// Like [`Store::scan`], for one object.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn scan_one(&self, key: &Key) -> Result<Scan, StoreError> {
-        let key = key.encode();
-        self.scan_range(Bound::Included(key.clone()), Bound::Included(key))
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::new(&self.shared)
     }
 
     fn scan_range(&self, start: Bound<Vec<u8>>, end: Bound<Vec<u8>>) -> Result<Scan, StoreError> {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::draft::{Draft, DraftError};
-use super::{Change, Expect, Key, Labels, Meta, Policy, Write, WriteError};
+use super::{Change, Expect, Key, Meta, Policy, Write, WriteError};
 
 /// One write, ready to be put into a transaction.
 #[derive(Debug)]
@@ -32,7 +32,6 @@ pub(super) enum Prepared {
 pub(super) struct Put {
     pub draft: Draft,
     pub terminating: bool,
-    pub labels: Labels,
     /// Uids of its owners.
     pub owners: Vec<String>,
 }
@@ -74,7 +73,6 @@ fn put(object: &Value) -> Result<Put, WriteError> {
     Ok(Put {
         draft: draft(object)?,
         terminating: meta.deletion_timestamp.is_some(),
-        labels: meta.labels.unwrap_or_default(),
         owners: meta.owner_references.into_iter().map(|owner| owner.uid).collect(),
     })
 }

@@ -5,11 +5,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::Range;
+use redb::{AccessGuard, Range};
 
-use super::handle::Snapshot;
+use super::handle::Reading;
 use super::key::Parts;
-use super::{Key, OBJECTS, Shared, StoreError, row};
+use super::row::{self, Header};
+use super::snapshot::Snapshot;
+use super::{Key, OBJECTS, Shared, StoreError};
 
 /// One object as it is stored, opened where it was sealed.
 #[derive(Clone, Debug)]
@@ -41,7 +43,63 @@ pub struct RowView<'a> {
     pub object: Cow<'a, [u8]>,
 }
 
+/// One row where the store has it: nothing is copied unless it was sealed.
+pub struct Entry {
+    key: Guard,
+    value: Guard,
+    header: Header,
+    opened: Option<Bytes>,
+}
+
+impl Entry {
+    /// Its resourceVersion.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.header.version
+    }
+
+    fn parts(&self) -> Result<Parts<'_>, StoreError> {
+        Parts::of(self.key.value()).ok_or(StoreError::CorruptRow)
+    }
+
+    /// Namespace and name; the namespace is empty for a cluster-scoped object.
+    ///
+    /// # Errors
+    /// When the key was not written by this program.
+    pub fn address(&self) -> Result<(&str, &str), StoreError> {
+        let parts = self.parts()?;
+        Ok((parts.namespace, parts.name))
+    }
+
+    /// The whole key, copied.
+    ///
+    /// # Errors
+    /// When the key was not written by this program.
+    pub fn key(&self) -> Result<Key, StoreError> {
+        let parts = self.parts()?;
+        Ok(Key::new(&parts.resource.into(), parts.namespace, parts.name))
+    }
+
+    /// The object as JSON.
+    ///
+    /// # Errors
+    /// When the row was not written by this program.
+    pub fn object(&self) -> Result<&[u8], StoreError> {
+        match &self.opened {
+            Some(opened) => Ok(opened),
+            None => Ok(row::decode(self.value.value())?.1),
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("version", &self.header.version).finish_non_exhaustive()
+    }
+}
+
 type Rows = Range<'static, &'static [u8], &'static [u8]>;
+type Guard = AccessGuard<'static, &'static [u8]>;
 
 /// A cursor over a consistent snapshot. It holds a read transaction, so that
 /// later writes do not show; drop it when done.
@@ -71,16 +129,35 @@ impl Scan {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> Result<Self, StoreError> {
-        let (rows, reader, version) = shared.reading(|snapshot| begin(snapshot, &start, &end))?;
+        let (rows, reader, version) = shared.reading(|reading| begin(&reading, &start, &end))?;
         let version = version.max(shared.first_version);
         let names = Names::default();
         Ok(Self { rows, _reader: reader, shared, version, start, end, names })
     }
 
-    /// The resourceVersion that the snapshot shows.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
+    /// A range of what a snapshot shows.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        start: Bound<Vec<u8>>,
+        end: Bound<Vec<u8>>,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::clone(&snapshot.shared);
+        match begin(&snapshot.reading, &start, &end) {
+            Ok((rows, reader, _)) => {
+                let (version, names) = (snapshot.version, Names::default());
+                Ok(Self { rows, _reader: reader, shared, version, start, end, names })
+            }
+            // The file was opened anew meanwhile; it may still show the same.
+            Err(error) if error.needs_reopening() => {
+                let scan = Self::new(shared, start, end)?;
+                if scan.version == snapshot.version {
+                    Ok(scan)
+                } else {
+                    Err(StoreError::SnapshotGone)
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The next rows, until about `budget` bytes of objects are collected. An
@@ -121,30 +198,65 @@ impl Scan {
     ) -> Result<usize, E> {
         let (mut count, mut size) = (0, 0);
         while size < budget {
-            let (key, value) = match self.rows.next() {
-                None => break,
-                Some(Ok(entry)) => entry,
-                Some(Err(error)) => {
-                    self.resume(StoreError::database(error))?;
-                    continue;
-                }
+            let Some(entry) = self.next_entry()? else {
+                break;
             };
-            let parts = Parts::of(key.value()).ok_or(StoreError::CorruptRow)?;
-            let (header, payload) = row::decode(value.value())?;
-            let object = self.shared.view_payload(header, payload)?;
+            let parts = entry.parts()?;
+            let object = match &entry.opened {
+                Some(opened) => Cow::Borrowed(&**opened),
+                None => Cow::Borrowed(entry.object()?),
+            };
             size += object.len();
             count += 1;
             look(RowView {
                 namespace: parts.namespace,
                 name: parts.name,
                 resource: parts.resource,
-                version: header.version,
-                terminating: header.terminating,
+                version: entry.header.version,
+                terminating: entry.header.terminating,
                 object,
             })?;
-            keep(&mut self.start, key.value());
         }
         Ok(count)
+    }
+
+    /// The next row, or `None` at the end. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store can't be read or a sealed row can't be opened.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, StoreError> {
+        let Some((key, value)) = self.next_row()? else {
+            return Ok(None);
+        };
+        let (header, payload) = row::decode(value.value())?;
+        let opened =
+            if header.sealed { Some(self.shared.open_payload(header, payload)?) } else { None };
+        Ok(Some(Entry { key, value, header, opened }))
+    }
+
+    /// How many rows are left, none of which is opened. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn count_rest(&mut self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        while self.next_row()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn next_row(&mut self) -> Result<Option<(Guard, Guard)>, StoreError> {
+        loop {
+            match self.rows.next() {
+                None => return Ok(None),
+                Some(Ok((key, value))) => {
+                    keep(&mut self.start, key.value());
+                    return Ok(Some((key, value)));
+                }
+                Some(Err(error)) => self.resume(StoreError::database(error))?,
+            }
+        }
     }
 
     /// Goes on in a file that was opened anew, where it still shows the same.
@@ -153,8 +265,7 @@ impl Scan {
             return Err(error);
         }
         let (start, end) = (&self.start, &self.end);
-        let (rows, reader, version) =
-            self.shared.reading(|snapshot| begin(snapshot, start, end))?;
+        let (rows, reader, version) = self.shared.reading(|reading| begin(&reading, start, end))?;
         if version.max(self.shared.first_version) != self.version {
             return Err(StoreError::SnapshotGone);
         }
@@ -175,15 +286,15 @@ fn keep(start: &mut Bound<Vec<u8>>, key: &[u8]) {
 }
 
 fn begin(
-    snapshot: &Snapshot,
+    reading: &Reading,
     start: &Bound<Vec<u8>>,
     end: &Bound<Vec<u8>>,
 ) -> Result<(Rows, Arc<()>, u64), StoreError> {
-    let version = snapshot.version()?;
-    let table = snapshot.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+    let version = reading.version()?;
+    let table = reading.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
     let bounds = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
     let rows = table.range::<&[u8]>(bounds).map_err(StoreError::database)?;
-    Ok((rows, Arc::clone(&snapshot.reader), version))
+    Ok((rows, Arc::clone(&reading.reader), version))
 }
 
 impl Names {

@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use super::disk::Cached;
-use super::handle::{Handle, Opened, Snapshot};
+use super::handle::{Handle, Opened, Reading};
 use super::{COUNTERS, OBJECTS, StoreError};
 
 /// A smaller file is left as it is.
@@ -59,7 +59,7 @@ fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<b
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     remove(path);
     let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
-    if !copy(&handle.snapshot()?, &opened, waiting)? {
+    if !copy(&handle.begin_read()?, &opened, waiting)? {
         return Ok(false);
     }
     opened.database.compact().map_err(StoreError::database)?;
@@ -70,7 +70,7 @@ fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<b
 }
 
 /// Copies all rows and counters in one transaction.
-fn copy(from: &Snapshot, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
     let txn = to.database.begin_write().map_err(StoreError::database)?;
     {
         let source = from.transaction.open_table(COUNTERS).map_err(StoreError::database)?;

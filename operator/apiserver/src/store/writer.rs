@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Applied, Outcome, Room, apply, set_counters};
-use super::handle::Snapshot;
+use super::handle::Reading;
 use super::order::Order;
 use super::unsaved::{Unsaved, volatile};
 use super::{Shared, StoreError, WriteError, Written, error, vacuum};
@@ -277,7 +277,7 @@ impl Writer {
         }
         let (version, unsaved) = (self.version, &self.unsaved);
         let reopened = self.shared.handle.reopen(|opened| {
-            let held = Snapshot::of(opened)?.version()?;
+            let held = Reading::of(opened)?.version()?;
             if held <= version {
                 unsaved.restore(opened, version)?;
             }

@@ -5,122 +5,105 @@
 //! ```
 //! The end is the client's timeout, the server's shutdown, or an ERROR 410 when
 //! the client asks for changes that the ring has dropped; clients list anew then.
+//!
+//! A watch that nobody reads costs nothing but itself: it holds a number, and looks
+//! into the ring only when it is asked for more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use serde_json::{Value, json};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{Event, EventKind};
-use crate::http::list::scan;
-use crate::http::version_parameter;
-use crate::http::view::{Filter, LIST_TAIL, View};
+use super::initial::Initial;
+use super::line::{self, Writer};
+use super::{Appearance, Event, EventKind, Options};
+use crate::http::feed::Feed;
+use crate::http::filter::Filter;
+use crate::http::list::{check_not_newer, scan};
+use crate::http::seats::WatchSeat;
+use crate::http::view::View;
 use crate::metrics::WatchGuard;
-use crate::registry::Nature;
-use crate::store::Scan;
-use crate::wire::accept::ResponseForm;
+use crate::wire::raw;
 use crate::wire::status::StatusError;
-use crate::write::{flag, parameter};
 
-/// How long a watch lasts when the client doesn't say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
-/// No watch lasts longer, whatever the client says.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How often a quiet watcher learns how far the store has come. Well below the
-/// time in which a busy ring forgets.
+/// How often a quiet watcher learns how far the store has come.
 const BOOKMARKS: Duration = Duration::from_secs(30);
 
-/// How many bytes of initial objects are read at a time.
-const PAGE: usize = 256 << 10;
+/// How many bytes of objects are sent at a time. Whoever lags behind gets what it
+/// missed in parts, as fast as it reads.
+const BATCH: usize = 128 << 10;
 
-/// Query parameters of a watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Options {
-    version: Option<u64>,
-    /// `Some(true)`: the initial objects first, and a bookmark after them.
-    initial_events: Option<bool>,
-    bookmarks: bool,
-    timeout: Duration,
-}
-
-impl Options {
-    /// Reads the parameters.
-    pub fn read(query: &[(String, String)]) -> Result<Self, StatusError> {
-        let timeout = match parameter(query, "timeoutSeconds") {
-            None | Some("" | "0") => DEFAULT_TIMEOUT,
-            Some(text) => text.parse().map(Duration::from_secs).map_err(|_| {
-                StatusError::bad_request(format!("timeoutSeconds: {text:?} is not a number"))
-            })?,
-        };
-        let timeout = timeout.min(LONGEST);
-        Ok(Self {
-            version: version_parameter(query)?,
-            initial_events: parameter(query, "sendInitialEvents").map(|value| value == "true"),
-            bookmarks: flag(query, "allowWatchBookmarks"),
-            timeout,
-        })
-    }
-
-    /// Whether the objects that exist already come first.
-    fn starts_with_objects(&self) -> bool {
-        match self.initial_events {
-            Some(wanted) => wanted,
-            None => matches!(self.version, None | Some(0)),
-        }
-    }
+/// Who watches, and for how long.
+pub(crate) struct Watcher {
+    /// Ends the watch.
+    pub ends: CancellationToken,
+    /// Absent for the controllers of this process, which need none.
+    pub seat: Option<WatchSeat>,
 }
 
 enum Phase {
-    /// Reading what exists; the scan is away while a page is read.
-    Initial(Option<Box<Scan>>),
+    /// Sending what exists.
+    Initial(Feed),
     Live,
+    /// Nothing more but this.
+    Failed(StatusError),
     Done,
 }
 
 struct Watch {
     view: View,
+    appearance: Appearance,
     filter: Filter,
     options: Options,
     phase: Phase,
+    writer: Writer,
     /// Changes up to this version were sent or are not wanted.
     last: u64,
-    latest: tokio::sync::watch::Receiver<u64>,
+    changed: tokio::sync::watch::Receiver<u64>,
     deadline: Instant,
     bookmark: Interval,
-    definitions_sent: bool,
-    ends: CancellationToken,
+    bookmark_due: bool,
+    /// The time is over; what is there is sent, and a last bookmark.
+    ending: bool,
+    watcher: Watcher,
     _guard: WatchGuard,
 }
 
-/// Starts a watch, which `ends` ends.
+/// Starts a watch.
 ///
 /// # Errors
-/// When the store can't be read.
-pub(crate) fn stream(
+/// When the store can't be read, 429 when too many start at once, and 504 for a
+/// version that is yet to come.
+pub(crate) async fn stream(
     view: View,
     filter: Filter,
     options: Options,
-    ends: CancellationToken,
+    watcher: Watcher,
 ) -> Result<impl Stream<Item = Result<Bytes, StatusError>> + use<>, StatusError> {
     let store = &view.state.store;
     // Before anything is read, so that no change falls in between.
-    let latest = store.ring().subscribe();
+    let changed = store.ring().subscribe_to(&view.resource.storage);
     let (phase, last) = if options.starts_with_objects() {
-        let scan = scan(&view, &filter)?;
-        let version = scan.version();
-        (Phase::Initial(Some(Box::new(scan))), version)
+        let snapshot = store.snapshot()?;
+        let version = snapshot.version();
+        check_not_newer(options.version, version)?;
+        let initial = Initial {
+            scan: scan(&snapshot, &view.resource, &filter, None)?,
+            view: view.clone(),
+            filter: filter.clone(),
+            writer: Writer::default(),
+        };
+        drop(snapshot);
+        let seats = watcher.seat.is_some().then_some(&view.state.seats);
+        (Phase::Initial(Feed::open(initial, seats, &view.state.shutdown).await?), version)
     } else {
         let current = store.version()?;
         match options.version {
             None | Some(0) => (Phase::Live, current),
             // From another life of the store: the client must list anew.
-            Some(version) if version > current => (Phase::Live, 0),
+            Some(version) if version > current => (Phase::Failed(expired(version, current)), 0),
             Some(version) => (Phase::Live, version),
         }
     };
@@ -129,15 +112,18 @@ pub(crate) fn stream(
     let guard = view.state.metrics.watching(&view.resource.storage);
     let watch = Watch {
         deadline: Instant::now() + options.timeout,
+        appearance: view.appearance(),
         view,
         filter,
         options,
         phase,
+        writer: Writer::default(),
         last,
-        latest,
+        changed,
         bookmark,
-        definitions_sent: false,
-        ends,
+        bookmark_due: false,
+        ending: false,
+        watcher,
         _guard: guard,
     };
     Ok(futures::stream::unfold(watch, |mut watch| async move {
@@ -146,169 +132,174 @@ pub(crate) fn stream(
     }))
 }
 
+fn expired(version: u64, floor: u64) -> StatusError {
+    StatusError::expired(format!("too old resource version: {version} ({floor})"))
+}
+
 impl Watch {
     /// The next lines, or `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.ends.is_cancelled() {
+            if self.watcher.ends.is_cancelled() {
                 return None;
             }
             // What happened before the resource went is still told.
             let retired = self.view.resource.retired.is_cancelled();
-            let lines = match &mut self.phase {
+            let lines = match std::mem::replace(&mut self.phase, Phase::Done) {
                 Phase::Done => return None,
-                Phase::Initial(scan) => {
-                    let scan = scan.take()?;
-                    self.initial(scan).await
+                Phase::Failed(error) => Err(error),
+                Phase::Initial(feed) => self.initial(feed).await,
+                Phase::Live => {
+                    self.phase = Phase::Live;
+                    self.live().map(Bytes::from)
                 }
-                Phase::Live => self.live(),
             };
             let lines = lines.unwrap_or_else(|error| {
                 self.phase = Phase::Done;
-                line("ERROR", error.to_value().to_string().as_bytes())
+                Bytes::from(line::error(&error))
             });
             if !lines.is_empty() {
-                return Some(Bytes::from(lines));
+                return Some(lines);
             }
             if matches!(self.phase, Phase::Live) {
                 if retired {
                     return None;
                 }
-                match self.wait().await {
-                    Some(lines) if lines.is_empty() => {}
-                    other => return other.map(Bytes::from),
+                self.wait().await;
+            }
+        }
+    }
+
+    /// The next part of what exists.
+    async fn initial(&mut self, mut feed: Feed) -> Result<Bytes, StatusError> {
+        let part = tokio::select! {
+            part = feed.next() => part,
+            () = tokio::time::sleep_until(self.deadline) => return Ok(Bytes::new()),
+            () = self.watcher.ends.cancelled() => return Ok(Bytes::new()),
+        };
+        match part {
+            Some(part) => {
+                let part = part?;
+                self.phase = Phase::Initial(feed);
+                if !part.is_empty() {
+                    self.writer.begun();
                 }
+                Ok(part)
+            }
+            None => {
+                self.phase = Phase::Live;
+                let mut lines = Vec::new();
+                if self.options.marks_the_start() {
+                    self.writer.bookmark(&mut lines, &self.view, self.last, true)?;
+                }
+                Ok(Bytes::from(lines))
             }
         }
     }
 
-    /// Reads a page of what exists.
-    async fn initial(&mut self, mut scan: Box<Scan>) -> Result<Vec<u8>, StatusError> {
-        let page = tokio::task::spawn_blocking(move || {
-            let page = scan.next_page(PAGE);
-            (page, scan)
-        });
-        let (page, scan) =
-            page.await.map_err(|_| StatusError::internal("a task of the watch ended early"))?;
-        let page = page?;
-        let mut lines = Vec::new();
-        if page.is_empty() {
-            self.phase = Phase::Live;
-            if self.options.initial_events == Some(true) {
-                lines.extend(self.bookmark(true));
-            }
-            return Ok(lines);
-        }
-        self.phase = Phase::Initial(Some(scan));
-        for row in page {
-            if let Some(element) = self.view.item(&self.filter, row)? {
-                lines.extend(self.line("ADDED", &element));
-            }
-        }
-        Ok(lines)
-    }
-
-    /// The changes that came since the last call.
+    /// The changes that came since the last call, and the bookmark that is due.
     fn live(&mut self) -> Result<Vec<u8>, StatusError> {
-        let version = *self.latest.borrow_and_update();
-        if version == self.last {
-            return Ok(Vec::new());
-        }
-        let storage = &*self.view.resource.storage;
-        let wanted = |key: &crate::store::Key| key.resource() == storage && self.filter.admits(key);
-        let ring = self.view.state.store.ring();
-        let (events, latest) = ring.since(self.last, wanted).map_err(|_| {
-            StatusError::expired(format!("too old resource version: {}", self.last))
-        })?;
+        self.changed.borrow_and_update();
         let mut lines = Vec::new();
-        for event in events {
-            if let Some(line) = self.change(&event)? {
-                lines.extend(line);
+        loop {
+            let filter = &self.filter;
+            let wanted = |key: &crate::store::Key| filter.admits(key.namespace(), key.name());
+            let ring = self.view.state.store.ring();
+            let batch = ring
+                .changes(&self.view.resource.storage, self.last, BATCH, wanted)
+                .map_err(|gone| expired(self.last, gone.floor))?;
+            for event in batch.events {
+                self.change(&mut lines, &event)?;
+            }
+            self.last = batch.version;
+            if !batch.more {
+                break;
+            }
+            if !lines.is_empty() {
+                return Ok(lines);
             }
         }
-        self.last = latest;
+        if std::mem::take(&mut self.bookmark_due) && self.options.bookmarks {
+            self.writer.bookmark(&mut lines, &self.view, self.last, false)?;
+        }
+        if self.ending {
+            self.phase = Phase::Done;
+        }
         Ok(lines)
     }
 
-    /// What this watcher sees of a change: an object that comes to match the
-    /// selectors was added, one that no longer does was deleted.
-    fn change(&mut self, event: &Arc<Event>) -> Result<Option<Vec<u8>>, StatusError> {
-        let shown = self.view.shown(event.object.clone())?;
-        let fields = self.filter.fields_match(&shown)?;
-        let now = fields && self.filter.labels_match(&event.labels);
-        let before =
-            self.filter.labels_match(event.labels_before.as_ref().unwrap_or(&event.labels))
-                && (fields || !self.has_fixed_fields());
-        let kind = match (event.kind, before, now) {
-            (EventKind::Added, _, true) | (EventKind::Modified, false, true) => "ADDED",
-            (EventKind::Modified, true, true) => "MODIFIED",
-            (EventKind::Modified, true, false) | (EventKind::Deleted, _, true) => "DELETED",
-            _ => return Ok(None),
+    /// Appends what this watcher sees of a change: an object that comes to match
+    /// the selectors was added, one that no longer does was deleted.
+    fn change(&mut self, out: &mut Vec<u8>, event: &Event) -> Result<(), StatusError> {
+        let before = event.kind != EventKind::Added
+            && self.filter.matches(event.before.as_ref().unwrap_or(&event.object));
+        let now = event.kind != EventKind::Deleted && self.filter.matches(&event.object);
+        let kind = match (before, now) {
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+            (false, false) => return Ok(()),
         };
-        let element = self.view.element(shown)?;
-        Ok(Some(self.line(kind, &element)))
+        let Self { view, appearance, writer, .. } = self;
+        // As in Kubernetes, what left the selection is shown as it was inside.
+        let left = match (&event.before, event.kind) {
+            (Some(before), EventKind::Modified) if !now => with_version(before, event.version),
+            _ => None,
+        };
+        writer.object(out, view, kind, event.version, |out| {
+            if let Some(left) = left {
+                return view.append(out, &left);
+            }
+            if view.is_verbatim(&event.object) {
+                out.extend_from_slice(&event.object);
+                return Ok(());
+            }
+            let encoded = event.encoded(appearance, || {
+                let mut encoded = Vec::new();
+                view.append(&mut encoded, &event.object).map(|()| encoded)
+            })?;
+            out.extend_from_slice(&encoded);
+            Ok(())
+        })
     }
 
-    /// Events never change in the fields that people select them by, so that
-    /// one that doesn't match now never did.
-    fn has_fixed_fields(&self) -> bool {
-        matches!(self.view.resource.nature, Nature::Event | Nature::CoreEvent)
-    }
-
-    /// Sleeps until there is something to do. Lines to send, none, or the end.
-    async fn wait(&mut self) -> Option<Vec<u8>> {
+    /// Sleeps until there is something to do.
+    async fn wait(&mut self) {
         tokio::select! {
-            changed = self.latest.changed() => changed.is_ok().then(Vec::new),
-            _ = self.bookmark.tick() => {
-                Some(if self.options.bookmarks { self.bookmark(false) } else { Vec::new() })
+            changed = self.changed.changed() => if changed.is_err() {
+                self.phase = Phase::Done;
+            },
+            _ = self.bookmark.tick() => self.bookmark_due = true,
+            () = tokio::time::sleep_until(self.deadline) => {
+                self.bookmark_due = true;
+                self.ending = true;
             }
-            () = tokio::time::sleep_until(self.deadline) => None,
-            () = self.ends.cancelled() => None,
-            () = self.view.resource.retired.cancelled() => Some(Vec::new()),
+            () = self.watcher.ends.cancelled() => self.phase = Phase::Done,
+            () = self.view.resource.retired.cancelled() => {}
         }
-    }
-
-    fn bookmark(&mut self, initial_end: bool) -> Vec<u8> {
-        let mut metadata =
-            json!({"resourceVersion": self.last.to_string(), "creationTimestamp": null});
-        if initial_end {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        let info = &self.view.resource.info;
-        let object = match self.view.form {
-            ResponseForm::Table => json!({
-                "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-                "columnDefinitions": [], "rows": [],
-            }),
-            ResponseForm::PartialObjectMetadata | ResponseForm::PartialObjectMetadataList => {
-                json!({
-                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-                    "metadata": metadata,
-                })
-            }
-            ResponseForm::Json | ResponseForm::Yaml => {
-                json!({"kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata})
-            }
-        };
-        line("BOOKMARK", Value::to_string(&object).as_bytes())
-    }
-
-    /// One element as a line; a table row becomes a table of its own.
-    fn line(&mut self, kind: &str, element: &[u8]) -> Vec<u8> {
-        if self.view.form != ResponseForm::Table {
-            return line(kind, element);
-        }
-        let mut table = self.view.list_head(&self.last.to_string(), !self.definitions_sent);
-        self.definitions_sent = true;
-        table.extend_from_slice(element);
-        table.extend_from_slice(LIST_TAIL);
-        line(kind, &table)
     }
 }
 
-fn line(kind: &str, object: &[u8]) -> Vec<u8> {
-    let mut line = format!("{{\"type\":\"{kind}\",\"object\":").into_bytes();
-    line.extend_from_slice(object);
-    line.extend_from_slice(b"}\n");
-    line
+/// An object with another resourceVersion.
+fn with_version(object: &[u8], version: u64) -> Option<Vec<u8>> {
+    let value = raw::find(object, &["metadata", "resourceVersion"])?;
+    let start = value.as_ptr() as usize - object.as_ptr() as usize;
+    let mut changed = Vec::with_capacity(object.len() + 8);
+    changed.extend_from_slice(&object[..start]);
+    changed.extend_from_slice(format!("\"{version}\"").as_bytes());
+    changed.extend_from_slice(&object[start + value.len()..]);
+    Some(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_version_of_an_object_is_replaced() {
+        let object = br#"{"metadata":{"name":"a","resourceVersion":"9"},"resourceVersion":"x"}"#;
+        let expected = r#"{"metadata":{"name":"a","resourceVersion":"10"},"resourceVersion":"x"}"#;
+        assert_eq!(with_version(object, 10).as_deref(), Some(expected.as_bytes()));
+        assert_eq!(with_version(b"{}", 10), None);
+    }
 }

@@ -15,11 +15,39 @@ pub enum ResponseForm {
     /// Plain YAML.
     Yaml,
     /// `as=Table`.
-    Table,
+    Table(MetaVersion),
     /// `as=PartialObjectMetadata`.
-    PartialObjectMetadata,
+    PartialObjectMetadata(MetaVersion),
     /// `as=PartialObjectMetadataList`.
-    PartialObjectMetadataList,
+    PartialObjectMetadataList(MetaVersion),
+}
+
+/// The versions of `meta.k8s.io`; they differ in nothing but their name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaVersion {
+    /// What every client of today asks for.
+    V1,
+    /// What clients from before 2019 ask for.
+    V1Beta1,
+}
+
+impl MetaVersion {
+    fn parse(text: Option<&str>) -> Option<Self> {
+        match text {
+            None | Some("v1") => Some(Self::V1),
+            Some("v1beta1") => Some(Self::V1Beta1),
+            Some(_) => None,
+        }
+    }
+
+    /// `apiVersion` of the objects.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
 }
 
 /// Encoding of a body that holds an object.
@@ -97,14 +125,14 @@ impl<'a> Range<'a> {
         let Some(kind) = self.parameter("as") else {
             return Some(plain);
         };
-        let meta = self.parameter("g").is_none_or(|group| group == "meta.k8s.io");
-        let first = self.parameter("v").is_none_or(|version| version == "v1");
+        if self.parameter("g").is_some_and(|group| group != "meta.k8s.io") {
+            return None;
+        }
+        let version = MetaVersion::parse(self.parameter("v"))?;
         match kind {
-            "Table" if meta && first => Some(ResponseForm::Table),
-            "PartialObjectMetadata" if meta && first => Some(ResponseForm::PartialObjectMetadata),
-            "PartialObjectMetadataList" if meta && first => {
-                Some(ResponseForm::PartialObjectMetadataList)
-            }
+            "Table" => Some(ResponseForm::Table(version)),
+            "PartialObjectMetadata" => Some(ResponseForm::PartialObjectMetadata(version)),
+            "PartialObjectMetadataList" => Some(ResponseForm::PartialObjectMetadataList(version)),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ pub mod event_view;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
+pub mod raw;
 pub mod selector;
 pub mod status;
 pub mod table;

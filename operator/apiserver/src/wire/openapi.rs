@@ -9,6 +9,7 @@
 mod builtin;
 mod definition;
 mod operation;
+mod parts;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,7 @@ pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Optio
         }
         paths::add(&mut all_paths, resource, &name);
     }
+    parts::name_all(&mut schemas);
     found.then(|| {
         json!({
             "openapi": "3.0.0",

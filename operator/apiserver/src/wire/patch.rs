@@ -6,6 +6,7 @@ mod strategic;
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Map, Value};
 
+use super::accept::{self, BodyForm};
 use super::status::StatusError;
 
 pub use lists::{MergeRule, annotate, merge_rules};
@@ -17,6 +18,10 @@ const MAX_OPERATIONS: usize = 10_000;
 /// How many bytes the `copy` operations of one JSON patch may add: each can
 /// double the document.
 const MAX_COPIED_BYTES: usize = 3 * 1024 * 1024;
+
+/// How many values the operations of one JSON patch may move: each item that is
+/// put at the head of a list moves all the others.
+const MAX_MOVED: usize = 20_000_000;
 
 /// As deep as a body can be.
 const MAX_DEPTH: usize = 128;
@@ -51,7 +56,9 @@ pub fn merge(target: &mut Value, patch: &Value) {
 /// 400 when the body is no JSON patch, 422 when an operation cannot be applied or
 /// a test fails, 413 when it has too many operations or copies too much.
 pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
-    let Patch(operations) = serde_json::from_slice(patch).map_err(|problem| {
+    // With the limits of bodies, which the patch crate knows nothing of.
+    let patch = accept::decode_body(BodyForm::Json, patch)?;
+    let Patch(operations) = serde_json::from_value(patch).map_err(|problem| {
         StatusError::bad_request(format!(
             "error decoding patch: {problem}; expected a list of operations such as \
              [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"
@@ -65,7 +72,15 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
     }
     let mut document = target.clone();
     let mut copied = 0;
+    let mut moved = 0;
     for (index, operation) in operations.iter().enumerate() {
+        moved += work(&document, operation);
+        if moved > MAX_MOVED {
+            return Err(StatusError::too_large(
+                "the operations of the JSON patch move too many values about; replace the list \
+                 as a whole",
+            ));
+        }
         check_depth(&document, operation)?;
         match operation {
             PatchOperation::Test(test)
@@ -94,6 +109,32 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
         })?;
     }
     Ok(document)
+}
+
+/// How many values an operation moves or looks at, besides its own.
+fn work(document: &Value, operation: &PatchOperation) -> usize {
+    let items_beside = |path: &str| {
+        let parent = path.rsplit_once('/').and_then(|(parent, _)| document.pointer(parent));
+        parent.and_then(Value::as_array).map_or(0, Vec::len)
+    };
+    match operation {
+        PatchOperation::Add(add) => items_beside(add.path.as_str()),
+        PatchOperation::Remove(remove) => items_beside(remove.path.as_str()),
+        PatchOperation::Copy(copy) => items_beside(copy.path.as_str()),
+        PatchOperation::Move(step) => {
+            let value = document.pointer(step.from.as_str()).map_or(0, count);
+            value + items_beside(step.from.as_str()) + items_beside(step.path.as_str())
+        }
+        PatchOperation::Replace(_) | PatchOperation::Test(_) => 0,
+    }
+}
+
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(count).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// Refuses an operation that nests the document deeper than it could be read

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::raw;
 use super::status::StatusError;
 
 /// A parsed `labelSelector`; all of its requirements must hold.
@@ -70,6 +71,19 @@ impl LabelSelector {
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|one| one.holds(labels.get(&one.key).map(String::as_str)))
+    }
+
+    /// Whether `metadata.labels` of an object in its bytes match.
+    #[must_use]
+    pub fn matches_bytes(&self, object: &[u8]) -> bool {
+        if self.requirements.is_empty() {
+            return true;
+        }
+        let labels = raw::find(object, &["metadata", "labels"]).unwrap_or(b"{}");
+        self.requirements.iter().all(|one| {
+            let label = raw::find(labels, &[&one.key]).and_then(raw::text);
+            one.holds(label.as_deref())
+        })
     }
 
     /// Whether `metadata.labels` of the object match.
@@ -253,16 +267,20 @@ pub struct FieldSelector {
     terms: Vec<Term>,
 }
 
+/// One term of a `fieldSelector`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Term {
-    path: String,
-    value: String,
-    equal: bool,
+pub struct Term {
+    /// The dotted path of the field.
+    pub path: String,
+    /// The text that the field has, or has not.
+    pub value: String,
+    /// `=` and not `!=`.
+    pub equal: bool,
 }
 
 impl FieldSelector {
     /// Parses `metadata.name=a,status.phase!=b`; `\` escapes `,`, `=` and itself in
-    /// values. Any dotted path is allowed, not only those that Kubernetes indexes.
+    /// values. Any dotted path is read; which ones a resource knows is asked later.
     ///
     /// # Errors
     /// 400 with the term that cannot be read.
@@ -286,6 +304,12 @@ impl FieldSelector {
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
         self.terms.iter().all(|term| (field_text(object, &term.path) == term.value) == term.equal)
+    }
+
+    /// The terms, in the order in which they were written.
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
     }
 
     /// The value that a field must have, where the selector demands one: with

@@ -23,6 +23,7 @@ struct Parts {
     uid: String,
     causes: Vec<Cause>,
     retry_after_seconds: Option<u32>,
+    continue_token: String,
 }
 
 /// `resource.group`, or the bare resource for the core group.
@@ -42,6 +43,7 @@ impl StatusError {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: None,
+            continue_token: String::new(),
         }))
     }
 
@@ -146,6 +148,21 @@ impl StatusError {
         Self::new(410, "Expired", message)
     }
 
+    /// 410: a continue token is too old for a consistent list. The other token goes
+    /// on with the list as it is now, for clients that prefer that to a new start.
+    #[must_use]
+    pub fn continue_expired(token: String) -> Self {
+        let mut error = Self::expired(
+            "The provided continue parameter is too old to display a consistent list result. You \
+             can start a new list without the continue parameter, or use the continue token in \
+             this response to retrieve the remainder of the results. Continuing with the provided \
+             token results in an inconsistent list - objects that were created, modified, or \
+             deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        error.0.continue_token = token;
+        error
+    }
+
     /// 413: the body or the object is larger than the server keeps.
     pub fn too_large(message: impl fmt::Display) -> Self {
         let message = format!("Request entity too large: {message}");
@@ -166,9 +183,9 @@ impl StatusError {
     #[must_use]
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         let list = match causes.as_slice() {
-            [one] => one.to_string(),
+            [one] => described(one),
             many => {
-                let mut texts: Vec<String> = many.iter().map(ToString::to_string).collect();
+                let mut texts: Vec<String> = many.iter().map(described).collect();
                 // Kubernetes prints each distinct error once.
                 let mut seen = std::collections::HashSet::new();
                 texts.retain(|text| seen.insert(text.clone()));
@@ -215,6 +232,22 @@ impl StatusError {
     /// above all, still works.
     pub fn insufficient_storage(message: impl Into<String>) -> Self {
         Self::new(507, "InsufficientStorage", message)
+    }
+
+    /// 504: the client asks for a version that is not there yet, as Kubernetes
+    /// answers it.
+    #[must_use]
+    pub fn version_too_large(wanted: u64, current: u64) -> Self {
+        let mut error = Self::timeout(format!(
+            "Timeout: Too large resource version: {wanted}, current: {current}"
+        ));
+        error.0.causes = vec![Cause::new(
+            "",
+            CauseReason::ResourceVersionTooLarge,
+            "Too large resource version",
+        )];
+        error.0.retry_after_seconds = Some(1);
+        error
     }
 
     /// Names the object that the error is about, where the constructor could not.
@@ -296,7 +329,24 @@ impl StatusError {
         if !details.is_empty() {
             status["details"] = Value::Object(details);
         }
+        if !parts.continue_token.is_empty() {
+            status["metadata"]["continue"] = Value::from(parts.continue_token.as_str());
+        }
         status
+    }
+}
+
+/// The path of a mistake. What is wrong with a whole object has none, which
+/// Kubernetes words like this.
+fn field(cause: &Cause) -> &str {
+    let whole = cause.field.is_empty() && cause.reason.is_about_a_value();
+    if whole { "<nil>" } else { &cause.field }
+}
+
+fn described(cause: &Cause) -> String {
+    match field(cause) {
+        "" => cause.message.clone(),
+        field => format!("{field}: {}", cause.message),
     }
 }
 
@@ -306,8 +356,9 @@ fn cause_to_value(cause: &Cause) -> Value {
         return json!({"message": cause.message});
     }
     let mut value = json!({"reason": cause.reason.as_str(), "message": cause.message});
-    if !cause.field.is_empty() {
-        value["field"] = Value::from(cause.field.as_str());
+    match field(cause) {
+        "" => {}
+        field => value["field"] = Value::from(field),
     }
     value
 }

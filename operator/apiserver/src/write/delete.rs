@@ -8,7 +8,7 @@ use super::propagation::finalizers_after;
 use super::{Call, from_bytes, has_finalizers, is_terminating, text, to_bytes};
 use crate::definitions;
 use crate::registry::Nature;
-use crate::store::{Change, Expect, Key, Write, WriteError};
+use crate::store::{Change, Expect, Write, WriteError};
 use crate::wire::status::StatusError;
 
 /// Namespaces that the server itself needs.
@@ -144,23 +144,4 @@ fn marked(call: Call<'_>, mut object: Value) -> Result<Value, StatusError> {
         definitions::mark(call.state, &mut object)?;
     }
     Ok(object)
-}
-
-/// Deletes the given objects and answers what became of each; those that went
-/// in the meantime are skipped.
-pub(super) async fn delete_collection(
-    call: Call<'_>,
-    keys: Vec<Key>,
-    options: &DeleteOptions,
-) -> Result<Vec<Bytes>, StatusError> {
-    let mut deleted = Vec::with_capacity(keys.len());
-    for key in keys {
-        let call = Call { namespace: Some(key.namespace()).filter(|ns| !ns.is_empty()), ..call };
-        match delete(call, key.name(), options).await {
-            Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => deleted.push(object),
-            Err(error) if error.code() == 404 => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(deleted)
 }

@@ -127,16 +127,6 @@ pub(crate) async fn delete(
     in_turn(call, delete::delete(call, name, options)).await
 }
 
-/// Deletes the given objects and answers what became of each; those that went
-/// in the meantime are skipped.
-pub(crate) async fn delete_collection(
-    call: Call<'_>,
-    keys: Vec<Key>,
-    options: &DeleteOptions,
-) -> Result<Vec<Bytes>, StatusError> {
-    in_turn(call, delete::delete_collection(call, keys, options)).await
-}
-
 /// An object as this resource shows it, from the form that is stored.
 pub(crate) fn outward(resource: &Resource, object: Value) -> Value {
     match resource.nature {

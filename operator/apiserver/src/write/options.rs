@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn values_that_mean_nothing_are_named() {
-        let cases: &[(&[(&str, &str)], WriteKind, u16, &str)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], WriteKind, u16, &'a str);
+        let cases: &[Case<'_>] = &[
             (
                 &[("dryRun", "Some")],
                 WriteKind::Create,

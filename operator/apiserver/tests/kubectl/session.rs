@@ -54,6 +54,14 @@ impl Step {
         unusual.map_or(&self.usual, |(_, reply)| reply)
     }
 
+    /// Takes what one version did for all that did the same as it before.
+    pub fn accept_for_group(&mut self, minor: u32, reply: Reply) {
+        match self.unusual.iter_mut().find(|(minors, _)| minors.contains(&minor)) {
+            Some((_, known)) => *known = reply,
+            None => self.usual = reply,
+        }
+    }
+
     /// Takes what each minor version did as what is expected. The usual reply is
     /// the one that most gave; of two, the one of the newer versions.
     pub fn accept(&mut self, replies: &[(u32, Reply)]) {

@@ -23,6 +23,8 @@ patterns! {
     EDITED = r"/tmp/kubectl-edit-\d+\.yaml";
     // Of a Secret: base64 of `hades:fp:` and what follows.
     FINGERPRINT = r"aGFkZXM6ZnA6[A-Za-z0-9+/]+=*";
+    // From 1.34 on, kubectl says from where; so many commands say it.
+    DELETED = r"( deleted) from \S+ namespace";
     DIFF = r"\S*/(LIVE|MERGED)-\d+/";
     // Of a column: between two spaces or at the edge of a line.
     AGE = r"(?m)(^|  )(\d{1,3}s)( +|$)";
@@ -41,6 +43,7 @@ pub fn steady(text: &str, home: &str) -> String {
     let text = DESCRIBED_VERSION.replace_all(&text, "${1}VERSION");
     let text = EDITED.replace_all(&text, "/tmp/kubectl-edit.yaml");
     let text = FINGERPRINT.replace_all(&text, "FINGERPRINT");
+    let text = DELETED.replace_all(&text, "$1");
     let text = SKEW.replace_all(&text, "WARNING$1");
     let text = CLIENT.replace_all(&text, "Client Version: VERSION");
     let text = DIFF.replace_all(&text, "$1/");

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::SchemaError;
 use super::node::{Additional, Bound, Checks, JsonType, ListType, Node};
 use super::rules::Rules;
+use super::{SchemaError, weight};
 
 /// Deeper schemas are refused; validation recurses as deep as the schema.
 const MAX_DEPTH: usize = 64;
@@ -299,7 +298,7 @@ fn checks(map: &Map<String, Value>, path: &str) -> Result<Checks, SchemaError> {
         .get("pattern")
         .and_then(Value::as_str)
         .map(|text| {
-            Regex::new(text).map_err(|problem| {
+            weight::pattern(text).map_err(|problem| {
                 error(
                     &format!("{path}.pattern"),
                     format!("must be a valid regular expression: {problem}"),

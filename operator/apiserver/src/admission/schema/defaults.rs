@@ -4,14 +4,22 @@ use serde_json::{Map, Value};
 
 use super::node::{Additional, Node};
 
+/// How many bytes of defaults are filled in: an object with as many is larger
+/// than any that is stored, and need not grow further to be refused.
+const MAX_BYTES: usize = 4 << 20;
+
 /// Fills in defaults below `value`.
 pub(super) fn apply(node: &Node, value: &mut Value) {
+    fill(node, value, &mut 0);
+}
+
+fn fill(node: &Node, value: &mut Value, filled: &mut usize) {
     match value {
-        Value::Object(map) => object(node, map),
+        Value::Object(map) => object(node, map, filled),
         Value::Array(list) => {
             if let Some(items) = &node.items {
                 for item in list {
-                    apply(items, item);
+                    fill(items, item, filled);
                 }
             }
         }
@@ -19,18 +27,20 @@ pub(super) fn apply(node: &Node, value: &mut Value) {
     }
 }
 
-fn object(node: &Node, map: &mut Map<String, Value>) {
+fn object(node: &Node, map: &mut Map<String, Value>, filled: &mut usize) {
     drop_refused_nulls(node, map);
     for (name, property) in &node.properties {
         if let Some(default) = &property.default
             && !map.contains_key(name)
+            && *filled < MAX_BYTES
         {
+            *filled += name.len() + default.to_string().len();
             map.insert(name.clone(), default.clone());
         }
     }
     for (name, value) in map.iter_mut() {
         if let Some(child) = node.child(name) {
-            apply(child, value);
+            fill(child, value, filled);
         }
     }
 }
@@ -72,4 +82,25 @@ fn drop_refused_nulls(node: &Node, map: &mut Map<String, Value>) {
 fn allows_null(node: &Node) -> bool {
     // A node without a type and with unknown fields preserved takes any value.
     node.nullable || (node.json_type.is_none() && node.preserve_unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::admission::schema::StructuralSchema;
+
+    #[test]
+    fn defaults_make_no_mountain_of_a_molehill() {
+        let long = json!({"type": "string", "default": "x".repeat(10_000)});
+        let item = json!({"type": "object", "properties": {"long": long}});
+        let schema = StructuralSchema::compile(&json!({"type": "object", "properties": {
+            "list": {"type": "array", "items": item},
+        }}))
+        .unwrap();
+        let mut object = json!({"list": vec![json!({}); 100_000]});
+        schema.apply_defaults(&mut object);
+        let size = object.to_string().len();
+        assert!((4 << 20..5 << 20).contains(&size), "{size}");
+    }
 }

@@ -14,14 +14,17 @@
 //! is compiled when the schema is, so that validation can't meet a broken one.
 
 mod compile;
+mod cost;
 mod declarations;
 mod defaults;
+mod findings;
 mod format;
 mod node;
 mod place;
 mod prune;
 mod rules;
 mod validate;
+mod weight;
 
 use serde_json::{Value, json};
 
@@ -74,6 +77,7 @@ impl StructuralSchema {
     /// The first place where the document is not a structural schema, a pattern
     /// is no regular expression, or a CEL rule does not compile.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
+        weight::check(schema, "openAPIV3Schema")?;
         compile::resource(schema, "openAPIV3Schema", 0).map(|root| Self { root })
     }
 
@@ -83,6 +87,7 @@ impl StructuralSchema {
     /// # Errors
     /// As [`StructuralSchema::compile`].
     pub(crate) fn compile_part(schema: &Value) -> Result<Self, SchemaError> {
+        weight::check(schema, "openAPIV3Schema")?;
         compile::part(schema, "openAPIV3Schema").map(|root| Self { root })
     }
 

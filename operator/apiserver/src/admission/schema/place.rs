@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// As many bytes of a key are shown. No name that Kubernetes allows is longer.
+const MAX_KEY: usize = 317;
+
 /// The steps from the root to a value. Nearly every value is right, and then
 /// nobody asks for its path: it is put together only where somebody does.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,10 @@ impl fmt::Display for Place<'_> {
             return Ok(());
         };
         parent.fmt(f)?;
+        let step = match step {
+            Step::Key(key) => Step::Key(shortened(key)),
+            Step::Index(index) => Step::Index(index),
+        };
         match step {
             Step::Key(key) if !is_plain(key) => write!(f, "[{key}]"),
             Step::Key(key) if parent.is_root() => f.write_str(key),
@@ -47,6 +54,12 @@ impl fmt::Display for Place<'_> {
             Step::Index(index) => write!(f, "[{index}]"),
         }
     }
+}
+
+/// A key may be as long as the whole object, and stand in the path of everything
+/// below it.
+fn shortened(key: &str) -> &str {
+    key.get(..key.floor_char_boundary(MAX_KEY)).unwrap_or(key)
 }
 
 /// `parent.key`, or `parent[key]` where the key is no plain word.
@@ -81,5 +94,7 @@ mod tests {
         assert_eq!(ports.index(2).key("a.b/c").key("").to_string(), "spec.ports[2][a.b/c][]");
         assert_eq!(Place::ROOT.key("a.b").key("c").to_string(), "[a.b].c");
         assert_eq!(Place::ROOT.to_string(), "");
+        let long = "ü".repeat(1000);
+        assert_eq!(Place::ROOT.key(&long).to_string().chars().count(), 2 + 158);
     }
 }

@@ -5,6 +5,12 @@ use serde_json::{Map, Value};
 use super::node::{Additional, Node};
 use super::{Place, UnknownField};
 
+/// As many are told as Kubernetes tells; all are removed.
+const MAX_UNKNOWN: usize = 100;
+
+/// Nobody misspells longer names, and comparing them takes long.
+const MAX_NAME: usize = 64;
+
 /// Removes unknown fields below `value` and collects them.
 pub(super) fn node(
     node: &Node,
@@ -39,10 +45,12 @@ fn object(
         }
         None if open => true,
         None => {
-            unknown.push(UnknownField {
-                path: path.key(name).to_string(),
-                nearest: nearest(name, schema.properties.keys()),
-            });
+            if unknown.len() < MAX_UNKNOWN {
+                unknown.push(UnknownField {
+                    path: path.key(name).to_string(),
+                    nearest: nearest(name, schema.properties.keys()),
+                });
+            }
             false
         }
     });
@@ -50,6 +58,9 @@ fn object(
 
 /// The candidate that `name` is most likely a misspelling of.
 fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a String>) -> Option<String> {
+    if name.len() > MAX_NAME {
+        return None;
+    }
     let lower = name.to_lowercase();
     // A third of the letters may be wrong; two always, so that `prot` finds `port`.
     let allowed = (name.chars().count() / 3).max(2);

@@ -6,15 +6,29 @@
 //! by their keys, as Kubernetes does).
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 
+use kube_cel::cel::Program;
 use kube_cel::{CompiledSchema, ErrorKind, ValidationError, compile_schema, validate_compiled};
 use serde_json::{Map, Value};
 
 use super::compile::error;
-use super::{Place, SchemaError};
+use super::cost::{self, Shape, Size};
+use super::findings::MAX_CAUSES;
+use super::validate::OldItems;
+use super::{Place, SchemaError, validate};
 use crate::admission::{Cause, CauseReason};
 
-const RULES: &str = "x-kubernetes-validations";
+pub(super) const RULES: &str = "x-kubernetes-validations";
+
+/// Longer rules are refused.
+pub(super) const MAX_RULE: usize = 4096;
+
+/// In the words of Kubernetes.
+const EXHAUSTED: &str = "validation failed due to running out of cost budget, no further \
+                         validation rules will be run";
+
+const BROKEN: &str = "a validation rule could not be evaluated on this value";
 
 /// The compiled rules of one node.
 pub(crate) struct Rules {
@@ -24,6 +38,8 @@ pub(crate) struct Rules {
     /// Rules as they were written, by the form that is evaluated, where they
     /// differ.
     originals: HashMap<String, String>,
+    /// What each rule, and the expression of its message, is made of.
+    shapes: Vec<(Shape, Option<Shape>)>,
     type_name: &'static str,
 }
 
@@ -44,11 +60,14 @@ impl Rules {
         if rules.is_empty() {
             return Ok(None);
         }
+        check_length(rules, path)?;
         let mut own = without_rules(schema);
         if let Some(map) = own.as_object_mut() {
             map.insert(RULES.to_owned(), Value::Array(rules.iter().map(with_optional).collect()));
         }
-        let compiled = compile_schema(&own);
+        // The parser panics on some texts.
+        let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| compile_schema(&own)))
+            .map_err(|_| error(&format!("{path}.{RULES}"), "a rule can't be parsed"))?;
         let mut tried = compiled.validations.iter().enumerate();
         let broken = tried.find_map(|(index, rule)| Some((index, rule.as_ref().err()?)));
         if let Some((index, problem)) = broken {
@@ -77,7 +96,8 @@ impl Rules {
             })
             .filter(|(changed, original)| changed != original)
             .collect();
-        Ok(Some(Self { compiled, transitions, originals, type_name }))
+        let shapes = shapes(&compiled, path)?;
+        Ok(Some(Self { compiled, transitions, originals, shapes, type_name }))
     }
 
     /// Texts of the rules that compare with `oldSelf`.
@@ -92,34 +112,66 @@ impl Rules {
         new: &Value,
         old: Option<&Value>,
         path: &Place<'_>,
-    ) -> Vec<Cause> {
+        findings: &mut RuleFindings,
+    ) {
         let unchanged = old == Some(new);
         if unchanged && self.transitions.is_empty() {
-            return Vec::new();
+            return;
         }
-        let Err(errors) = validate_compiled(&self.compiled, new, old) else {
-            return Vec::new();
+        let cost = self.cost(new, old);
+        findings.exhausted = cost > findings.budget;
+        findings.budget = findings.budget.saturating_sub(cost);
+        if findings.exhausted {
+            let message = format!("Invalid value: \"{}\": {EXHAUSTED}", self.type_name);
+            let cause = Cause::new(path.to_string(), CauseReason::FieldValueInvalid, message);
+            findings.causes.push(cause);
+            return;
+        }
+        // The evaluator panics on some inputs; what it shares between evaluations
+        // is never changed.
+        let evaluation = || validate_compiled(&self.compiled, new, old);
+        let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(evaluation)) else {
+            let message = format!("Invalid value: \"{}\": {BROKEN}", self.type_name);
+            let cause = Cause::new(path.to_string(), CauseReason::FieldValueInvalid, message);
+            findings.causes.push(cause);
+            return;
         };
-        errors
+        let Err(errors) = outcome else { return };
+        let path = path.to_string();
+        let wrong = errors
             .iter()
             .filter(|error| !unchanged || self.transitions.contains(&error.rule))
-            .map(|error| self.cause(error, &path.to_string()))
-            .collect()
+            .map(|error| self.cause(error, new, &path));
+        findings.causes.extend(wrong);
     }
 
-    fn cause(&self, error: &ValidationError, path: &str) -> Cause {
+    /// A bound of what the evaluation of all rules costs.
+    fn cost(&self, new: &Value, old: Option<&Value>) -> u64 {
+        let size = Size::of(new).and(old.map(Size::of).unwrap_or_default());
+        let rules = self.compiled.validations.iter().flatten();
+        let costs = rules.zip(&self.shapes).map(|(rule, (shape, message))| {
+            let one = |shape: Shape, program: &Program| {
+                cost::of(shape, program.expression(), size, new, old)
+            };
+            let message = message.zip(rule.message_program.as_ref());
+            one(*shape, &rule.program)
+                .saturating_add(message.map_or(0, |(shape, program)| one(shape, program)))
+        });
+        // The value is converted first.
+        costs.fold(size.values, u64::saturating_add)
+    }
+
+    fn cause(&self, error: &ValidationError, value: &Value, path: &str) -> Cause {
         let field = match error.field_path.trim_start_matches('.') {
             "" => path.to_owned(),
             relative if path.is_empty() || relative.starts_with('[') => format!("{path}{relative}"),
             relative => format!("{path}.{relative}"),
         };
-        let type_name = self.type_name;
+        let value = shown(value);
         let rule = self.originals.get(&error.rule).unwrap_or(&error.rule);
         if error.kind != ErrorKind::ValidationFailure {
-            let message = format!(
-                "Invalid value: \"{type_name}\": {} evaluating rule: {}",
-                error.message, rule
-            );
+            let message =
+                format!("Invalid value: {value}{} evaluating rule: {rule}", error.message);
             return Cause::new(field, CauseReason::FieldValueInvalid, message);
         }
         // Without a message of its own, a rule is its message.
@@ -134,14 +186,55 @@ impl Rules {
                 Cause::new(field, CauseReason::FieldValueForbidden, message)
             }
             Some("FieldValueDuplicate") => {
-                let message = format!("Duplicate value: \"{type_name}\": {text}");
+                let message = format!("Duplicate value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueDuplicate, message)
             }
             _ => {
-                let message = format!("Invalid value: \"{type_name}\": {text}");
+                let message = format!("Invalid value: {value}{text}");
                 Cause::new(field, CauseReason::FieldValueInvalid, message)
             }
         }
+    }
+}
+
+/// The parser calls itself for every part of a rule.
+fn check_length(rules: &[Value], path: &str) -> Result<(), SchemaError> {
+    for (index, rule) in rules.iter().enumerate() {
+        for field in ["rule", "messageExpression"] {
+            if rule[field].as_str().is_some_and(|text| text.len() > MAX_RULE) {
+                return Err(error(
+                    &format!("{path}.{RULES}[{index}].{field}"),
+                    format!("must not be longer than {MAX_RULE} bytes"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shapes(
+    compiled: &CompiledSchema,
+    path: &str,
+) -> Result<Vec<(Shape, Option<Shape>)>, SchemaError> {
+    let rules = compiled.validations.iter().flatten().enumerate();
+    rules
+        .map(|(index, rule)| {
+            let shape = |program: &Program, field: &str| {
+                Shape::of(program.expression())
+                    .map_err(|problem| error(&format!("{path}.{RULES}[{index}].{field}"), problem))
+            };
+            let message = rule.message_program.as_ref();
+            let message = message.map(|program| shape(program, "messageExpression"));
+            Ok((shape(&rule.program, "rule")?, message.transpose()?))
+        })
+        .collect()
+}
+
+/// What a rule failed for, where it is simple enough to be read in a message.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) => String::new(),
+        simple => format!("{}: ", validate::printed(simple)),
     }
 }
 
@@ -247,23 +340,42 @@ pub(super) fn root_view(object: &Value) -> Value {
     Value::Object(view)
 }
 
+/// What the rules found wrong, and what they may still cost.
+pub(super) struct RuleFindings {
+    pub(super) causes: Vec<Cause>,
+    budget: u64,
+    exhausted: bool,
+}
+
+impl Default for RuleFindings {
+    fn default() -> Self {
+        Self { causes: Vec::new(), budget: cost::BUDGET, exhausted: false }
+    }
+}
+
+impl RuleFindings {
+    fn is_over(&self) -> bool {
+        self.exhausted || self.causes.len() >= MAX_CAUSES
+    }
+}
+
 /// Evaluates every rule of the tree.
 pub(super) fn walk(
     node: &super::Node,
     new: &Value,
     old: Option<&Value>,
     path: &Place<'_>,
-    causes: &mut Vec<Cause>,
+    findings: &mut RuleFindings,
 ) {
-    if new.is_null() {
+    if new.is_null() || findings.is_over() {
         return;
     }
     if let Some(rules) = &node.rules {
         if path.is_root() {
             let old = old.map(root_view);
-            causes.extend(rules.evaluate(&root_view(new), old.as_ref(), path));
+            rules.evaluate(&root_view(new), old.as_ref(), path, findings);
         } else {
-            causes.extend(rules.evaluate(new, old, path));
+            rules.evaluate(new, old, path, findings);
         }
     }
     match new {
@@ -271,15 +383,15 @@ pub(super) fn walk(
             for (name, value) in map {
                 if let Some(child) = node.child(name) {
                     let old = old.and_then(|old| old.get(name));
-                    walk(child, value, old, &path.key(name), causes);
+                    walk(child, value, old, &path.key(name), findings);
                 }
             }
         }
         Value::Array(list) => {
             let Some(items) = &node.items else { return };
+            let old = OldItems::new(&node.list_type, old);
             for (index, item) in list.iter().enumerate() {
-                let old = super::validate::old_item(&node.list_type, item, old);
-                walk(items, item, old, &path.index(index), causes);
+                walk(items, item, old.find(item), &path.index(index), findings);
             }
         }
         _ => {}

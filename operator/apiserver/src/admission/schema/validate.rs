@@ -1,9 +1,10 @@
 //! Types and value validations, worded as Kubernetes words them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Number, Value};
 
+use super::findings::{Findings, shown};
 use super::node::{Additional, Bound, JsonType, ListType, Node};
 use super::{Place, format, rules};
 use crate::admission::{Cause, CauseReason};
@@ -13,8 +14,9 @@ const NOT_CHECKED: &str = "some validation rules were not checked because the ob
 
 /// All that is wrong with an object.
 pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    value(root, new, old, &Place::ROOT, &mut causes);
+    let mut findings = Findings::default();
+    value(root, new, old, &Place::ROOT, &mut findings);
+    let mut causes = findings.into_causes();
     let blocked = causes.iter().any(|cause| {
         matches!(
             cause.reason,
@@ -26,7 +28,9 @@ pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause
         )
     });
     if !blocked {
-        rules::walk(root, new, old, &Place::ROOT, &mut causes);
+        let mut findings = rules::RuleFindings::default();
+        rules::walk(root, new, old, &Place::ROOT, &mut findings);
+        causes.extend(findings.causes);
     } else if has_rules(root) {
         causes.push(Cause::new(
             "",
@@ -39,10 +43,13 @@ pub(super) fn object(root: &Node, new: &Value, old: Option<&Value>) -> Vec<Cause
 
 /// All that is wrong with a value that stands for itself, such as a default.
 pub(super) fn lone_value(node: &Node, new: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    value(node, new, None, &Place::ROOT, &mut causes);
+    let mut findings = Findings::default();
+    value(node, new, None, &Place::ROOT, &mut findings);
+    let mut causes = findings.into_causes();
     if causes.is_empty() {
-        rules::walk(node, new, None, &Place::ROOT, &mut causes);
+        let mut findings = rules::RuleFindings::default();
+        rules::walk(node, new, None, &Place::ROOT, &mut findings);
+        causes.extend(findings.causes);
     }
     causes
 }
@@ -54,22 +61,48 @@ fn has_rules(node: &Node) -> bool {
         || matches!(&node.additional, Additional::Schema(values) if has_rules(values))
 }
 
-/// The old item that a list item continues: only items of list-type map have an
-/// identity.
-pub(super) fn old_item<'a>(
-    list_type: &ListType,
-    item: &Value,
-    old: Option<&'a Value>,
-) -> Option<&'a Value> {
-    let ListType::Map(keys) = list_type else {
-        return None;
-    };
-    old?.as_array()?.iter().find(|old| keys.iter().all(|key| old.get(key) == item.get(key)))
+/// What identifies an item of a list: some of its fields, or all of it.
+fn identity(list_type: &ListType, item: &Value) -> Value {
+    match list_type {
+        ListType::Map(keys) => {
+            let parts: Map<String, Value> =
+                keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
+            Value::Object(parts)
+        }
+        ListType::Set | ListType::Atomic => item.clone(),
+    }
 }
 
-fn value(node: &Node, new: &Value, old: Option<&Value>, path: &Place<'_>, causes: &mut Vec<Cause>) {
+/// The old items that the items of a list continue: only those of list-type map
+/// have an identity.
+pub(super) struct OldItems<'a> {
+    list_type: &'a ListType,
+    by_identity: HashMap<String, &'a Value>,
+}
+
+impl<'a> OldItems<'a> {
+    pub(super) fn new(list_type: &'a ListType, old: Option<&'a Value>) -> Self {
+        let mut by_identity = HashMap::new();
+        if matches!(list_type, ListType::Map(_)) {
+            for old in old.and_then(Value::as_array).into_iter().flatten() {
+                by_identity.entry(identity(list_type, old).to_string()).or_insert(old);
+            }
+        }
+        Self { list_type, by_identity }
+    }
+
+    /// The old item that `item` continues.
+    pub(super) fn find(&self, item: &Value) -> Option<&'a Value> {
+        if self.by_identity.is_empty() {
+            return None;
+        }
+        self.by_identity.get(&identity(self.list_type, item).to_string()).copied()
+    }
+}
+
+fn value(node: &Node, new: &Value, old: Option<&Value>, path: &Place<'_>, causes: &mut Findings) {
     // What did not change was accepted once and may stay.
-    if old == Some(new) {
+    if !causes.step(1 + node.checks.allowed.len()) || old == Some(new) {
         return;
     }
     if new.is_null() {
@@ -165,11 +198,11 @@ fn quoted(value: &Value) -> String {
 }
 
 /// A value as Kubernetes prints it in messages: strings quoted, the rest bare.
-fn printed(value: &Value) -> String {
-    match value {
+pub(super) fn printed(value: &Value) -> String {
+    shown(match value {
         Value::String(text) => format!("{text:?}"),
         other => other.to_string(),
-    }
+    })
 }
 
 fn invalid(path: &Place<'_>, value: &Value, rest: &str) -> Cause {
@@ -177,7 +210,7 @@ fn invalid(path: &Place<'_>, value: &Value, rest: &str) -> Cause {
     Cause::new(path.to_string(), CauseReason::FieldValueInvalid, message)
 }
 
-fn string(node: &Node, text: &str, path: &Place<'_>, causes: &mut Vec<Cause>) {
+fn string(node: &Node, text: &str, path: &Place<'_>, causes: &mut Findings) {
     let checks = &node.checks;
     let value = || Value::from(text);
     let length = || text.chars().count();
@@ -203,12 +236,12 @@ fn string(node: &Node, text: &str, path: &Place<'_>, causes: &mut Vec<Cause>) {
         && !node.int_or_string
         && !format::string_matches(name, text)
     {
-        let rest = format!("must be of type {name}: {text:?}");
+        let rest = format!("must be of type {name}: {}", printed(&value()));
         causes.push(invalid(path, &value(), &rest));
     }
 }
 
-fn number(node: &Node, number: &Number, path: &Place<'_>, causes: &mut Vec<Cause>) {
+fn number(node: &Node, number: &Number, path: &Place<'_>, causes: &mut Findings) {
     let checks = &node.checks;
     let value = || Value::Number(number.clone());
     let Some(float) = number.as_f64() else { return };
@@ -248,7 +281,7 @@ fn array(
     list: &[Value],
     old: Option<&Value>,
     path: &Place<'_>,
-    causes: &mut Vec<Cause>,
+    causes: &mut Findings,
 ) {
     let checks = &node.checks;
     if let Some(limit) = checks.max_items
@@ -269,9 +302,9 @@ fn array(
     }
     duplicates(&node.list_type, list, path, causes);
     if let Some(items) = &node.items {
+        let old = OldItems::new(&node.list_type, old);
         for (index, item) in list.iter().enumerate() {
-            let old = old_item(&node.list_type, item, old);
-            value(items, item, old, &path.index(index), causes);
+            value(items, item, old.find(item), &path.index(index), causes);
         }
     }
 }
@@ -282,20 +315,15 @@ fn repeats(items: impl Iterator<Item = String>) -> impl Iterator<Item = usize> {
     items.enumerate().filter_map(move |(index, item)| (!seen.insert(item)).then_some(index))
 }
 
-fn duplicates(list_type: &ListType, list: &[Value], path: &Place<'_>, causes: &mut Vec<Cause>) {
-    let identity = |item: &Value| match list_type {
-        ListType::Map(keys) => {
-            let parts: Map<String, Value> =
-                keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
-            Value::Object(parts)
-        }
-        ListType::Set | ListType::Atomic => item.clone(),
-    };
+fn duplicates(list_type: &ListType, list: &[Value], path: &Place<'_>, causes: &mut Findings) {
     if *list_type == ListType::Atomic {
         return;
     }
-    for index in repeats(list.iter().map(|item| identity(item).to_string())) {
-        let shown = list.get(index).map(identity).unwrap_or_default();
+    for index in repeats(list.iter().map(|item| identity(list_type, item).to_string())) {
+        if !causes.step(1) {
+            return;
+        }
+        let shown = list.get(index).map(|item| identity(list_type, item)).unwrap_or_default();
         causes.push(Cause::new(
             path.index(index).to_string(),
             CauseReason::FieldValueDuplicate,
@@ -309,9 +337,12 @@ fn members(
     map: &Map<String, Value>,
     old: Option<&Value>,
     path: &Place<'_>,
-    causes: &mut Vec<Cause>,
+    causes: &mut Findings,
 ) {
     let checks = &node.checks;
+    if !causes.step(checks.required.len()) {
+        return;
+    }
     for name in &checks.required {
         if !map.contains_key(name) {
             causes.push(Cause::new(
@@ -342,39 +373,30 @@ fn members(
     }
 }
 
-fn junctors(node: &Node, new: &Value, path: &Place<'_>, causes: &mut Vec<Cause>) {
-    let errors = |branch: &Node| {
-        let mut causes = Vec::new();
-        value(branch, new, None, path, &mut causes);
-        causes
-    };
-    for branch in &node.all_of {
-        causes.extend(errors(branch));
+fn junctors(node: &Node, new: &Value, path: &Place<'_>, causes: &mut Findings) {
+    let mut errors =
+        |branch: &Node| causes.apart(|branch_causes| value(branch, new, None, path, branch_causes));
+    let all: Vec<Findings> = node.all_of.iter().map(&mut errors).collect();
+    let any: Vec<Findings> = node.any_of.iter().map(&mut errors).collect();
+    let one: Vec<Findings> = node.one_of.iter().map(&mut errors).collect();
+    let not = node.not.as_deref().map(&mut errors);
+    all.into_iter().for_each(|found| causes.extend(found));
+    if !any.is_empty() && !any.iter().any(Findings::is_empty) {
+        causes.push(composite(path, "must validate at least one schema (anyOf)"));
+        causes.extend(closest(any));
     }
-    if !node.any_of.is_empty() {
-        let results: Vec<Vec<Cause>> = node.any_of.iter().map(errors).collect();
-        if !results.iter().any(Vec::is_empty) {
-            causes.push(composite(path, "must validate at least one schema (anyOf)"));
-            causes.extend(closest(results));
-        }
+    let valid = one.iter().filter(|found| found.is_empty()).count();
+    if !one.is_empty() && valid == 0 {
+        let rest = "must validate one and only one schema (oneOf). Found none valid";
+        causes.push(composite(path, rest));
+        causes.extend(closest(one));
+    } else if valid > 1 {
+        let rest = format!(
+            "must validate one and only one schema (oneOf). Found {valid} valid alternatives"
+        );
+        causes.push(composite(path, &rest));
     }
-    if !node.one_of.is_empty() {
-        let results: Vec<Vec<Cause>> = node.one_of.iter().map(errors).collect();
-        let valid = results.iter().filter(|result| result.is_empty()).count();
-        if valid == 0 {
-            let rest = "must validate one and only one schema (oneOf). Found none valid";
-            causes.push(composite(path, rest));
-            causes.extend(closest(results));
-        } else if valid > 1 {
-            let rest = format!(
-                "must validate one and only one schema (oneOf). Found {valid} valid alternatives"
-            );
-            causes.push(composite(path, &rest));
-        }
-    }
-    if let Some(branch) = &node.not
-        && errors(branch).is_empty()
-    {
+    if not.is_some_and(|found| found.is_empty()) {
         causes.push(composite(path, "must not validate the schema (not)"));
     }
 }
@@ -385,6 +407,6 @@ fn composite(path: &Place<'_>, rest: &str) -> Cause {
 }
 
 /// The errors of the branch that fits best, for a person who has to choose one.
-fn closest(results: Vec<Vec<Cause>>) -> Vec<Cause> {
-    results.into_iter().min_by_key(Vec::len).unwrap_or_default()
+fn closest(results: Vec<Findings>) -> Findings {
+    results.into_iter().min_by_key(Findings::len).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ fn the_first_form_that_can_be_answered_wins() {
             Some(
                 "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
             ),
-            ResponseForm::Table,
+            ResponseForm::Table(MetaVersion::V1),
         ),
         (
             Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/json"),
@@ -26,18 +26,32 @@ fn the_first_form_that_can_be_answered_wins() {
             Some(
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             ),
-            ResponseForm::PartialObjectMetadata,
+            ResponseForm::PartialObjectMetadata(MetaVersion::V1),
         ),
         (
             Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
-            ResponseForm::PartialObjectMetadataList,
+            ResponseForm::PartialObjectMetadataList(MetaVersion::V1),
         ),
+        (
+            Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            ResponseForm::Table(MetaVersion::V1Beta1),
+        ),
+        (
+            Some("application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io"),
+            ResponseForm::PartialObjectMetadata(MetaVersion::V1Beta1),
+        ),
+        (Some("application/json;as=Table;v=v1;g=other.example,*/*"), ResponseForm::Json),
         (Some("text/html, application/json;q=0, */*;q=0.8"), ResponseForm::Json),
     ];
     for (accept, expected) in cases {
         assert_eq!(negotiate(accept), Ok(expected), "{accept:?}");
     }
-    for accept in ["text/html", "application/vnd.kubernetes.protobuf", "application/json;q=0"] {
+    for accept in [
+        "text/html",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;q=0",
+        "application/json;as=Table;v=v9",
+    ] {
         assert_eq!(negotiate(Some(accept)).unwrap_err().code(), 406, "{accept}");
     }
 }
@@ -107,6 +121,46 @@ fn duplicate_keys_are_reported_with_their_path() {
     let decoded = decode_body_strict(BodyForm::Json, body).unwrap();
     assert_eq!(decoded.duplicates, ["spec.list[0].x", "spec.image"]);
     assert_eq!(decoded.value, json!({"spec": {"image": "b", "list": [{"x": 2}]}, "n": 1.5}));
+}
+
+#[test]
+fn bodies_of_too_many_values_are_refused() {
+    let many = format!("[{}0]", "0,".repeat(200_000));
+    let deep = format!("{}[{}0]{}", "[".repeat(90), "0,".repeat(40_000), "]".repeat(90));
+    for body in [&many, &deep] {
+        for form in [BodyForm::Json, BodyForm::Yaml] {
+            let error = decode_body(form, body.as_bytes()).unwrap_err();
+            assert!(matches!(error.code(), 400 | 413), "{form:?}: {error}");
+            assert!(error.message().len() < 2000);
+        }
+        assert_eq!(decode_body(BodyForm::Json, body.as_bytes()).unwrap_err().code(), 413);
+    }
+    // As much as Kubernetes tells of them.
+    let twice = format!("{{{}\"a\":0}}", "\"a\":0,".repeat(5000));
+    let decoded = decode_body_strict(BodyForm::Json, twice.as_bytes()).unwrap();
+    assert_eq!(decoded.duplicates.len(), 100);
+    // A long key stands in the path of all that is below it.
+    let below = "\"a\":[0,0,0],\"a\":0,".repeat(200);
+    let long = format!("{{\"{}\":{{{below}\"b\":0}}}}", "x".repeat(1 << 20));
+    let decoded = decode_body_strict(BodyForm::Json, long.as_bytes()).unwrap();
+    assert!(decoded.duplicates.iter().all(|path| path.len() < 1000));
+}
+
+#[test]
+fn aliases_make_no_more_of_a_yaml_body_than_it_could_hold() {
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        let list = vec![before; 9].join(", ");
+        laughs.push_str(&format!("a{level}: &a{level} [{list}]\n"));
+    }
+    let text = format!("a: &a {}\nb: [{}*a]\n", "x".repeat(100_000), "*a, ".repeat(99));
+    for body in [laughs, text] {
+        let error = decode_body(BodyForm::Yaml, body.as_bytes()).unwrap_err();
+        assert!(matches!(error.code(), 400 | 413), "{error}");
+    }
+    let few = b"a: &a [1, 2]\nb: *a\n";
+    assert_eq!(decode_body(BodyForm::Yaml, few).unwrap(), json!({"a": [1, 2], "b": [1, 2]}));
 }
 
 proptest! {

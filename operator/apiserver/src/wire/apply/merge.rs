@@ -1,6 +1,8 @@
 //! Merging an applied configuration into the live object, and taking out what
 //! its manager gave up.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::field_set::{self, Element, FieldSet};
@@ -36,19 +38,21 @@ fn merged_items(
     (live_elements, live): (&[Element], &[Value]),
     (applied_elements, applied): (&[Element], &[Value]),
 ) -> Vec<Value> {
-    let position = |element: &Element| live_elements.iter().position(|live| live == element);
+    let positions: HashMap<&Element, usize> =
+        live_elements.iter().enumerate().map(|(index, element)| (element, index)).collect();
+    let applied_set: HashSet<&Element> = applied_elements.iter().collect();
     let mut result = Vec::with_capacity(live.len() + applied.len());
     let mut next = 0;
     let mut take_live_only = |result: &mut Vec<Value>, until: usize| {
         while next < until {
-            if !applied_elements.contains(&live_elements[next]) {
+            if !applied_set.contains(&live_elements[next]) {
                 result.push(live[next].clone());
             }
             next += 1;
         }
     };
     for (element, item) in applied_elements.iter().zip(applied) {
-        match position(element) {
+        match positions.get(element).copied() {
             Some(index) => {
                 take_live_only(&mut result, index);
                 result.push(merged(node, &live[index], item));
@@ -80,6 +84,9 @@ pub(super) fn prune(node: Option<&Node>, value: &mut Value, sets: GivenUp<'_>) {
 
 fn prune_below(node: Option<&Node>, value: &mut Value, sets: GivenUp<'_>, keys: &[String]) {
     let empty = FieldSet::default();
+    let positions = positions(node, value);
+    // Items go at the end, so that positions stay what they are.
+    let mut gone = HashSet::new();
     for (element, last) in sets.last.children() {
         if keys.iter().any(|key| field_set::field(key) == *element) {
             // The identity of an item lives as long as the item.
@@ -88,11 +95,12 @@ fn prune_below(node: Option<&Node>, value: &mut Value, sets: GivenUp<'_>, keys: 
         let now = sets.now.child(element);
         let others = sets.others.child(element);
         if last.is_member() && now.is_none() && others.is_none() {
-            remove(node, value, element);
+            remove(node, value, element, &positions, &mut gone);
             continue;
         }
         let sets = GivenUp { last, now: now.unwrap_or(&empty), others: others.unwrap_or(&empty) };
-        let Some((child_node, child, child_keys)) = descend(node, value, element) else {
+        let Some((child_node, child, child_keys)) = descend(node, value, element, &positions)
+        else {
             continue;
         };
         if matches!(shape(child_node, child), Shape::Leaf) || is_empty(child) {
@@ -100,8 +108,17 @@ fn prune_below(node: Option<&Node>, value: &mut Value, sets: GivenUp<'_>, keys: 
         }
         prune_below(child_node, child, sets, child_keys);
         if is_empty(child) && !sets.now.is_member() && !sets.others.is_member() {
-            remove(node, value, element);
+            remove(node, value, element, &positions, &mut gone);
         }
+    }
+    if !gone.is_empty()
+        && let Some(list) = value.as_array_mut()
+    {
+        let mut index = 0;
+        list.retain(|_| {
+            index += 1;
+            !gone.contains(&(index - 1))
+        });
     }
 }
 
@@ -115,12 +132,13 @@ fn descend<'a, 'n>(
     node: Option<&'n Node>,
     value: &'a mut Value,
     element: &str,
+    positions: &Positions,
 ) -> Option<(Option<&'n Node>, &'a mut Value, &'n [String])> {
     if let Some(name) = element.strip_prefix("f:") {
         let child = value.as_object_mut()?.get_mut(name)?;
         return Some((flatten::member(node, name), child, &[]));
     }
-    let index = position(node, value, element)?;
+    let index = *positions.get(element)?;
     let keys: &[String] = match node.map(|node| &node.list_type) {
         Some(ListType::Map(keys)) => keys,
         _ => &[],
@@ -129,23 +147,32 @@ fn descend<'a, 'n>(
     Some((flatten::items(node), child, keys))
 }
 
-fn position(node: Option<&Node>, value: &Value, element: &str) -> Option<usize> {
+type Positions = HashMap<Element, usize>;
+
+/// Where the items of a list with identities are.
+fn positions(node: Option<&Node>, value: &Value) -> Positions {
     match shape(node, value) {
-        Shape::Items(elements, _) => elements.iter().position(|one| one == element),
-        Shape::Leaf | Shape::Members(_) => None,
+        Shape::Items(elements, _) => {
+            elements.into_iter().enumerate().map(|(index, element)| (element, index)).collect()
+        }
+        Shape::Leaf | Shape::Members(_) => Positions::new(),
     }
 }
 
-fn remove(node: Option<&Node>, value: &mut Value, element: &str) {
+fn remove(
+    node: Option<&Node>,
+    value: &mut Value,
+    element: &str,
+    positions: &Positions,
+    gone: &mut HashSet<usize>,
+) {
     if let Some(name) = element.strip_prefix("f:") {
         if let Some(map) = value.as_object_mut()
             && !node.is_some_and(|node| node.atomic_map)
         {
             map.remove(name);
         }
-    } else if let Some(index) = position(node, value, element)
-        && let Some(list) = value.as_array_mut()
-    {
-        list.remove(index);
+    } else {
+        gone.extend(positions.get(element));
     }
 }

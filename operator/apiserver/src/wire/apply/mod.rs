@@ -352,7 +352,9 @@ fn conflicts(
             if manager.fields.contains(path) {
                 add(path);
             } else if leaf.is_some() && manager.fields.part(path).is_some() {
-                for below in before.keys().filter(|below| below.starts_with(path)) {
+                let from_here =
+                    before.range::<[String], _>((Bound::Included(&**path), Bound::Unbounded));
+                for (below, _) in from_here.take_while(|(below, _)| below.starts_with(path)) {
                     if manager.fields.contains(below) {
                         add(below);
                     }

@@ -507,3 +507,34 @@ fn foreign_spellings_of_paths_are_understood() {
         assert!(FieldSet::from_fields_v1(&broken).is_none(), "{broken}");
     }
 }
+
+/// Minutes where every item is looked for among all others.
+#[test]
+fn long_lists_are_applied_and_given_up() {
+    let schema = schema();
+    let ports: Vec<Value> = (0..4_000).map(|port| json!({"port": port, "name": "x"})).collect();
+    let hosts: Vec<Value> = (0..4_000).map(|host| json!(host.to_string())).collect();
+    let configuration = |ports: &[Value], hosts: &[Value]| {
+        json!({"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "a"},
+               "spec": {"ports": ports, "hosts": hosts}})
+    };
+    let applied_over = |current: Option<&Value>, applied: &Value, manager: &str| {
+        apply(ApplyRequest {
+            current,
+            applied,
+            manager,
+            force: true,
+            subresource: None,
+            now: T1,
+            schema: &schema,
+        })
+        .unwrap()
+    };
+    let first = applied_over(None, &configuration(&ports, &hosts), "a");
+    let reversed: Vec<Value> = ports.iter().rev().cloned().collect();
+    let second = applied_over(Some(&first), &configuration(&reversed, &hosts[..1]), "b");
+    assert_eq!(second["spec"]["ports"][0], json!({"port": 3_999, "name": "x"}));
+    let third = applied_over(Some(&second), &configuration(&[], &[]), "a");
+    assert_eq!(third["spec"]["ports"].as_array().unwrap().len(), 4_000, "b has them");
+    assert_eq!(third["spec"]["hosts"], json!(["0"]));
+}

@@ -65,7 +65,7 @@ pub(super) fn delete_options() -> Value {
     inlined::<DeleteOptions>()
 }
 
-fn inlined<T: JsonSchema>() -> Value {
+pub(super) fn inlined<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::openapi3().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -149,6 +149,27 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 }
 
 #[test]
+fn parts_of_built_in_kinds_have_names() {
+    let document = document(&resources(), "example.org", "v1beta1").unwrap();
+    let schemas = &document["components"]["schemas"];
+    let meta = &schemas[OBJECT_META]["properties"];
+    let owners = &meta["ownerReferences"];
+    let name = "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference";
+    assert_eq!(
+        owners["items"]["allOf"][0]["$ref"],
+        format!("#/components/schemas/{name}"),
+        "{owners}"
+    );
+    assert_eq!(owners["type"], "array");
+    assert!(schemas[name]["properties"]["uid"].is_object());
+    let text = schemas[name]["description"].as_str().unwrap();
+    assert!(text.starts_with("OwnerReference contains"), "{text}");
+    let entry = &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry"];
+    assert!(entry["properties"]["fieldsV1"]["allOf"].is_array());
+    assert!(schemas.get("io.k8s.api.core.v1.ObjectReference").is_none(), "nothing refers to it");
+}
+
+#[test]
 fn operations_have_ids_of_their_own() {
     let resources = resources();
     let document = document(&resources, "example.org", "v1beta1").unwrap();

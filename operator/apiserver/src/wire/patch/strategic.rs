@@ -5,6 +5,8 @@
 //! Here they are merge patches, except that directives are obeyed: a list merges
 //! that comes with `$setElementOrder/<name>` or `$patch` in its items.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::lists::{ListMerge, MergeRule, below};
@@ -73,7 +75,8 @@ fn changed(
         let Some(retained) = retained.as_array() else {
             return Err(StatusError::bad_request("$retainKeys must be a list of field names"));
         };
-        members.retain(|name, _| retained.iter().any(|kept| kept.as_str() == Some(name)));
+        let retained: HashSet<&str> = retained.iter().filter_map(Value::as_str).collect();
+        members.retain(|name, _| retained.contains(name.as_str()));
     }
     for (name, value) in patch {
         if let Some(list) = name.strip_prefix(DELETE_PRIMITIVES) {
@@ -124,7 +127,8 @@ fn delete_primitives(members: &mut Map<String, Value>, list: &str, gone: &Value)
     if let (Some(list), Some(gone)) =
         (members.get_mut(list).and_then(Value::as_array_mut), gone.as_array())
     {
-        list.retain(|item| !gone.contains(item));
+        let gone: HashSet<String> = gone.iter().map(Value::to_string).collect();
+        list.retain(|item| !gone.contains(&item.to_string()));
     }
 }
 
@@ -173,39 +177,64 @@ fn changed_list(
             "the list item {item} does not contain the declared merge key {key:?}"
         )));
     }
-    let same = |a: &Value, b: &Value| {
-        if keys.is_empty() {
-            a == b
-        } else {
-            keys.iter().all(|key| a.get(key).is_some() && a.get(key) == b.get(key))
-        }
-    };
-    let mut list = current.cloned().unwrap_or_default();
-    for item in items {
-        let position = list.iter().position(|one| same(one, item));
-        let Value::Object(fields) = item else {
-            if position.is_none() {
-                list.push(item.clone());
-            }
-            continue;
-        };
-        let current = position.and_then(|index| list.get(index));
-        match (changed(current, fields, &[])?, position) {
-            (Change::Remove, Some(index)) => {
-                list.remove(index);
-            }
-            (Change::Remove, None) => {}
-            (Change::Set(value), Some(index)) => list[index] = value,
-            (Change::Set(value), None) => list.push(value),
+    let mut list: Vec<Option<Value>> =
+        current.into_iter().flatten().map(|item| Some(item.clone())).collect();
+    let mut positions: HashMap<String, usize> = HashMap::new();
+    for (index, item) in list.iter().enumerate() {
+        if let Some(identity) = item.as_ref().and_then(|item| identity(&keys, item)) {
+            positions.entry(identity).or_insert(index);
         }
     }
+    for item in items {
+        let identity = identity(&keys, item);
+        let position = identity.as_ref().and_then(|identity| positions.get(identity)).copied();
+        let current = position.and_then(|index| list.get(index)?.as_ref());
+        let change = match item {
+            Value::Object(fields) => changed(current, fields, &[])?,
+            _ if current.is_some() => continue,
+            scalar => Change::Set(scalar.clone()),
+        };
+        let value = match change {
+            Change::Set(value) => Some(value),
+            Change::Remove => None,
+        };
+        match position.and_then(|index| list.get_mut(index)) {
+            Some(place) => *place = value,
+            None => {
+                if let Some(identity) = identity {
+                    positions.insert(identity, list.len());
+                }
+                list.push(value);
+            }
+        }
+    }
+    let mut list: Vec<Value> = list.into_iter().flatten().collect();
     if let Some(order) = order {
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (index, item) in order.iter().enumerate() {
+            if let Some(identity) = identity(&keys, item) {
+                places.entry(identity).or_insert(index);
+            }
+        }
         // Stable: items that the order does not name stay behind those it does.
-        list.sort_by_key(|item| {
-            order.iter().position(|one| same(one, item)).unwrap_or(order.len())
+        list.sort_by_cached_key(|item| {
+            identity(&keys, item)
+                .and_then(|identity| places.get(&identity).copied())
+                .unwrap_or(order.len())
         });
     }
     Ok(list)
+}
+
+/// What tells an item of a merging list from the others: its key fields, or all
+/// of it where there are none. An item without its keys is like no other.
+fn identity(keys: &[&str], item: &Value) -> Option<String> {
+    if keys.is_empty() {
+        return Some(item.to_string());
+    }
+    let parts: Vec<String> =
+        keys.iter().map(|key| item.get(key).map(Value::to_string)).collect::<Option<_>>()?;
+    Some(parts.join(","))
 }
 
 /// A value with every directive taken out.

@@ -266,3 +266,40 @@ proptest! {
         let _ = json_patch(&target, &body);
     }
 }
+
+#[test]
+fn a_patch_can_not_keep_the_server_busy_with_a_long_list() {
+    let target = json!({"list": vec![0; 40_000], "map": {"a": vec![0; 40_000]}});
+    for operation in [
+        json!({"op": "add", "path": "/list/0", "value": 1}),
+        json!({"op": "move", "from": "/list/0", "path": "/list/1"}),
+        json!({"op": "move", "from": "/map", "path": "/map"}),
+    ] {
+        let operations = Value::from(vec![operation; 9000]);
+        let error = json_patch(&target, operations.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.code(), 413, "{error}");
+    }
+    let few = json!([{"op": "add", "path": "/list/0", "value": 1}]);
+    let patched = json_patch(&target, few.to_string().as_bytes()).unwrap();
+    assert_eq!(patched["list"].as_array().unwrap().len(), 40_001);
+}
+
+/// A minute where every item is compared with every other.
+#[test]
+fn long_lists_merge_by_their_keys() {
+    let item = |index: usize| json!({"name": format!("n{index}"), "value": index});
+    let list: Vec<Value> = (0..15_000).map(item).collect();
+    let order: Vec<Value> =
+        (0..15_000).rev().map(|index| json!({"name": format!("n{index}")})).collect();
+    let mut target =
+        json!({"list": list, "words": (0..15_000).map(|n| n.to_string()).collect::<Vec<_>>()});
+    let gone: Vec<String> = (0..14_999).map(|n| n.to_string()).collect();
+    let patch = json!({
+        "$setElementOrder/list": order,
+        "list": list.iter().map(|item| json!({"name": item["name"], "more": 1})).collect::<Vec<_>>(),
+        "$deleteFromPrimitiveList/words": gone,
+    });
+    strategic(&mut target, &patch, &[]).unwrap();
+    assert_eq!(target["list"][0], json!({"name": "n14999", "value": 14_999, "more": 1}));
+    assert_eq!(target["words"], json!(["14999"]));
+}

@@ -53,9 +53,13 @@ fn label_selectors_match_as_in_kubernetes() {
         assert_eq!(selector.matches(&web), expected, "{text}");
         let object = json!({"metadata": {"labels": web}});
         assert_eq!(selector.matches_object(&object), expected, "{text}");
+        let bytes = serde_json::to_vec(&object).unwrap();
+        assert_eq!(selector.matches_bytes(&bytes), expected, "{text}");
     }
     assert!(LabelSelector::parse(" ").unwrap().is_empty());
     assert!(LabelSelector::parse("!a").unwrap().matches_object(&json!({})));
+    assert!(LabelSelector::parse("!a").unwrap().matches_bytes(b"{}"));
+    assert!(!LabelSelector::parse("a").unwrap().matches_bytes(b"{}"));
 }
 
 #[test]

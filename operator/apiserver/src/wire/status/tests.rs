@@ -84,6 +84,20 @@ fn errors_are_worded_as_kubernetes_words_them() {
 }
 
 #[test]
+fn what_is_wrong_with_a_whole_object_has_a_path_of_its_own() {
+    let whole = Cause::new("", CauseReason::FieldValueInvalid, "Invalid value: null: not checked");
+    let error = StatusError::invalid("example.org", "Thing", "x", vec![whole]);
+    assert_eq!(
+        error.message(),
+        "Thing.example.org \"x\" is invalid: <nil>: Invalid value: null: not checked"
+    );
+    let status = error.to_value();
+    assert_eq!(status["details"]["causes"][0]["field"], "<nil>");
+    let inside = StatusError::internal("the disk is gone").to_value();
+    assert_eq!(inside["details"]["causes"], json!([{"message": "the disk is gone"}]));
+}
+
+#[test]
 fn invalid_lists_every_cause() {
     let one = Cause::new("spec.a", CauseReason::FieldValueRequired, "Required value");
     let two = Cause::new("spec.b", CauseReason::FieldValueInvalid, "Invalid value: 1: too small");

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Column, Columns, Source, age};
+use super::{Column, Columns, Object, Source, age};
 
 const fn column(
     name: &'static str,
     kind: &'static str,
     priority: i64,
     description: &'static str,
-    compute: fn(&Value, Timestamp) -> Value,
+    compute: fn(Object<'_>, Timestamp) -> Value,
 ) -> Column {
     Column {
         name: Cow::Borrowed(name),
@@ -24,22 +24,14 @@ const fn column(
     }
 }
 
-fn text(object: &Value, pointer: &str) -> Value {
-    object.pointer(pointer).cloned().unwrap_or_default()
+fn text(object: Object<'_>, pointer: &str) -> Value {
+    object.at(pointer)
 }
 
-fn count(object: &Value, field: &str) -> usize {
-    match object.get(field) {
-        Some(Value::Object(map)) => map.len(),
-        Some(Value::Array(list)) => list.len(),
-        _ => 0,
-    }
-}
-
-fn since(object: &Value, pointer: &str, now: Timestamp) -> Value {
-    match object.pointer(pointer).and_then(Value::as_str) {
-        Some(time) => Value::from(age(time, now)),
-        None => Value::from("<unknown>"),
+fn since(object: Object<'_>, pointer: &str, now: Timestamp) -> Value {
+    match object.at(pointer) {
+        Value::String(time) => Value::from(age(&time, now)),
+        _ => Value::from("<unknown>"),
     }
 }
 
@@ -91,19 +83,19 @@ pub(super) fn columns(group: &str, kind: &str) -> Columns {
                 text(object, "/type")
             }),
             column("Data", "string", 0, "How many values the secret has.", |object, _| {
-                Value::from(count(object, "data"))
+                Value::from(object.count("data"))
             }),
             created(),
         ]),
         ("", "ConfigMap") => named([
             column("Data", "string", 0, "How many values the map has.", |object, _| {
-                Value::from(count(object, "data") + count(object, "binaryData"))
+                Value::from(object.count("data") + object.count("binaryData"))
             }),
             created(),
         ]),
         ("", "ServiceAccount") => named([
             column("Secrets", "string", 0, "How many secrets the account lists.", |object, _| {
-                Value::from(count(object, "secrets"))
+                Value::from(object.count("secrets"))
             }),
             created(),
         ]),
@@ -125,6 +117,15 @@ pub(super) fn columns(group: &str, kind: &str) -> Columns {
                 ))
             }),
             created(),
+            column("Users", "string", 1, "The users that it is bound to.", |binding, _| {
+                subjects(binding, "User")
+            }),
+            column("Groups", "string", 1, "The groups that it is bound to.", |binding, _| {
+                subjects(binding, "Group")
+            }),
+            column("ServiceAccounts", "string", 1, "The accounts it is bound to.", |binding, _| {
+                subjects(binding, "ServiceAccount")
+            }),
         ]),
         _ => name_and_age(),
     }
@@ -164,13 +165,32 @@ fn events() -> Columns {
     }
 }
 
+/// The names of the subjects of one kind, service accounts with their namespace.
+fn subjects(binding: Object<'_>, kind: &str) -> Value {
+    let subjects = binding.at("/subjects");
+    let names: Vec<String> = subjects
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .filter(|subject| subject["kind"] == kind)
+        .map(|subject| {
+            let name = subject["name"].as_str().unwrap_or_default();
+            match subject["namespace"].as_str() {
+                Some(namespace) if kind == "ServiceAccount" => format!("{namespace}/{name}"),
+                _ => name.to_owned(),
+            }
+        })
+        .collect();
+    Value::from(names.join(", "))
+}
+
 /// The first of several pointers that leads to something: events come in two views.
-fn either<const N: usize>(event: &Value, pointers: [&str; N]) -> Value {
+fn either<const N: usize>(event: Object<'_>, pointers: [&str; N]) -> Value {
     pointers
         .iter()
-        .filter_map(|pointer| event.pointer(pointer))
+        .map(|pointer| event.at(pointer))
         .find(|value| !value.is_null())
-        .cloned()
         .unwrap_or_default()
 }
 
@@ -178,28 +198,28 @@ fn ago(time: &Value, now: Timestamp) -> Option<String> {
     time.as_str().map(|time| age(time, now))
 }
 
-fn first_seen(event: &Value, now: Timestamp) -> String {
+fn first_seen(event: Object<'_>, now: Timestamp) -> String {
     let first = either(event, ["/firstTimestamp", "/deprecatedFirstTimestamp"]);
     ago(&first, now)
         .or_else(|| ago(&text(event, "/eventTime"), now))
         .unwrap_or_else(|| "<unknown>".to_owned())
 }
 
-fn last_seen(event: &Value, now: Timestamp) -> String {
+fn last_seen(event: Object<'_>, now: Timestamp) -> String {
     let last = either(event, ["/lastTimestamp", "/deprecatedLastTimestamp"]);
     ago(&text(event, "/series/lastObservedTime"), now)
         .or_else(|| ago(&last, now))
         .unwrap_or_else(|| first_seen(event, now))
 }
 
-fn times(event: &Value) -> i64 {
+fn times(event: Object<'_>) -> i64 {
     either(event, ["/series/count", "/count", "/deprecatedCount"])
         .as_i64()
         .filter(|times| *times > 0)
         .unwrap_or(1)
 }
 
-fn object_of(event: &Value) -> String {
+fn object_of(event: Object<'_>) -> String {
     let part = |name: &str| {
         let core = format!("/involvedObject/{name}");
         let new = format!("/regarding/{name}");
@@ -210,7 +230,7 @@ fn object_of(event: &Value) -> String {
     if name.is_empty() { kind } else { format!("{kind}/{name}") }
 }
 
-fn source(event: &Value) -> String {
+fn source(event: Object<'_>) -> String {
     let component = either(
         event,
         [

@@ -10,12 +10,13 @@ mod path;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use serde_json_path::JsonPath;
 
 pub use age::{age, human_duration};
+use path::CellPath;
+
+use super::accept::MetaVersion;
+use super::raw;
 
 /// The columns of a kind, compiled.
 #[derive(Debug)]
@@ -37,14 +38,34 @@ struct Column {
 
 /// Where a cell comes from.
 enum Source {
-    Path(JsonPath),
-    Computed(fn(&Value, Timestamp) -> Value),
+    Path(CellPath),
+    Computed(fn(Object<'_>, Timestamp) -> Value),
+}
+
+/// The bytes of an object, of which the columns parse only what they show.
+#[derive(Clone, Copy)]
+struct Object<'a>(&'a [u8]);
+
+impl Object<'_> {
+    /// The value at a pointer such as `/status/phase`; null where there is none.
+    fn at(self, pointer: &str) -> Value {
+        let mut value = Some(self.0);
+        for name in pointer.split('/').skip(1) {
+            value = value.and_then(|value| raw::find(value, &[name]));
+        }
+        value.and_then(|value| serde_json::from_slice(value).ok()).unwrap_or_default()
+    }
+
+    /// How many fields or items a field of the object has.
+    fn count(self, field: &str) -> usize {
+        raw::find(self.0, &[field]).map_or(0, raw::count)
+    }
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Path(path) => write!(f, "{path}"),
+            Self::Path(path) => write!(f, "{path:?}"),
             Self::Computed(_) => f.write_str("computed"),
         }
     }
@@ -104,15 +125,15 @@ impl Columns {
             .collect()
     }
 
-    /// The cells of one object.
+    /// The cells of one object in its bytes.
     #[must_use]
-    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+    pub fn cells(&self, object: &[u8], now: Timestamp) -> Vec<Value> {
         self.columns
             .iter()
             .map(|column| match &column.source {
-                Source::Computed(compute) => compute(object, now),
-                Source::Path(path) => match path.query(object).first() {
-                    Some(value) => cell(&column.kind, value, now),
+                Source::Computed(compute) => compute(Object(object), now),
+                Source::Path(path) => match path.first(object) {
+                    Some(value) => cell(&column.kind, &value, now),
                     None => Value::Null,
                 },
             })
@@ -171,56 +192,63 @@ pub enum IncludeObject {
     Object,
 }
 
-#[derive(Deserialize)]
-struct MetadataOnly<'a> {
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
+/// Bytes that should be an object and are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the object is no JSON object")]
+pub struct NotAnObject;
+
+fn check(object: &[u8]) -> Result<(), NotAnObject> {
+    let whole = object.starts_with(b"{") && object.ends_with(b"}");
+    whole.then_some(()).ok_or(NotAnObject)
 }
 
-/// One row of a Table as JSON.
+/// Appends one row of a Table as JSON.
 ///
 /// # Errors
 /// When the bytes are no JSON object.
 pub fn row(
+    out: &mut Vec<u8>,
     columns: &Columns,
     object: &[u8],
     include: IncludeObject,
+    version: MetaVersion,
     now: Timestamp,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let value: Value = serde_json::from_slice(object)?;
-    let cells = columns.cells(&value, now);
-    drop(value);
-    let mut row = b"{\"cells\":".to_vec();
-    serde_json::to_writer(&mut row, &cells)?;
+) -> Result<(), NotAnObject> {
+    check(object)?;
+    out.extend_from_slice(b"{\"cells\":");
+    // Values have nothing that can't be written.
+    serde_json::to_writer(&mut *out, &columns.cells(object, now)).map_err(|_| NotAnObject)?;
     match include {
         IncludeObject::None => {}
         IncludeObject::Metadata => {
-            row.extend_from_slice(b",\"object\":");
-            row.extend_from_slice(&partial_metadata(object)?);
+            out.extend_from_slice(b",\"object\":");
+            partial_metadata(out, object, version)?;
         }
         IncludeObject::Object => {
-            row.extend_from_slice(b",\"object\":");
-            row.extend_from_slice(object);
+            out.extend_from_slice(b",\"object\":");
+            out.extend_from_slice(object);
         }
     }
-    row.push(b'}');
-    Ok(row)
+    out.push(b'}');
+    Ok(())
 }
 
-/// The PartialObjectMetadata of an object, its metadata byte for byte.
+/// Appends the PartialObjectMetadata of an object, its metadata byte for byte.
 ///
 /// # Errors
 /// When the bytes are no JSON object.
-pub fn partial_metadata(object: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    let object: MetadataOnly<'_> = serde_json::from_slice(object)?;
-    let metadata = object.metadata.map_or("{}", RawValue::get);
-    let mut partial = Vec::with_capacity(metadata.len() + 80);
-    partial.extend_from_slice(
-        b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":",
-    );
-    partial.extend_from_slice(metadata.as_bytes());
-    partial.push(b'}');
-    Ok(partial)
+pub fn partial_metadata(
+    out: &mut Vec<u8>,
+    object: &[u8],
+    version: MetaVersion,
+) -> Result<(), NotAnObject> {
+    check(object)?;
+    out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
+    out.extend_from_slice(version.api_version().as_bytes());
+    out.extend_from_slice(b"\",\"metadata\":");
+    out.extend_from_slice(raw::find(object, &["metadata"]).unwrap_or(b"{}"));
+    out.push(b'}');
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn cells(columns: &Columns, object: &Value) -> Vec<Value> {
+    columns.cells(&serde_json::to_vec(object).unwrap(), now())
+}
+
 fn now() -> Timestamp {
     "2026-01-10T12:00:00Z".parse().unwrap()
 }
@@ -78,7 +82,7 @@ fn printer_columns_are_compiled_and_filled() {
     ])
     .unwrap();
     assert_eq!(
-        Value::from(columns.cells(&environment(), now())),
+        Value::from(cells(&columns, &environment())),
         json!([
             "production",
             "True",
@@ -105,9 +109,28 @@ fn printer_columns_are_compiled_and_filled() {
 #[test]
 fn without_columns_there_are_name_and_age() {
     let columns = Columns::compile(&[]).unwrap();
-    assert_eq!(columns.cells(&environment(), now()), [json!("production"), json!("2d3h")]);
-    let bare = columns.cells(&json!({"metadata": {"name": "x"}}), now());
+    assert_eq!(cells(&columns, &environment()), [json!("production"), json!("2d3h")]);
+    let bare = cells(&columns, &json!({"metadata": {"name": "x"}}));
     assert_eq!(bare, [json!("x"), json!("<unknown>")]);
+}
+
+#[test]
+fn paths_that_multiply_their_work_are_refused() {
+    for path in ["..a..b", ".a[?(@.b[?(@.c[?(@.d)])])]", &format!(".{}", "a".repeat(2000))] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        assert!(Columns::compile(&[column]).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn a_path_can_look_at_everything_below_a_place() {
+    let object = json!({"spec": {"x": {"image": "a"}, "y": [{"n-m": {"image": "b"}}]}});
+    for (path, expected) in [(".spec..image", "a"), ("..n-m.image", "b"), (".spec.y..*", "")] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        let columns = Columns::compile(&[column]).unwrap();
+        let cell = &cells(&columns, &object)[0];
+        assert!(expected.is_empty() || cell == expected, "{path}: {cell}");
+    }
 }
 
 #[test]
@@ -152,10 +175,10 @@ fn events_look_the_same_in_both_views() {
         "e.1",
     ]);
     let new = Columns::builtin("events.k8s.io", "Event");
-    assert_eq!(Value::from(new.cells(&stored, now())), expected);
+    assert_eq!(Value::from(cells(&new, &stored)), expected);
     let core = Columns::builtin("", "Event");
     let view = crate::wire::event_view::to_core(&stored);
-    assert_eq!(Value::from(core.cells(&view, now())), expected);
+    assert_eq!(Value::from(cells(&core, &view)), expected);
     let names: Vec<Value> =
         core.definitions().as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
     assert_eq!(
@@ -186,7 +209,7 @@ fn events_of_the_old_recorder() {
         "involvedObject": {"kind": "Pod", "name": "x"},
         "eventTime": null,
     });
-    let cells = Columns::builtin("", "Event").cells(&old, now());
+    let cells = cells(&Columns::builtin("", "Event"), &old);
     assert_eq!(cells[0], "30m");
     assert_eq!(cells[5], "kubelet");
     assert_eq!(cells[7], "120m");
@@ -220,7 +243,7 @@ fn built_in_kinds_have_their_columns() {
     for ((group, kind), mut object, expected) in cases {
         object["metadata"] = json!({"name": "x", "creationTimestamp": created});
         let columns = Columns::builtin(group, kind);
-        assert_eq!(Value::from(columns.cells(&object, now())), expected, "{kind}");
+        assert_eq!(Value::from(cells(&columns, &object)), expected, "{kind}");
         assert_eq!(
             columns.definitions().as_array().unwrap().len(),
             expected.as_array().unwrap().len()
@@ -232,7 +255,11 @@ fn built_in_kinds_have_their_columns() {
 fn rows_carry_what_was_asked_for() {
     let columns = Columns::compile(&[]).unwrap();
     let bytes = br#"{"kind":"Thing","metadata":{"name":"a","uid":"1","n":1.0},"spec":{"x":1}}"#;
-    let made = |include| String::from_utf8(row(&columns, bytes, include, now()).unwrap()).unwrap();
+    let made = |include| {
+        let mut out = Vec::new();
+        row(&mut out, &columns, bytes, include, MetaVersion::V1, now()).unwrap();
+        String::from_utf8(out).unwrap()
+    };
     assert_eq!(made(IncludeObject::None), r#"{"cells":["a","<unknown>"]}"#);
     assert_eq!(
         made(IncludeObject::Metadata),
@@ -242,10 +269,14 @@ fn rows_carry_what_was_asked_for() {
         made(IncludeObject::Object),
         r#"{"cells":["a","<unknown>"],"object":{"kind":"Thing","metadata":{"name":"a","uid":"1","n":1.0},"spec":{"x":1}}}"#
     );
-    assert!(row(&columns, b"{", IncludeObject::None, now()).is_err());
+    let mut out = Vec::new();
+    let broken = row(&mut out, &columns, b"{", IncludeObject::None, MetaVersion::V1, now());
+    assert_eq!(broken, Err(NotAnObject));
+    out.clear();
+    partial_metadata(&mut out, b"{}", MetaVersion::V1Beta1).unwrap();
     assert_eq!(
-        partial_metadata(b"{}").unwrap(),
-        br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{}}"#
+        out,
+        br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1beta1","metadata":{}}"#
     );
 }
 
@@ -254,10 +285,10 @@ proptest! {
     fn random_objects_and_paths_never_panic(object in crate::admission::schema::tests::any_json(), path in r#"[.\[\]a-c0-9?@=()'"\\*{}-]{0,16}"#) {
         let column = json!({"name": "A", "type": "string", "jsonPath": path});
         if let Ok(columns) = Columns::compile(&[column]) {
-            let _ = columns.cells(&object, now());
+            let _ = cells(&columns, &object);
         }
         for (group, kind) in [("", "Event"), ("", "Secret"), ("coordination.k8s.io", "Lease")] {
-            let _ = Columns::builtin(group, kind).cells(&object, now());
+            let _ = cells(&Columns::builtin(group, kind), &object);
         }
     }
 
