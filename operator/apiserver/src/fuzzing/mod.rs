@@ -20,8 +20,11 @@ use crate::wire::selector::{FieldSelector, LabelSelector};
 use crate::wire::status::StatusError;
 use crate::wire::{event_view, patch, protobuf, raw, table};
 
+/// What is done with the bytes that a fuzzer made up.
+pub type Target = fn(&[u8]);
+
 /// Every target with its name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("accept", accept),
     ("apply", apply),
     ("body", body),

@@ -126,14 +126,6 @@ impl Cluster {
         output.out
     }
 
-    /// Runs a command line that must fail and answers what it complained.
-    pub async fn fails(&self, line: &str, input: &str) -> String {
-        let arguments: Vec<&str> = line.split_whitespace().collect();
-        let output = self.kubectl(&arguments, input).await;
-        assert!(!output.ok, "kubectl {line} should fail\n{}", output.out);
-        output.err
-    }
-
     /// Stops the listener and the server.
     pub async fn stop(self) {
         self.shutdown.cancel();

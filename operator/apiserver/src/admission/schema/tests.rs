@@ -419,17 +419,11 @@ fn cel_rules_have_paths_messages_and_reasons() {
     let new = object(json!({"min": 9, "max": 3, "map": {"x": {"a": "1", "b": "2"}}}));
     assert_eq!(
         texts(&schema.validate(&new, None)),
-        [
-            r#"spec: Invalid value: min 9 is above max"#,
-            r#"spec.map.x: Invalid value: a or b"#,
-        ]
+        [r#"spec: Invalid value: min 9 is above max"#, r#"spec.map.x: Invalid value: a or b"#,]
     );
     let mut long = object(json!({"min": 1, "max": 3}));
     long["metadata"]["name"] = json!("quite-long");
-    assert_eq!(
-        texts(&schema.validate(&long, None)),
-        [r#"Invalid value: names are short here"#]
-    );
+    assert_eq!(texts(&schema.validate(&long, None)), [r#"Invalid value: names are short here"#]);
 }
 
 #[test]
@@ -473,10 +467,7 @@ fn an_optional_old_value_is_there_or_not() {
     }}}))
     .unwrap();
     let object = |size: i64| json!({"spec": {"size": size, "note": "x"}});
-    assert_eq!(
-        texts(&schema.validate(&object(2), None)),
-        [r#"spec: Invalid value: starts at 1"#]
-    );
+    assert_eq!(texts(&schema.validate(&object(2), None)), [r#"spec: Invalid value: starts at 1"#]);
     assert!(schema.validate(&object(1), None).is_empty());
     assert!(schema.validate(&object(3), Some(&object(2))).is_empty());
     assert_eq!(
