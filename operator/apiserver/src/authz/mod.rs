@@ -57,9 +57,22 @@ const OF_EVERYBODY: &str = "everybody who is logged in may do this";
 const NO_RIGHTS: &str = "rights of single users are not kept yet: only members of the group \
                          system:masters may do this";
 
-/// Paths that tell what is served. A last `*` stands for everything below.
+/// Paths that tell what is served, as a review lists them: [`is_discovery`] in
+/// the form of rules.
 const DISCOVERY: [&str; 7] =
     ["/version", "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"];
+
+/// Whether a path tells what is served. Deeper ones below `/api` and `/apis` are
+/// objects, or routes that somebody added.
+fn is_discovery(path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["version"] | ["openapi", ..] => true,
+        ["api", rest @ ..] => rest.len() <= 1,
+        ["apis", rest @ ..] => rest.len() <= 2,
+        _ => false,
+    }
+}
 
 /// Questions that everybody may ask about himself, by group.
 const QUESTIONS: [(&str, &[&str]); 2] = [
@@ -90,11 +103,7 @@ pub(crate) fn decide(identity: &Identity, attributes: &Attributes<'_>) -> Decisi
 fn is_everybodys(attributes: &Attributes<'_>) -> bool {
     match attributes.target {
         Target::Path(path) => {
-            matches!(attributes.verb, "get" | "head")
-                && DISCOVERY.iter().any(|known| match known.strip_suffix('*') {
-                    Some(start) => path.starts_with(start),
-                    None => path == *known,
-                })
+            matches!(attributes.verb, "get" | "head") && is_discovery(path)
         }
         Target::Resource { group, resource, subresource, .. } => {
             attributes.verb == "create"
@@ -195,6 +204,8 @@ mod tests {
             (Attributes { verb: "post", target: Target::Path("/apis") }, false),
             (Attributes { verb: "get", target: Target::Path("/apisx") }, false),
             (Attributes { verb: "get", target: Target::Path("/debug") }, false),
+            (Attributes { verb: "get", target: Target::Path("/apis/a.b/v1/x/y/z/a/b/c") }, false),
+            (Attributes { verb: "get", target: Target::Path("/api/v1/a/b/c/d/e/f") }, false),
         ];
         for (attributes, everybodys) in cases {
             assert!(decide(&admin, &attributes).is_allowed());

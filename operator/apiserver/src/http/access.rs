@@ -7,6 +7,7 @@ use axum::extract::{Request, State as Extract};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use tracing::debug;
 
 use super::Connection;
@@ -109,7 +110,10 @@ fn target(path: &ResourcePath) -> Target<'_> {
 fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
     let named = path.name.is_some();
     // Whatever may turn out to be a watch needs the right to watch.
-    let watches = query.split('&').any(|part| part == "watch" || part.starts_with("watch="));
+    let watches = query.split('&').any(|part| {
+        let key = part.split('=').next().unwrap_or_default();
+        percent_decode_str(key).eq(b"watch".iter().copied())
+    });
     match *method {
         Method::POST => "create",
         Method::PUT => "update",
@@ -132,6 +136,19 @@ mod tests {
     use super::*;
     use crate::http::Limits;
     use crate::{ApiServer, Credential, ServerConfig};
+
+    #[test]
+    fn what_may_turn_out_to_be_a_watch_needs_the_right_to_watch() {
+        let path = path::parse("/api/v1/namespaces/shop/configmaps").unwrap();
+        for (query, expected) in [
+            ("", "list"),
+            ("watch=true", "watch"),
+            ("limit=1&%77atch=1", "watch"),
+            ("watchful=1", "list"),
+        ] {
+            assert_eq!(verb(&Method::GET, query, &path), expected, "{query}");
+        }
+    }
 
     #[tokio::test]
     async fn a_good_token_makes_its_connection_known() {
