@@ -49,8 +49,8 @@ pub(crate) enum StoreCommand {
     /// Make the file of the store as small as it can be.
     ///
     /// A server that runs gives room back by itself, after much was deleted and
-    /// while nobody writes; this does the rest, and needs no room on the disk.
-    /// The store is whole at every moment of it. A server must not have it open.
+    /// while nobody writes; this does the rest, in the file as it is. A server
+    /// must not have it open.
     Compact(StoreFlags),
 }
 
