@@ -102,9 +102,7 @@ pub(crate) fn decide(identity: &Identity, attributes: &Attributes<'_>) -> Decisi
 
 fn is_everybodys(attributes: &Attributes<'_>) -> bool {
     match attributes.target {
-        Target::Path(path) => {
-            matches!(attributes.verb, "get" | "head") && is_discovery(path)
-        }
+        Target::Path(path) => matches!(attributes.verb, "get" | "head") && is_discovery(path),
         Target::Resource { group, resource, subresource, .. } => {
             attributes.verb == "create"
                 && subresource.is_empty()
