@@ -1,9 +1,10 @@
 //! The one loop that runs every controller: a metadata watch feeds a queue, the
 //! queue runs a pass at a time per object, the outcome becomes a requeue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -161,7 +162,7 @@ pub(crate) async fn run<R: Reconciler>(
 ///
 /// What a list brings comes when the list is whole: only then does the store
 /// have it, and a pass for an object that the store lacks would be taken for the
-/// pass of one that is gone.
+/// pass of one that is gone. What a list no longer brings is gone indeed.
 fn relevant<K>(
     changes: impl Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send,
 ) -> impl Stream<Item = Result<Meta<K>, watcher::Error>> + Send
@@ -169,17 +170,17 @@ where
     K: Resource<DynamicType = ()> + Send + 'static,
     Meta<K>: Resource<DynamicType = ()> + Send,
 {
-    let mut seen: HashMap<String, u64> = HashMap::new();
+    let mut seen: HashMap<Place, u64> = HashMap::new();
     let mut listed = Vec::new();
     changes.flat_map(move |event| {
         let mut is_news = |object: &Meta<K>| {
             let hash = relevance(object.meta());
-            seen.insert(key(object), hash) != Some(hash)
+            seen.insert(place(object), hash) != Some(hash)
         };
         let kept: Vec<_> = match event {
             Err(error) => vec![Err(error)],
             Ok(watcher::Event::Delete(object)) => {
-                seen.remove(&key(&object));
+                seen.remove(&place(&object));
                 vec![Ok(object)]
             }
             Ok(watcher::Event::Apply(object)) => {
@@ -198,11 +199,30 @@ where
                 Vec::new()
             }
             Ok(watcher::Event::InitDone) => {
-                std::mem::take(&mut listed).into_iter().filter(is_news).map(Ok).collect()
+                let listed = std::mem::take(&mut listed);
+                let here: HashSet<Place> = listed.iter().map(place).collect();
+                let mut changed: Vec<_> = listed.into_iter().filter(is_news).collect();
+                changed.extend(
+                    seen.extract_if(|place, _| !here.contains(place)).map(|(place, _)| bare(place)),
+                );
+                changed.into_iter().map(Ok).collect()
             }
         };
         stream::iter(kept)
     })
+}
+
+/// Namespace and name.
+type Place = (Option<String>, String);
+
+fn place<K: Resource<DynamicType = ()>>(object: &K) -> Place {
+    (object.namespace(), object.name_any())
+}
+
+/// All that is left to say of an object that is gone.
+fn bare<K>((namespace, name): Place) -> Meta<K> {
+    let metadata = ObjectMeta { namespace, name: Some(name), ..ObjectMeta::default() };
+    PartialObjectMeta { types: None, metadata, _phantom: PhantomData }
 }
 
 fn relevance(meta: &ObjectMeta) -> u64 {
@@ -302,7 +322,7 @@ mod tests {
             generation: Some(generation),
             ..ObjectMeta::default()
         };
-        PartialObjectMeta { types: None, metadata, _phantom: std::marker::PhantomData }
+        PartialObjectMeta { types: None, metadata, _phantom: PhantomData }
     }
 
     #[tokio::test]
@@ -327,6 +347,24 @@ mod tests {
         send(watcher::Event::Apply(project("a", 1)));
         send(watcher::Event::Apply(project("a", 2)));
         assert_eq!(changes.next().await.unwrap().unwrap().metadata.generation, Some(2));
+        assert!(poll!(changes.next()).is_pending());
+    }
+
+    #[tokio::test]
+    async fn what_went_while_nobody_watched_is_missed_in_the_next_list() {
+        let (events, queue) = futures::channel::mpsc::unbounded();
+        let mut changes = std::pin::pin!(relevant::<HadesProject>(queue));
+        let send = |event| events.unbounded_send(Ok(event)).unwrap();
+        send(watcher::Event::Init);
+        send(watcher::Event::InitApply(project("a", 1)));
+        send(watcher::Event::InitDone);
+        assert_eq!(changes.next().await.unwrap().unwrap().name_any(), "a");
+        send(watcher::Event::Init);
+        send(watcher::Event::InitDone);
+        assert_eq!(changes.next().await.unwrap().unwrap().name_any(), "a");
+        // Made again just as it was, it is news.
+        send(watcher::Event::Apply(project("a", 1)));
+        assert_eq!(changes.next().await.unwrap().unwrap().name_any(), "a");
         assert!(poll!(changes.next()).is_pending());
     }
 }

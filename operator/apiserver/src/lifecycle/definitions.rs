@@ -3,58 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
-use super::{RETRY, delete_key, rows};
+use super::cleanup::{self, Cleanup};
+use super::rows;
 use crate::definitions::{self, CLEANUP, DEFINITIONS, deletion_waits};
 use crate::state::State;
-use crate::store::{Change, Expect, Key, Row, Write, WriteError};
+use crate::store::{Change, Expect, Key, Write, WriteError};
 use crate::wire::status::StatusError;
-use crate::write::{self, DeleteOptions, Deleted, Propagation};
+use crate::write;
 
-/// How many objects are deleted at a time; the store commits them together.
-const AT_ONCE: usize = 32;
+/// Deletes the objects of deleted definitions.
+pub(super) struct Definitions;
 
-/// Deletes the objects of deleted definitions until shutdown.
-pub(super) async fn run(state: Arc<State>) {
-    let mut latest = state.store.ring().subscribe();
-    loop {
-        let seen = *latest.borrow_and_update();
-        let waiting = match sweep(&state).await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(%error, "a definition could not be deleted; trying again");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => continue,
-                    () = state.shutdown.cancelled() => return,
-                }
-            }
-        };
-        if !wait_for_change(&state, &mut latest, seen, &waiting).await {
-            return;
-        }
+impl Cleanup for Definitions {
+    const FAILED: &'static str = "a definition could not be deleted";
+
+    async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
+        sweep(state).await
     }
-}
 
-/// Sleeps until a definition changed, or an object that one waits for. `false` at
-/// shutdown.
-async fn wait_for_change(
-    state: &State,
-    latest: &mut tokio::sync::watch::Receiver<u64>,
-    mut seen: u64,
-    waiting: &BTreeSet<String>,
-) -> bool {
-    let concerns = |key: &Key| key.resource() == DEFINITIONS || waiting.contains(key.resource());
-    loop {
-        match state.store.ring().since(seen, concerns) {
-            Ok((events, version)) if events.is_empty() => seen = version,
-            _ => return true,
-        }
-        tokio::select! {
-            changed = latest.changed() => if changed.is_err() { return false },
-            () = state.shutdown.cancelled() => return false,
-        }
+    fn concerns(key: &Key, waiting: &BTreeSet<String>) -> bool {
+        key.resource() == DEFINITIONS || waiting.contains(key.resource())
     }
 }
 
@@ -85,22 +55,7 @@ async fn empty(state: &Arc<State>, storage: &str) -> Result<usize, StatusError> 
         // be used any more, and has to be mended before the objects can go.
         return Ok(rows(state, storage, None, |_| ()).await?.len());
     };
-    // Everything goes; nothing need wait for anything else.
-    let how =
-        &DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-    let pick = |row: Row| (row.key, row.terminating);
-    let objects = rows(state, storage, None, pick).await?;
-    futures::stream::iter(objects)
-        .map(|(key, terminating)| async move {
-            if terminating {
-                return Ok(1);
-            }
-            let deleted = delete_key(state, resource, &key, how).await?;
-            Ok(usize::from(matches!(deleted, Some(Deleted::Waiting(_)))))
-        })
-        .buffer_unordered(AT_ONCE)
-        .try_fold(0, |sum, one| async move { Ok(sum + one) })
-        .await
+    cleanup::empty(state, resource, None).await
 }
 
 /// Ends the cleanup of a definition when nothing is left, or says what it waits

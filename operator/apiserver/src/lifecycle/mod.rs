@@ -5,6 +5,7 @@
 //! Every task is level-triggered: a change only wakes it, it looks at the store
 //! for what to do, and a start looks at everything. A crash loses nothing.
 
+mod cleanup;
 mod definitions;
 mod expiry;
 mod garbage;
@@ -30,8 +31,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Starts the tasks; they end with the server's shutdown token.
 pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
     vec![
-        tokio::spawn(definitions::run(Arc::clone(state))),
-        tokio::spawn(namespaces::run(Arc::clone(state))),
+        tokio::spawn(cleanup::run::<definitions::Definitions>(Arc::clone(state))),
+        tokio::spawn(cleanup::run::<namespaces::Namespaces>(Arc::clone(state))),
         tokio::spawn(garbage::run(Arc::clone(state))),
         tokio::spawn(expiry::run(Arc::clone(state))),
         tokio::spawn(upkeep::run(Arc::clone(state))),

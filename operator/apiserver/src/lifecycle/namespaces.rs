@@ -3,51 +3,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{RETRY, delete_key, rows};
+use super::cleanup::{self, Cleanup};
+use super::rows;
 use crate::state::State;
 use crate::store::{Change, Expect, Key, NAMESPACES, Write, WriteError};
 use crate::wire::status::StatusError;
-use crate::write::{DeleteOptions, Deleted, Propagation, has_finalizers};
+use crate::write::has_finalizers;
 
-/// Empties namespaces until shutdown.
-pub(super) async fn run(state: Arc<State>) {
-    let mut latest = state.store.ring().subscribe();
-    loop {
-        let seen = *latest.borrow_and_update();
-        let waiting = match sweep(&state).await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::warn!(%error, "a namespace could not be emptied; trying again");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY) => continue,
-                    () = state.shutdown.cancelled() => return,
-                }
-            }
-        };
-        if !wait_for_change(&state, &mut latest, seen, &waiting).await {
-            return;
-        }
+/// Empties deleted namespaces.
+pub(super) struct Namespaces;
+
+impl Cleanup for Namespaces {
+    const FAILED: &'static str = "a namespace could not be emptied";
+
+    async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
+        sweep(state).await
     }
-}
 
-/// Sleeps until a namespace changed, or something in one that is being deleted.
-/// `false` at shutdown.
-async fn wait_for_change(
-    state: &State,
-    latest: &mut tokio::sync::watch::Receiver<u64>,
-    mut seen: u64,
-    waiting: &BTreeSet<String>,
-) -> bool {
-    let concerns = |key: &Key| key.resource() == NAMESPACES || waiting.contains(key.namespace());
-    loop {
-        match state.store.ring().since(seen, concerns) {
-            Ok((events, version)) if events.is_empty() => seen = version,
-            _ => return true,
-        }
-        tokio::select! {
-            changed = latest.changed() => if changed.is_err() { return false },
-            () = state.shutdown.cancelled() => return false,
-        }
+    fn concerns(key: &Key, waiting: &BTreeSet<String>) -> bool {
+        key.resource() == NAMESPACES || waiting.contains(key.namespace())
     }
 }
 
@@ -68,25 +42,12 @@ async fn sweep(state: &Arc<State>) -> Result<BTreeSet<String>, StatusError> {
 /// Deletes everything in a namespace. `true` when nothing is left. New objects
 /// can't come: the writer refuses them since the namespace is marked.
 async fn empty(state: &Arc<State>, namespace: &str) -> Result<bool, StatusError> {
-    let mut empty = true;
-    // Everything in here goes; nothing need wait for anything else.
-    let how =
-        DeleteOptions { propagation: Some(Propagation::Background), ..DeleteOptions::default() };
-    let resources: Vec<_> =
-        state.registry().stored().filter(|resource| resource.info.namespaced).cloned().collect();
-    for resource in resources {
-        let pick = |row: crate::store::Row| (row.key, row.terminating);
-        for (key, terminating) in rows(state, &resource.storage, Some(namespace), pick).await? {
-            if terminating {
-                empty = false;
-            } else if let Some(Deleted::Waiting(_)) =
-                delete_key(state, &resource, &key, &how).await?
-            {
-                empty = false;
-            }
-        }
+    let registry = state.registry();
+    let mut waiting = 0;
+    for resource in registry.stored().filter(|resource| resource.info.namespaced) {
+        waiting += cleanup::empty(state, resource, Some(namespace)).await?;
     }
-    Ok(empty)
+    Ok(waiting == 0)
 }
 
 /// Removes an emptied namespace unless it has finalizers of its own.
