@@ -15,7 +15,7 @@ use crate::authn::{Identity, Tokens};
 use crate::authz::{self, Attributes, Target};
 use crate::registry::{Resource, Review};
 use crate::wire::status::StatusError;
-use crate::write::check_type;
+use crate::write::{check_type, drop_nulls};
 
 /// A question with all that its answer depends on, besides its body.
 pub(super) struct Question<'a> {
@@ -41,6 +41,7 @@ impl Question<'_> {
         }
         check_type(self.resource, &mut object)?;
         self.check_metadata(&object)?;
+        drop_nulls(&mut object);
         let spec = object["spec"].clone();
         let status = match self.review {
             Review::Access => {

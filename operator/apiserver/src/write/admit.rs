@@ -105,7 +105,7 @@ impl Touched {
 }
 
 /// Clients written in Go send null for what is empty in the built-in kinds.
-pub(super) fn drop_nulls(value: &mut Value) {
+pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, value| !value.is_null());

@@ -33,6 +33,7 @@ use crate::store::{Key, WriteError};
 use crate::wire::event_view;
 use crate::wire::status::StatusError;
 
+pub(crate) use admit::drop_nulls;
 pub(crate) use delete::{Deleted, SYSTEM_NAMESPACES};
 pub(crate) use metadata::{has_finalizers, is_terminating, text};
 pub(crate) use options::{DeleteOptions, Propagation, WriteKind, WriteOptions, flag, parameter};

@@ -271,15 +271,21 @@ pub(super) fn refusals(document: &Document, status: &Status) -> Vec<ManifestProb
         return vec![located(document, "metadata.name", status.message.clone())];
     }
     // Kubernetes adds a cause without a field that only says that there are others.
-    let with_field = causes.iter().any(|cause| !cause.field.is_empty());
+    let with_field = causes.iter().any(|cause| !is_whole(&cause.field));
     causes
         .iter()
-        .filter(|cause| !with_field || !cause.field.is_empty())
+        .filter(|cause| !with_field || !is_whole(&cause.field))
         .map(|cause| {
-            let field = if cause.field.is_empty() { "metadata.name" } else { &cause.field };
+            let field = if is_whole(&cause.field) { "metadata.name" } else { &cause.field };
             located(document, field, cause.message.clone())
         })
         .collect()
+}
+
+/// Whether a cause is about the object as a whole, which Kubernetes writes in two
+/// ways.
+fn is_whole(field: &str) -> bool {
+    matches!(field, "" | "<nil>")
 }
 
 /// The fields that a strict decoding error names, each with its own words.

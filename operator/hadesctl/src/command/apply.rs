@@ -321,7 +321,8 @@ fn refusal(item: &Item, status: &Status) -> Vec<ManifestError> {
     causes
         .iter()
         .map(|cause| match cause.field.as_str() {
-            "" => document.error_at("", cause.message.clone()),
+            // The object as a whole, which Kubernetes writes in two ways.
+            "" | "<nil>" => document.error_at("", cause.message.clone()),
             field => document.error_at(field, format!("{field}: {}", cause.message)),
         })
         .collect()
