@@ -33,7 +33,10 @@ pub(super) fn compile(text: &str) -> Result<CellPath, String> {
     }
     check_work(text)?;
     let (names, rest) = standard(text);
-    let path = JsonPath::parse(&rest).map_err(|problem| {
+    // The parser panics on an escape that breaks off.
+    let parsed = std::panic::catch_unwind(|| JsonPath::parse(&rest).map_err(|e| e.to_string()));
+    let parsed = parsed.unwrap_or_else(|_| Err("it ends within an escape".to_owned()));
+    let path = parsed.map_err(|problem| {
         format!("jsonPath {text:?} can't be read: {problem}; write it as in .status.phase")
     })?;
     Ok(CellPath { names, rest: (rest != "$").then_some(path) })

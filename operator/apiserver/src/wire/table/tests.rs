@@ -123,6 +123,15 @@ fn paths_that_multiply_their_work_are_refused() {
 }
 
 #[test]
+fn a_path_that_breaks_off_within_an_escape_is_refused() {
+    for path in [r#".m["\u"#, r#".m["\u12"#, r#".m["\ud83d\u"#] {
+        let column = json!({"name": "C", "type": "string", "jsonPath": path});
+        let error = Columns::compile(&[column]).unwrap_err();
+        assert!(error.message.contains("can't be read"), "{error}");
+    }
+}
+
+#[test]
 fn a_path_can_look_at_everything_below_a_place() {
     let object = json!({"spec": {"x": {"image": "a"}, "y": [{"n-m": {"image": "b"}}]}});
     for (path, expected) in [(".spec..image", "a"), ("..n-m.image", "b"), (".spec.y..*", "")] {
