@@ -9,13 +9,12 @@ use serde_json::Value;
 
 use super::feed::blocking;
 use super::filter::Filter;
-use super::list::{ListOptions, Page, Query};
 use super::view::ListMeta;
 use super::{Ask, respond};
 use crate::store::{Key, Scan};
 use crate::wire::accept::ResponseForm;
 use crate::wire::status::{self, StatusError};
-use crate::write::{self, Call, DeleteOptions, Deleted, WriteOptions};
+use crate::write::{DeleteOptions, Deleted, delete_key};
 
 /// How many deletions wait for the store at once, which commits them together.
 const TOGETHER: usize = 64;
@@ -29,14 +28,8 @@ const ANSWER: usize = 4 << 20;
 
 /// Deletes the objects of a list or of its first page, and answers them.
 pub(super) async fn delete(ask: &Ask, options: &DeleteOptions) -> Result<Response, StatusError> {
-    let write_options = WriteOptions::default();
     let filter = ask.filter()?;
-    let query = Query {
-        namespace: ask.path.namespace.as_deref(),
-        parameters: &ask.query,
-        options: ListOptions::read(&ask.query)?,
-    };
-    let page = Page::find(&ask.state, &ask.resource, query).await?;
+    let page = ask.page().await?;
     let mut scan = page.scan(&ask.resource, &filter)?;
     let mut wanted = page.limit().unwrap_or(usize::MAX);
     let mut answer = Answer::default();
@@ -45,7 +38,7 @@ pub(super) async fn delete(ask: &Ask, options: &DeleteOptions) -> Result<Respons
         scan = again;
         wanted -= keys.len();
         let last = keys.is_empty() || wanted == 0;
-        delete_all(ask, options, &write_options, keys, &mut answer).await?;
+        delete_all(ask, options, keys, &mut answer).await?;
         if last {
             return answer.finish(ask);
         }
@@ -77,22 +70,15 @@ async fn matching(
 async fn delete_all(
     ask: &Ask,
     options: &DeleteOptions,
-    write_options: &WriteOptions,
     keys: Vec<Key>,
     answer: &mut Answer,
 ) -> Result<(), StatusError> {
-    let deletions = keys.into_iter().map(|key| async move {
-        let namespace = Some(key.namespace()).filter(|namespace| !namespace.is_empty());
-        let call = Call { namespace, ..ask.call(write_options) };
-        match write::delete(call, key.name(), options).await {
-            Ok(Deleted::Gone(object) | Deleted::Waiting(object)) => Ok(Some(object)),
-            Err(error) if error.code() == 404 => Ok(None),
-            Err(error) => Err(error),
-        }
-    });
+    let deletions = keys
+        .into_iter()
+        .map(|key| async move { delete_key(&ask.state, &ask.resource, &key, options).await });
     let mut deletions = stream::iter(deletions).buffered(TOGETHER);
     while let Some(deleted) = deletions.try_next().await? {
-        if let Some(object) = deleted {
+        if let Some(Deleted::Gone(object) | Deleted::Waiting(object)) = deleted {
             answer.add(object);
         }
     }

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::respond;
-use crate::registry::Document;
+use crate::registry::{Document, ResourceInfo};
 use crate::state::State;
 use crate::wire::accept::aggregated_discovery;
 use crate::wire::discovery::{
-    DiscoveryRoot, announce_groups, announced_group, announced_resources, api_group,
+    Announced, DiscoveryRoot, announce_groups, announced_group, announced_resources, api_group,
     api_group_list, api_resource_list, api_versions,
 };
 use crate::wire::openapi;
@@ -53,7 +53,7 @@ pub(super) fn document(state: &State, uri: &Uri, headers: &HeaderMap) -> Option<
                 let document = documents.aggregated(resources, announced, root, form);
                 return Some(kept(document, form.content_type(), headers));
             }
-            if core { api_versions(resources) } else { groups(state) }
+            if core { api_versions(resources) } else { groups(resources, announced) }
         }
         ["api", version] => api_resource_list(resources, "", version)?,
         ["apis", group] => {
@@ -84,9 +84,9 @@ pub(super) fn document(state: &State, uri: &Uri, headers: &HeaderMap) -> Option<
     Some(response)
 }
 
-fn groups(state: &State) -> Value {
-    let mut list = api_group_list(state.registry().infos());
-    announce_groups(&mut list, &state.announced);
+fn groups(resources: &[ResourceInfo], announced: &[Announced]) -> Value {
+    let mut list = api_group_list(resources);
+    announce_groups(&mut list, announced);
     list
 }
 

@@ -80,17 +80,11 @@ async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let accept = header_text(&parts, header::ACCEPT);
-    if parts.method == Method::GET
-        && let Some(document) = discovery::document(&state, &parts.uri, &parts.headers)
-    {
-        return document;
-    }
-    let metrics = state.metrics.clone();
     let Some((path, resource)) = find(&state, parts.uri.path()) else {
-        metrics.request("other", "", 404);
-        return StatusError::no_such_path().into_response();
+        return without_resource(&state, &parts);
     };
+    let accept = header_text(&parts, header::ACCEPT);
+    let metrics = state.metrics.clone();
     let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
         .map(|Query(query)| query)
         .unwrap_or_default();
@@ -109,6 +103,17 @@ async fn handle(
     tracing::debug!(verb, resource = name, code = response.status().as_u16(), "request");
     metrics.request(verb, &name, response.status().as_u16());
     response
+}
+
+/// The answer to a path that names no resource.
+fn without_resource(state: &State, parts: &request::Parts) -> Response {
+    if parts.method == Method::GET
+        && let Some(document) = discovery::document(state, &parts.uri, &parts.headers)
+    {
+        return document;
+    }
+    state.metrics.request("other", "", 404);
+    StatusError::no_such_path().into_response()
 }
 
 fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
@@ -203,6 +208,16 @@ impl Ask {
         Filter::read(&self.resource, namespace, name, &self.query)
     }
 
+    /// The list, or the page of one, that the query asks for.
+    async fn page(&self) -> Result<Page, StatusError> {
+        let query = list::Query {
+            namespace: self.path.namespace.as_deref(),
+            parameters: &self.query,
+            options: ListOptions::read(&self.query)?,
+        };
+        Page::find(&self.state, &self.resource, query).await
+    }
+
     /// Whether the request came over a socket. The controllers of this process are
     /// few, and are not told to come back later.
     fn is_remote(&self) -> bool {
@@ -261,12 +276,7 @@ async fn list(ask: &Ask) -> Result<Response, StatusError> {
     }
     let content_type = view.content_type();
     let filter = ask.filter()?;
-    let query = list::Query {
-        namespace: ask.path.namespace.as_deref(),
-        parameters: &ask.query,
-        options: ListOptions::read(&ask.query)?,
-    };
-    let page = Page::find(&ask.state, &ask.resource, query).await?;
+    let page = ask.page().await?;
     let body = list::body(view, filter, page, ask.is_remote()).await?;
     Ok(respond::document(StatusCode::OK, content_type, body))
 }

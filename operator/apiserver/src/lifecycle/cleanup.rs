@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::{RETRY, delete_key, rows};
+use super::{RETRY, rows};
 use crate::registry::Resource;
 use crate::state::State;
 use crate::store::{Key, Row};
 use crate::wire::status::StatusError;
-use crate::write::{DeleteOptions, Deleted, Propagation};
+use crate::write::{DeleteOptions, Deleted, Propagation, delete_key};
 
 /// How many objects are deleted at a time; the store commits them together.
 const AT_ONCE: usize = 32;

@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::rows;
 use super::steady::Steady;
-use super::{delete_key, rows};
 use crate::registry::Nature;
 use crate::state::State;
 use crate::wire::status::StatusError;
-use crate::write::DeleteOptions;
+use crate::write::{DeleteOptions, delete_key};
 
 /// As long as Kubernetes keeps events unless told otherwise.
 const TIME_TO_LIVE: SignedDuration = SignedDuration::from_hours(1);

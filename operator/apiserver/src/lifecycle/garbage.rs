@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{RETRY, delete_key, owner_event, rows};
+use super::{RETRY, owner_event, rows};
 use crate::state::State;
 use crate::store::{Key, OwnerReference};
 use crate::watch::{Event, EventKind};
 use crate::wire::status::StatusError;
 use crate::write::{
-    DeleteOptions, FOREGROUND, ORPHAN, Propagation, remove_finalizer, strip_owners, unblock_owners,
+    DeleteOptions, FOREGROUND, ORPHAN, Propagation, delete_key, remove_finalizer, strip_owners,
+    unblock_owners,
 };
 
 /// How often a decision is made anew because the object changed meanwhile.

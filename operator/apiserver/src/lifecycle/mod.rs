@@ -18,12 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::list::blocking;
-use crate::registry::Resource;
-use crate::server::MANAGER;
 use crate::state::State;
-use crate::store::{Key, Row};
+use crate::store::Row;
 use crate::wire::status::StatusError;
-use crate::write::{self, Call, DeleteOptions, Deleted, WriteOptions};
 
 /// How long a task waits after an error before it tries again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -37,28 +34,6 @@ pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
         tokio::spawn(expiry::run(Arc::clone(state))),
         tokio::spawn(upkeep::run(Arc::clone(state))),
     ]
-}
-
-/// Deletes one object as the server itself does: without complaint when it is
-/// gone already.
-async fn delete_key(
-    state: &State,
-    resource: &Resource,
-    key: &Key,
-    how: &DeleteOptions,
-) -> Result<Option<Deleted>, StatusError> {
-    let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
-    let call = Call {
-        state,
-        resource,
-        namespace: Some(key.namespace()).filter(|namespace| !namespace.is_empty()),
-        options: &options,
-    };
-    match write::delete(call, key.name(), how).await {
-        Ok(deleted) => Ok(Some(deleted)),
-        Err(error) if error.code() == 404 => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// All rows of a resource, of one namespace or of all, mapped to what is needed.

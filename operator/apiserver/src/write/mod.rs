@@ -128,6 +128,22 @@ pub(crate) async fn delete(
     in_turn(call, delete::delete(call, name, options)).await
 }
 
+/// Deletes the object of a key; `None` when it is gone already.
+pub(crate) async fn delete_key(
+    state: &State,
+    resource: &Resource,
+    key: &Key,
+    how: &DeleteOptions,
+) -> Result<Option<Deleted>, StatusError> {
+    let namespace = Some(key.namespace()).filter(|namespace| !namespace.is_empty());
+    let options = &WriteOptions::default();
+    match delete(Call { state, resource, namespace, options }, key.name(), how).await {
+        Ok(deleted) => Ok(Some(deleted)),
+        Err(error) if error.code() == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// An object as this resource shows it, from the form that is stored.
 pub(crate) fn outward(resource: &Resource, object: Value) -> Value {
     match resource.nature {
