@@ -158,6 +158,26 @@ async fn owners_in_a_circle_do_not_wait_for_each_other_for_ever() {
 }
 
 #[tokio::test]
+async fn an_owner_deleted_while_it_is_looked_at_takes_its_dependents_along() {
+    let server = Server::start().await;
+    let farm = server.made(FARMS, farm_kind("Farm", "f", json!([]))).await;
+    let headers = [("content-type", "application/merge-patch+json")];
+    let adopt = json!({"metadata": {"ownerReferences": [owner(&farm, false)]}}).to_string();
+    for round in 0..200 {
+        let name = format!("b{round}");
+        let barn = server.made(BARNS, farm_kind("Barn", &name, json!([]))).await;
+        let child = config_map(&name, json!([owner(&barn, true)]), json!([]));
+        server.made(CONFIG_MAPS, child).await;
+        // The new owner makes the collector look; the deletion comes meanwhile.
+        let barn = path(BARNS, &name);
+        server.raw_with("PATCH", &barn, &headers, adopt.clone().into_bytes()).await;
+        let query = format!("{barn}?propagationPolicy=Foreground");
+        server.raw("DELETE", &query, Value::Null).await;
+        server.gone(&barn).await;
+    }
+}
+
+#[tokio::test]
 async fn an_object_may_own_itself() {
     let server = Server::start().await;
     let a = server.made(CONFIG_MAPS, config_map("a", json!([]), json!([]))).await;

@@ -164,7 +164,10 @@ impl Memory {
             }
             return;
         }
-        if ties.waits_for_dependents() && self.blocked.insert(event.key.clone()) {
+        // Whether it is known to be blocked says nothing about its dependents: a
+        // look may have found it so before this change was read.
+        if ties.waits_for_dependents() {
+            self.blocked.insert(event.key.clone());
             self.candidates.insert(event.key.clone());
             self.candidates.extend(state.store.dependents(&ties.uid));
         }
