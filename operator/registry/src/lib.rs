@@ -1,0 +1,1 @@
+//! What image registries are asked: digests and tags.

@@ -1,0 +1,1 @@
+//! SSH with pinned host keys: one connection, streams and commands over it.
