@@ -217,7 +217,15 @@ pub(crate) fn parts(
         over.cancel();
         let _ = write.close().await;
     });
-    Parts { stdin: writer, stdout: stdout_reader, stderr: stderr_reader, exit, accepted, open, requests }
+    Parts {
+        stdin: writer,
+        stdout: stdout_reader,
+        stderr: stderr_reader,
+        exit,
+        accepted,
+        open,
+        requests,
+    }
 }
 
 struct Output {
@@ -291,17 +299,17 @@ impl Pump {
                 }
                 Some(ChannelMsg::Success) => self.accepted(true),
                 Some(ChannelMsg::Failure) => self.accepted(false),
-                Some(ChannelMsg::ExitStatus { exit_status }) => self.exit(Exit::Status(exit_status)),
+                Some(ChannelMsg::ExitStatus { exit_status }) => {
+                    self.exit(Exit::Status(exit_status))
+                }
                 Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                     self.exit(Exit::Signal(signal(&signal_name)))
                 }
                 Some(ChannelMsg::Close) => return,
                 Some(_) => true,
                 None => {
-                    let lost = format!(
-                        "the SSH connection to {} was lost",
-                        self.connection.address()
-                    );
+                    let lost =
+                        format!("the SSH connection to {} was lost", self.connection.address());
                     self.stdout.fail(&lost);
                     self.stderr.fail(&lost);
                     return;

@@ -159,7 +159,13 @@ async fn login(
         .await
         .map_err(|failure| failure.into_error(target))?;
     let hash = match key.algorithm().is_rsa() {
-        true => handle.best_supported_rsa_hash().await.ok().flatten().flatten().or(Some(HashAlg::Sha512)),
+        true => handle
+            .best_supported_rsa_hash()
+            .await
+            .ok()
+            .flatten()
+            .flatten()
+            .or(Some(HashAlg::Sha512)),
         false => None,
     };
     let login = PrivateKeyWithHashAlg::new(key.clone(), hash);

@@ -40,7 +40,9 @@ pub enum Error {
         expected: String,
     },
     /// No host key is pinned, so that no server can be trusted.
-    #[error("no host key is pinned for {address}; read it there: `cat /etc/ssh/ssh_host_ed25519_key.pub`")]
+    #[error(
+        "no host key is pinned for {address}; read it there: `cat /etc/ssh/ssh_host_ed25519_key.pub`"
+    )]
     NoHostKey {
         /// `host:port`.
         address: String,

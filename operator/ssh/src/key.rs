@@ -78,8 +78,7 @@ impl KeyPair {
     pub fn generate(comment: &str) -> Result<Self, Error> {
         let failed =
             |error: russh::keys::ssh_key::Error| Error::PrivateKey { reason: error.to_string() };
-        let mut key =
-            PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).map_err(failed)?;
+        let mut key = PrivateKey::random(&mut safe_rng(), Algorithm::Ed25519).map_err(failed)?;
         key.set_comment(comment);
         let public = key.public_key().to_openssh().map_err(failed)?;
         let private = key.to_openssh(LineEnding::LF).map_err(failed)?;
