@@ -21,11 +21,13 @@ pub mod coalesce;
 pub mod conformance;
 pub mod engine;
 mod error;
+mod exec;
 pub mod fake;
 pub mod image;
 mod logs;
 pub mod ownership;
 pub mod refusal;
+mod stats;
 pub mod steps;
 
 use std::sync::Arc;
@@ -37,7 +39,9 @@ use hades_plan::{Action, HostSnapshot};
 use serde::{Deserialize, Serialize};
 
 pub use error::{ErrorClass, ProviderError};
+pub use exec::{ExecControl, ExecOptions, ExecSession, TerminalSize};
 pub use logs::{LogChunk, LogOptions, LogStream};
+pub use stats::ContainerStats;
 
 /// One host, or one account: a place where things are.
 ///
@@ -85,6 +89,22 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError>;
+
+    /// Starts a command in a running container, by its id on the host. The one
+    /// thing besides `execute` that may change something, and only because a
+    /// person asked for it.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`]; `Conflict` when there is no such container or
+    /// it doesn't run; `Terminal` when the command can't be started.
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError>;
+
+    /// What a running container uses now, by its id on the host. Cheap: it
+    /// doesn't wait for a second look.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError>;
 }
 
 /// Makes providers from endpoints, so that controllers know no SDK.

@@ -1,10 +1,13 @@
 //! Environment: gather → plan → execute → record.
 
+mod container;
+mod exec;
 mod execute;
 mod gather;
 mod logs;
 mod preview;
 mod record;
+mod stats;
 mod wakes;
 
 use std::collections::HashMap;
@@ -23,8 +26,11 @@ use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, finalizer, status};
 
+pub use container::PickError;
+pub use exec::{ExecError, exec};
 pub use logs::{LogLine, LogQuery, logs};
 pub use preview::{PlanReply, preview};
+pub use stats::{StatsEntry, StatsReply, stats};
 
 /// How soon to look again at what can't go on now, where nothing is sure to
 /// wake it (an engine that doesn't answer sends no events).

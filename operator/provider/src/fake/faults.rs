@@ -49,12 +49,19 @@ pub enum CallKind {
     PullImage,
     /// Output of a container.
     Logs,
+    /// A command in a container.
+    Exec,
+    /// What a container uses.
+    Stats,
 }
 
 impl CallKind {
     /// Whether such a call changes anything.
     pub fn is_mutating(self) -> bool {
-        !matches!(self, Self::Describe | Self::List | Self::Inspect | Self::Logs)
+        !matches!(
+            self,
+            Self::Describe | Self::List | Self::Inspect | Self::Logs | Self::Exec | Self::Stats
+        )
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod connect;
 mod engine;
+mod exec;
 mod faults;
 mod state;
 
@@ -31,7 +32,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk, LogOptions, LogStream,
+    Outcome, Provider, ProviderError, Wake,
 };
 
 pub use connect::FakeConnect;
@@ -326,7 +328,8 @@ impl FakeHost {
             seen.id = state.next_id();
             let id = seen.id.clone();
             let (aliases, logs) = (BTreeMap::new(), Vec::new());
-            let container = state::Container { seen, spec: None, aliases, logs };
+            let stats = ContainerStats::default();
+            let container = state::Container { seen, spec: None, aliases, logs, stats };
             state.containers.insert(id.clone(), container);
             id
         };
@@ -362,6 +365,12 @@ impl FakeHost {
             .container(id_or_name)
             .map(|container| container.logs.push(chunk))
             .is_ok()
+    }
+
+    /// What a container is to use from now on.
+    pub fn set_stats(&self, id_or_name: &str, stats: ContainerStats) -> bool {
+        let mut state = self.engine().state();
+        state.container(id_or_name).map(|container| container.stats = stats).is_ok()
     }
 
     fn change(&self, id_or_name: &str, how: impl FnOnce(&mut state::Container)) -> bool {
@@ -444,5 +453,13 @@ impl Provider for FakeHost {
             None => 0,
         };
         Ok(stream::iter(chunks.into_iter().skip(skipped).map(Ok)).boxed())
+    }
+
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError> {
+        exec::start(self.engine(), id, options).await
+    }
+
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError> {
+        exec::stats(self.engine(), id).await
     }
 }

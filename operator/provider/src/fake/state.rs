@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
 
 use crate::engine::{CallError, ContainerDetail, NewContainer};
-use crate::{LogChunk, image};
+use crate::{ContainerStats, LogChunk, image};
 
 use super::faults::{Call, FaultPlan};
 
@@ -51,6 +51,7 @@ pub(super) struct Container {
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
     pub logs: Vec<LogChunk>,
+    pub stats: ContainerStats,
 }
 
 impl State {
@@ -167,6 +168,7 @@ impl State {
             spec: Some(new.spec.clone()),
             aliases: BTreeMap::from([(new.network.to_owned(), new.spec.aliases.clone())]),
             logs: Vec::new(),
+            stats: ContainerStats::default(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use bollard::Docker;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 
 /// The client library's own limit, in seconds. Every call has a tighter one
 /// ([`crate::client`]); this one must only never strike first.
@@ -52,6 +54,26 @@ impl Endpoint {
             Self::Unix(path) => {
                 Docker::connect_with_unix(path, NO_LIMIT_SECONDS, bollard::API_DEFAULT_VERSION)
             }
+        }
+    }
+}
+
+/// A connection of its own to an engine.
+pub(crate) type EngineStream = Box<dyn Duplex>;
+
+/// Bytes in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+impl Endpoint {
+    /// A connection apart from those of the client library, for streams.
+    ///
+    /// # Errors
+    /// When nothing listens there.
+    pub(crate) async fn dial(&self) -> std::io::Result<EngineStream> {
+        match self {
+            Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
         }
     }
 }

@@ -16,7 +16,8 @@ use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    Connect, ErrorClass, HostInfo, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    Connect, ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogOptions, LogStream,
+    Outcome, Provider, ProviderError, Wake,
 };
 
 use crate::calls::Calls;
@@ -24,7 +25,7 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
-use crate::logs;
+use crate::{exec, logs, stats};
 use crate::wakes::{self, Index};
 
 /// Inspections at once, when containers that don't run have to be looked at.
@@ -186,5 +187,13 @@ impl Provider for DockerHost {
 
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError> {
         logs::open(self.client.clone(), id, options).await
+    }
+
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError> {
+        exec::start(self.client.clone(), id, options).await
+    }
+
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError> {
+        stats::look(&self.client, id).await
     }
 }

@@ -4,7 +4,9 @@
 //! DockerConnect ──endpoint──▶ DockerHost ─┬─ observe ─▶ four list calls ─▶ HostSnapshot
 //!                                         ├─ execute ─▶ hades_provider::steps ─▶ Calls ─▶ Client
 //!                                         ├─ wakes ───▶ event stream, reconnected
-//!                                         └─ logs ────▶ log stream
+//!                                         ├─ logs ────▶ log stream
+//!                                         ├─ exec ────▶ stream of its own, both ways
+//!                                         └─ stats ───▶ one look
 //! ```
 //!
 //! Invariants:
@@ -20,10 +22,13 @@ mod calls;
 pub mod client;
 pub mod config;
 mod endpoint;
+mod exec;
 mod failure;
+mod hijack;
 mod host;
 mod listing;
 mod logs;
+mod stats;
 mod wakes;
 
 pub use endpoint::{Endpoint, EndpointError};
