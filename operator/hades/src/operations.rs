@@ -1,4 +1,5 @@
-//! The group `operations.hades.dev`: what a CRD can't carry. Plans and logs.
+//! The group `operations.hades.dev`: what a CRD can't carry. Plans, logs,
+//! commands in containers, and what containers use.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,24 +14,31 @@ use futures::StreamExt;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
-use hades_controllers::environment::{LogQuery, logs, preview};
+use hades_controllers::environment::{LogQuery, logs, preview, stats};
 use hades_controllers::{Context, ReconcileError, error_chain};
 use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::exec::{self, Sessions};
+
 /// Where the routes are.
 pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
 
 /// The routes, below [`PREFIX`].
-pub(crate) fn router(context: Arc<Context>) -> Router {
+pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
+    let streams = Router::new()
+        .route("/namespaces/{namespace}/environments/{name}/exec", get(exec::open))
+        .with_state(sessions);
     Router::new()
         .route(
             "/namespaces/{namespace}/environments/{name}/plan",
             get(stored_plan).post(previewed_plan),
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
+        .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
         .with_state(context)
+        .merge(streams)
 }
 
 /// What the routes serve, for discovery.
@@ -49,6 +57,8 @@ pub(crate) fn announced() -> Vec<Announced> {
     vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
+        of_environments("exec", "ExecOptions", &["get"]),
+        of_environments("stats", "StatsReply", &["get"]),
     ]
 }
 
@@ -141,6 +151,17 @@ async fn stream_logs(
         })
     }));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+async fn read_stats(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    match stats(&context, &namespace, &name).await {
+        Ok(Some(reply)) => Json(reply).into_response(),
+        Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
 }
 
 fn not_found(name: &str) -> Response {

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeFlags;
+use crate::exec::Sessions;
 use crate::probes::Probes;
 use crate::validator::Typed;
 use crate::{local_host, operations};
@@ -66,8 +67,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     server.register_metrics(&mut registry);
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
+    let sessions = Sessions::new(context.clone(), shutdown.clone());
     let server = server
-        .with_routes(operations::PREFIX, operations::router(context.clone()))
+        .with_routes(operations::PREFIX, operations::router(context.clone(), sessions.clone()))
         .public_routes(probes.router());
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
         .await
@@ -78,6 +80,8 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let result = server.clone().serve(listener, &installation.tls, shutdown.clone()).await;
     probes.set_ready(false);
     shutdown.cancel();
+    // Says so to those who sit at a terminal, and hangs up on their commands.
+    let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }

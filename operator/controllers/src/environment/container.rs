@@ -56,19 +56,15 @@ pub(crate) async fn survey(
         .list(&ListParams::default())
         .await
         .map_err(ReconcileError::api("list DockerHosts"))?;
-    let looks = hosts.into_iter().filter(|host| used.contains(&host.name_any())).map(|host| {
-        let context = &context;
-        async move {
-            let name = host.name_any();
-            let seen = of_host(context, &host, project, environment).await;
-            (name, seen)
-        }
-    });
+    let hosts: Vec<DockerHost> =
+        hosts.into_iter().filter(|host| used.contains(&host.name_any())).collect();
+    let looks = hosts.iter().map(|host| of_host(context, host, project, environment));
+    let seen = join_all(looks).await;
     let mut survey = Survey::default();
-    for (host, seen) in join_all(looks).await {
+    for (host, seen) in hosts.iter().zip(seen) {
         match seen {
             Ok(containers) => survey.containers.extend(containers),
-            Err(message) => survey.unseen.push((host, message)),
+            Err(message) => survey.unseen.push((host.name_any(), message)),
         }
     }
     survey.containers.sort_by(|a, b| {

@@ -1,12 +1,13 @@
 //! What an environment's containers use.
 
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use hades_plan::ContainerState;
 use hades_provider::ContainerStats;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::container::survey;
+use super::container::{FoundContainer, survey};
 use crate::Context;
 use crate::driver::ReconcileError;
 
@@ -54,27 +55,9 @@ pub async fn stats(
     environment: &str,
 ) -> Result<Option<StatsReply>, ReconcileError> {
     let Some(survey) = survey(context, project, environment).await? else { return Ok(None) };
-    let looks = survey.containers.iter().map(|found| async move {
-        let mut entry = StatsEntry {
-            service: found.service.clone(),
-            replica: found.replica,
-            container: found.seen.name.clone(),
-            host: found.host.clone(),
-            time: context.now(),
-            stats: None,
-            error: None,
-        };
-        if found.seen.state != ContainerState::Running {
-            entry.error = Some(format!("it is {}", found.seen.state));
-            return entry;
-        }
-        match found.provider.stats(&found.seen.id).await {
-            Ok(stats) => entry.stats = Some(stats),
-            Err(error) => entry.error = Some(error.message),
-        }
-        entry.time = context.now();
-        entry
-    });
+    // Boxed: the compiler can't tell that a stream of borrowing futures is Send.
+    let looks: Vec<BoxFuture<'_, StatsEntry>> =
+        survey.containers.iter().map(|found| look(context, found).boxed()).collect();
     let mut items: Vec<StatsEntry> =
         stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
     items.extend(survey.unseen.iter().map(|(host, why)| StatsEntry {
@@ -87,4 +70,24 @@ pub async fn stats(
         error: Some(why.clone()),
     }));
     Ok(Some(StatsReply { items }))
+}
+
+async fn look(context: &Context, found: &FoundContainer) -> StatsEntry {
+    let (stats, error) = if found.seen.state == ContainerState::Running {
+        match found.provider.stats(&found.seen.id).await {
+            Ok(stats) => (Some(stats), None),
+            Err(error) => (None, Some(error.message)),
+        }
+    } else {
+        (None, Some(format!("it is {}", found.seen.state)))
+    };
+    StatsEntry {
+        service: found.service.clone(),
+        replica: found.replica,
+        container: found.seen.name.clone(),
+        host: found.host.clone(),
+        time: context.now(),
+        stats,
+        error,
+    }
 }
