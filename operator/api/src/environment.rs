@@ -129,6 +129,11 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
 
+    /// Services that are stopped (`hadesctl stop`): they have no container until
+    /// they are started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
+
     /// The latest plan that changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_plan: Option<PlanRecord>,

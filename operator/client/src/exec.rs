@@ -4,13 +4,12 @@
 use std::io;
 use std::time::Duration;
 
-use futures::stream::SplitSink;
+use futures::stream::{self, SplitSink};
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use http::Request;
 use kube::core::Status;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -25,8 +24,6 @@ const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
 
-/// Bytes of input in a message.
-const PIECE: usize = 16 * 1024;
 /// The server gives a sign of life every fifteen seconds. Without any for so long
 /// the connection is lost.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -83,8 +80,8 @@ pub enum ExecError {
 
 /// Runs a command until its end; returns its exit status.
 ///
-/// `input` is read until its end where `query.stdin` says so, `output` gets what
-/// the command writes, `sizes` are those of the terminal, the first one first.
+/// `input` is passed on until its end where `query.stdin` says so, `output` gets
+/// what the command writes, `sizes` are those of the terminal, the first one first.
 ///
 /// # Errors
 /// See [`ExecError`].
@@ -92,7 +89,7 @@ pub async fn run(
     session: &Session,
     address: &Address,
     query: &ExecQuery,
-    input: impl AsyncRead + Unpin,
+    input: impl Stream<Item = Vec<u8>>,
     mut output: impl FnMut(Origin, &[u8]) -> io::Result<()>,
     sizes: impl Stream<Item = TerminalSize>,
 ) -> Result<i32, ExecError> {
@@ -135,14 +132,15 @@ pub async fn run(
 /// fail to come.
 async fn send<S>(
     mut sink: SplitSink<S, Message>,
-    mut input: Option<impl AsyncRead + Unpin>,
+    input: Option<impl Stream<Item = Vec<u8>>>,
     sizes: impl Stream<Item = TerminalSize>,
 ) -> std::convert::Infallible
 where
     S: Sink<Message, Error = tungstenite::Error>,
 {
     let mut sizes = std::pin::pin!(sizes.fuse());
-    let mut piece = vec![0; PIECE];
+    let mut open = input.is_some();
+    let mut input = std::pin::pin!(stream::iter(input).flatten().fuse());
     loop {
         let message = tokio::select! {
             biased;
@@ -150,25 +148,18 @@ where
                 let size = serde_json::to_vec(&size).unwrap_or_default();
                 on_channel(RESIZE, &size)
             }
-            read = read(&mut input, &mut piece) => match read {
-                0 => {
-                    input = None;
+            piece = input.next(), if open => match piece {
+                Some(piece) => on_channel(STDIN, &piece),
+                None => {
+                    open = false;
                     on_channel(CLOSE, &[STDIN])
                 }
-                count => on_channel(STDIN, piece.get(..count).unwrap_or_default()),
             },
+            else => std::future::pending().await,
         };
         if sink.send(message).await.is_err() {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-/// Bytes read; 0 at the end, which is not reached twice.
-async fn read(input: &mut Option<impl AsyncRead + Unpin>, piece: &mut [u8]) -> usize {
-    match input {
-        Some(input) => input.read(piece).await.unwrap_or_default(),
-        None => std::future::pending().await,
     }
 }
 
