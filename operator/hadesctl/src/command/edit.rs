@@ -335,7 +335,7 @@ mod tests {
             (TEXT.replace("name: production", "name: staging"), "have to stay"),
             (TEXT.replace("kind: Environment", "kind: EnvironmentTemplate"), "have to stay"),
             (TEXT.replace("api:\n", "api: [\n"), "edited:"),
-            (format!("{TEXT}---\n{TEXT}"), "one object"),
+            (format!("{TEXT}---\n{TEXT}").replacen("name: production", "name: other", 1), "one object"),
         ] {
             let problems = parse(&target(), &text).unwrap_err().join("\n");
             assert!(problems.contains(part), "{problems}");
