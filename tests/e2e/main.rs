@@ -4,8 +4,10 @@
 //! project of its own, so that they can run side by side on one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+mod commands;
 mod crash;
 mod engine;
 mod hades;
 mod journey;
+mod terminal;
 mod trouble;

@@ -93,9 +93,8 @@ pub async fn run(
     mut output: impl FnMut(Origin, &[u8]) -> io::Result<()>,
     sizes: impl Stream<Item = TerminalSize>,
 ) -> Result<i32, ExecError> {
-    let request = Request::get(path(address, query))
-        .body(vec![])
-        .map_err(|error| session.protocol(error))?;
+    let request =
+        Request::get(path(address, query)).body(vec![]).map_err(|error| session.protocol(error))?;
     let connection =
         session.client().connect(request).await.map_err(|error| session.error(error))?;
     let (sink, mut stream) = connection.into_stream().split();
@@ -177,7 +176,8 @@ fn exit_status(session: &Session, text: &[u8]) -> Result<i32, ExecError> {
         return Ok(0);
     }
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let code = causes.filter(|cause| cause.reason == "ExitCode").find_map(|c| c.message.parse().ok());
+    let code =
+        causes.filter(|cause| cause.reason == "ExitCode").find_map(|c| c.message.parse().ok());
     code.ok_or(ExecError::Ended(status.message))
 }
 
@@ -187,7 +187,8 @@ fn path(address: &Address, query: &ExecQuery) -> String {
     let mut pairs = vec![("container", container.clone())];
     pairs.extend(command.iter().map(|part| ("command", part.clone())));
     let flags = [("stdin", *stdin), ("stdout", true), ("stderr", !tty), ("tty", *tty)];
-    pairs.extend(flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key, "true".to_owned())));
+    pairs
+        .extend(flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key, "true".to_owned())));
     let texts = [("user", user), ("workingDir", working_dir)];
     pairs.extend(texts.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))));
     let pairs: Vec<String> = pairs

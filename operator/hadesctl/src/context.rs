@@ -82,8 +82,8 @@ impl Context {
         };
         if let Some(below) = text.strip_prefix('/') {
             let kept = self.default_address().and_then(|kept| kept.read());
-            let kept = kept
-                .ok_or_else(|| no_address(format!("{text:?} doesn't say which environment")))?;
+            let kept =
+                kept.ok_or_else(|| no_address(format!("{text:?} doesn't say which environment")))?;
             return Ok(Address::parse(&format!("{}/{below}", kept.whole()), None)?);
         }
         // An address that is whole needs no kubeconfig to be read.

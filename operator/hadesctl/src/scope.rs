@@ -29,7 +29,9 @@ impl Scope {
         let whole = text.is_some_and(|text| text.contains('/'));
         let kept = context.default_address().and_then(|kept| kept.read());
         match (text, context.project_flag(), kept) {
-            (Some(_), _, _) if whole => Ok(Self::Environment(context.address_or_default(text).await?)),
+            (Some(_), _, _) if whole => {
+                Ok(Self::Environment(context.address_or_default(text).await?))
+            }
             // `-p shop production`, as everywhere else.
             (Some(_), Some(_), _) => Ok(Self::Environment(context.address_or_default(text).await?)),
             (Some(project), None, _) => Ok(Self::Project(project.to_owned())),

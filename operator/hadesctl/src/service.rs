@@ -46,8 +46,7 @@ impl Service {
             None => None,
             Some(reference) => {
                 let kind = catalog::environment_template();
-                let found =
-                    object::get(session, &kind, Some(&address.project), reference).await?;
+                let found = object::get(session, &kind, Some(&address.project), reference).await?;
                 found.map(|template| (reference.to_owned(), template))
             }
         };

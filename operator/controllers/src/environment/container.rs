@@ -68,8 +68,12 @@ pub(crate) async fn survey(
         }
     }
     survey.containers.sort_by(|a, b| {
-        (&a.host, &a.service, a.replica, &a.seen.name)
-            .cmp(&(&b.host, &b.service, b.replica, &b.seen.name))
+        (&a.host, &a.service, a.replica, &a.seen.name).cmp(&(
+            &b.host,
+            &b.service,
+            b.replica,
+            &b.seen.name,
+        ))
     });
     Ok(Some(survey))
 }
@@ -81,8 +85,7 @@ async fn of_host(
     environment: &str,
 ) -> Result<Vec<FoundContainer>, String> {
     let name = host.name_any();
-    let provider =
-        context.hosts.get(&name, &host.spec.endpoint).map_err(|error| error.message)?;
+    let provider = context.hosts.get(&name, &host.spec.endpoint).map_err(|error| error.message)?;
     let snapshot = provider.observe().await.map_err(|error| error.message)?;
     let owned = snapshot
         .containers
@@ -113,7 +116,9 @@ pub enum PickError {
         known: String,
     },
     /// There is one, and it doesn't run.
-    #[error("container {name} of {wanted:?} is {state}, and only a running one can be entered; `hadesctl describe {environment}` shows why")]
+    #[error(
+        "container {name} of {wanted:?} is {state}, and only a running one can be entered; `hadesctl describe {environment}` shows why"
+    )]
     NotRunning {
         /// What was asked for.
         wanted: String,

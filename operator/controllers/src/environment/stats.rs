@@ -58,8 +58,7 @@ pub async fn stats(
     // Boxed: the compiler can't tell that a stream of borrowing futures is Send.
     let looks: Vec<BoxFuture<'_, StatsEntry>> =
         survey.containers.iter().map(|found| look(context, found).boxed()).collect();
-    let mut items: Vec<StatsEntry> =
-        stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
+    let mut items: Vec<StatsEntry> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
     items.extend(survey.unseen.iter().map(|(host, why)| StatsEntry {
         service: String::new(),
         replica: 0,

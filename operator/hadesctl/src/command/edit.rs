@@ -48,6 +48,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let mut original = editable(&object)?;
     let mut text = output::yaml(&original)?;
     let mut notes: Vec<String> = vec![];
+    let mut rebased = false;
     let mut file = Draft::new()?;
     loop {
         let shown = with_notes(target, &notes, &text);
@@ -57,7 +58,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         if edited.trim().is_empty() {
             return context.terminal.line(&format!("{target} not changed: the text was emptied"));
         }
-        if edited == text {
+        // After a conflict, what is shown is a change already.
+        if edited == text && !rebased {
             if notes.is_empty() {
                 return context.terminal.line(&format!("{target} not changed"));
             }
@@ -70,14 +72,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         let wanted = match parse(target, &edited) {
             Ok(wanted) => wanted,
             Err(problems) => {
-                (notes, text) = (problems, edited);
+                (notes, text, rebased) = (problems, edited, false);
                 continue;
             }
         };
         match save(context, target, &object, &original, &wanted, &arguments.overriding).await {
             Ok(false) => return context.terminal.line(&format!("{target} not changed")),
             Ok(true) => return context.terminal.line(&format!("{target} edited")),
-            Err(Refusal::Invalid(problems)) => (notes, text) = (problems, edited),
+            Err(Refusal::Invalid(problems)) => {
+                (notes, text, rebased) = (problems, edited, false);
+            }
             Err(Refusal::Conflict) => {
                 // The same change over what it is now.
                 let patch = change::difference(&original, &wanted);
@@ -85,9 +89,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
                 original = editable(&object)?;
                 let mut merged = original.clone();
                 change::apply(&mut merged, &patch.unwrap_or_default());
-                notes = vec!["somebody changed it meanwhile: this is your change over theirs; \
-                              look it through and change or remove this line's neighbours, or \
-                              add a blank line, to save it".to_owned()];
+                notes = vec![
+                    "somebody changed it meanwhile; this is your change over theirs: leave it as \
+                     it is to save it, empty it to give up"
+                        .to_owned(),
+                ];
+                rebased = true;
                 text = output::yaml(&merged)?;
             }
             Err(Refusal::Other(error)) => {
@@ -188,9 +195,7 @@ impl From<Error> for Refusal {
             Error::Client(hades_client::Error::Api(status)) if status.is_conflict() => {
                 Self::Conflict
             }
-            Error::Client(hades_client::Error::Api(status))
-                if matches!(status.code, 400 | 422) =>
-            {
+            Error::Client(hades_client::Error::Api(status)) if matches!(status.code, 400 | 422) => {
                 Self::Invalid(problems(&status))
             }
             other => Self::Other(other),
@@ -335,7 +340,10 @@ mod tests {
             (TEXT.replace("name: production", "name: staging"), "have to stay"),
             (TEXT.replace("kind: Environment", "kind: EnvironmentTemplate"), "have to stay"),
             (TEXT.replace("api:\n", "api: [\n"), "edited:"),
-            (format!("{TEXT}---\n{TEXT}").replacen("name: production", "name: other", 1), "one object"),
+            (
+                format!("{TEXT}---\n{TEXT}").replacen("name: production", "name: other", 1),
+                "one object",
+            ),
         ] {
             let problems = parse(&target(), &text).unwrap_err().join("\n");
             assert!(problems.contains(part), "{problems}");

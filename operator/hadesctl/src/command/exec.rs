@@ -159,17 +159,21 @@ fn sizes(tty: bool) -> impl Stream<Item = TerminalSize> {
     };
     let changes = signal(SignalKind::window_change()).ok().filter(|_| tty);
     let first = stream::iter(size().filter(|_| tty));
-    first.chain(stream::unfold(changes, move |changes| async move {
-        let Some(mut changes) = changes else { return std::future::pending().await };
-        changes.recv().await?;
-        Some((size(), Some(changes)))
-    }).filter_map(std::future::ready))
+    first.chain(
+        stream::unfold(changes, move |changes| async move {
+            let Some(mut changes) = changes else { return std::future::pending().await };
+            changes.recv().await?;
+            Some((size(), Some(changes)))
+        })
+        .filter_map(std::future::ready),
+    )
 }
 
 /// Waits until somebody ends us other than by a key, which the command gets.
 async fn ended_from_outside() {
     let signals = [SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals: Vec<Signal> = signals.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let mut signals: Vec<Signal> =
+        signals.into_iter().filter_map(|kind| signal(kind).ok()).collect();
     let waits = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
     let waits: Vec<_> = waits.collect();
     if waits.is_empty() {
@@ -204,7 +208,10 @@ mod tests {
         let pick = |text: &str| container(&address(text), None);
         assert_eq!(pick("shop/production/api").unwrap(), "api");
         assert_eq!(pick("shop/production/api/2").unwrap(), "api/2");
-        assert_eq!(pick("shop/production/api/shop_production_api-2").unwrap(), "shop_production_api-2");
+        assert_eq!(
+            pick("shop/production/api/shop_production_api-2").unwrap(),
+            "shop_production_api-2"
+        );
         assert_eq!(container(&address("shop/production"), Some("c1")).unwrap(), "c1");
         let error = pick("shop/production").unwrap_err();
         assert!(error.hint().unwrap().contains("shop/production/SERVICE"), "{error}");

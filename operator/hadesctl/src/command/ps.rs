@@ -128,8 +128,12 @@ fn entries(environment: &DynamicObject) -> Vec<Entry> {
         message: format!("start it by `hadesctl start {address}/{service}`"),
     }));
     entries.sort_by(|a, b| {
-        (&a.service, a.replica, &a.host, &a.container)
-            .cmp(&(&b.service, b.replica, &b.host, &b.container))
+        (&a.service, a.replica, &a.host, &a.container).cmp(&(
+            &b.service,
+            b.replica,
+            &b.host,
+            &b.container,
+        ))
     });
     entries
 }
@@ -143,7 +147,8 @@ fn replica(name: &str, prefix: &str, service: &str) -> Option<u32> {
 
 fn table(entries: &[Entry], environments: bool, wide: bool, now: Timestamp) -> Vec<Vec<String>> {
     let cells = |environment: &str, always: [String; 8], more: [String; 3]| -> Vec<String> {
-        let mut row: Vec<String> = environments.then(|| environment.to_owned()).into_iter().collect();
+        let mut row: Vec<String> =
+            environments.then(|| environment.to_owned()).into_iter().collect();
         row.extend(always);
         if wide {
             row.extend(more);

@@ -119,7 +119,9 @@ mod tests {
     fn numbers() {
         assert_eq!(split("a/b/c=3", None).unwrap(), ("a/b/c", 3));
         assert_eq!(split("a/b/c", Some(0)).unwrap(), ("a/b/c", 0));
-        for (word, replicas) in [("a/b/c", None), ("a/b/c=x", None), ("a/b/c=1", Some(1)), ("a/b/c=101", None)] {
+        for (word, replicas) in
+            [("a/b/c", None), ("a/b/c=x", None), ("a/b/c=1", Some(1)), ("a/b/c=101", None)]
+        {
             assert_eq!(split(word, replicas).unwrap_err().exit_code(), Some(2), "{word}");
         }
     }

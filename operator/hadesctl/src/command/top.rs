@@ -132,7 +132,10 @@ async fn look(session: &Session, scope: &Scope) -> Result<Look, Error> {
     let mut look = Look::new();
     for (address, items) in answers {
         for item in items {
-            if scope.service().is_none_or(|service| service == item.service || item.service.is_empty()) {
+            if scope
+                .service()
+                .is_none_or(|service| service == item.service || item.service.is_empty())
+            {
                 look.insert((address.clone(), item.host.clone(), item.container.clone()), item);
             }
         }
@@ -166,7 +169,8 @@ fn usages(before: &Look, now: &Look, sort_by: SortBy) -> Vec<Usage> {
             // A container that has restarted counts from nothing again.
             let earlier = before.get(key).and_then(|old| {
                 let seconds = entry.time.duration_since(old.time).as_secs_f64();
-                let old = old.stats.filter(|old| old.cpu_nanoseconds <= counters.cpu_nanoseconds)?;
+                let old =
+                    old.stats.filter(|old| old.cpu_nanoseconds <= counters.cpu_nanoseconds)?;
                 (seconds > 0.0).then_some((old, seconds))
             });
             let rate = |now: u64, of: fn(&stats::Counters) -> u64, unit: f64| {
@@ -318,7 +322,10 @@ mod tests {
         let found = usages(&before, &now, SortBy::Name);
         insta::assert_snapshot!(columns(&table(&found, true), 0));
         assert_eq!(usages(&before, &now, SortBy::Memory)[0].container, "c1");
-        assert_eq!(troubles(&now), [("shop/production/api/3".to_owned(), "it is exited".to_owned())]);
+        assert_eq!(
+            troubles(&now),
+            [("shop/production/api/3".to_owned(), "it is exited".to_owned())]
+        );
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         None => match kept.read() {
             Some(address) => context.terminal.line(&address.to_string()),
             None => {
-                context.terminal.note("no address is kept; `hadesctl use PROJECT/ENVIRONMENT` keeps one");
+                context
+                    .terminal
+                    .note("no address is kept; `hadesctl use PROJECT/ENVIRONMENT` keeps one");
                 Ok(())
             }
         },
@@ -45,7 +47,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
             }
             service::environment(context, &address).await?;
             kept.write(Some(&address))?;
-            context.terminal.line(&format!("{address} is meant from now on when no address is written"))
+            context
+                .terminal
+                .line(&format!("{address} is meant from now on when no address is written"))
         }
     }
 }

@@ -74,7 +74,8 @@ impl Progress {
         self.headline = headline;
         let found: Vec<Found> = self.found(status);
         self.ports = ports(&found);
-        self.failing = found.iter().filter(|f| f.failing).filter_map(|f| f.service.clone()).collect();
+        self.failing =
+            found.iter().filter(|f| f.failing).filter_map(|f| f.service.clone()).collect();
         let mut now = BTreeMap::new();
         for Found { thing, words, settled, .. } in found {
             let known = self.things.get(&thing);
@@ -135,7 +136,8 @@ impl Progress {
         };
         let time = format!("{}.{}s", elapsed.as_secs(), elapsed.subsec_millis() / 100);
         let mut lines = vec![format!("environment {} is ready after {time}{ready}", self.address)];
-        let ports = self.ports.iter().map(|(name, ports)| format!("  {name}: {}", ports.join(", ")));
+        let ports =
+            self.ports.iter().map(|(name, ports)| format!("  {name}: {}", ports.join(", ")));
         lines.extend(ports);
         lines
     }
@@ -294,13 +296,34 @@ mod tests {
             "message": "api:2 on local: 3 of 5 layers, 40 MB of 100 MB",
         });
         let steps = [
-            (look("2/2", &[old("InSync"), web.clone()]), progressing("Hades hasn't seen the request yet")),
+            (
+                look("2/2", &[old("InSync"), web.clone()]),
+                progressing("Hades hasn't seen the request yet"),
+            ),
             (look("1/2", &[old("OutOfSync"), web.clone()]), waiting()),
             (event.clone(), None),
             (event, None),
-            (look("1/2", &[old("OutOfSync"), new("created", "Progressing", "InSync", ""), web.clone()]), waiting()),
-            (look("1/2", &[old("OutOfSync"), new("running", "Progressing", "InSync", ""), web.clone()]), waiting()),
-            (look("1/2", &[old("OutOfSync"), new("running", "Healthy", "InSync", ""), web.clone()]), waiting()),
+            (
+                look(
+                    "1/2",
+                    &[old("OutOfSync"), new("created", "Progressing", "InSync", ""), web.clone()],
+                ),
+                waiting(),
+            ),
+            (
+                look(
+                    "1/2",
+                    &[old("OutOfSync"), new("running", "Progressing", "InSync", ""), web.clone()],
+                ),
+                waiting(),
+            ),
+            (
+                look(
+                    "1/2",
+                    &[old("OutOfSync"), new("running", "Healthy", "InSync", ""), web.clone()],
+                ),
+                waiting(),
+            ),
             (look("2/2", &[new("running", "Healthy", "InSync", ""), web]), None),
         ];
         insta::assert_snapshot!(told(&steps, Duration::from_millis(12_340)));
@@ -311,9 +334,36 @@ mod tests {
         let network = |state: &str| json!({"kind": "Network", "name": "shop_production", "host": "local", "state": state, "health": "Healthy", "drift": "InSync"});
         let steps = [
             (json!({}), progressing("Hades hasn't looked at it yet")),
-            (look("0/1", &[network("absent"), container("web-1-cccccccc", "absent", "Missing", "OutOfSync", "")]), progressing("0/1 containers ready, Progressing: 2 to create")),
-            (look("0/1", &[network("present"), container("web-1-cccccccc", "created", "Progressing", "InSync", "")]), progressing("0/1 containers ready, Progressing: 1 to create")),
-            (look("1/1", &[network("present"), container("web-1-cccccccc", "running", "Healthy", "InSync", "")]), None),
+            (
+                look(
+                    "0/1",
+                    &[
+                        network("absent"),
+                        container("web-1-cccccccc", "absent", "Missing", "OutOfSync", ""),
+                    ],
+                ),
+                progressing("0/1 containers ready, Progressing: 2 to create"),
+            ),
+            (
+                look(
+                    "0/1",
+                    &[
+                        network("present"),
+                        container("web-1-cccccccc", "created", "Progressing", "InSync", ""),
+                    ],
+                ),
+                progressing("0/1 containers ready, Progressing: 1 to create"),
+            ),
+            (
+                look(
+                    "1/1",
+                    &[
+                        network("present"),
+                        container("web-1-cccccccc", "running", "Healthy", "InSync", ""),
+                    ],
+                ),
+                None,
+            ),
         ];
         insta::assert_snapshot!(told(&steps, Duration::from_millis(900)));
     }
@@ -327,7 +377,10 @@ mod tests {
             "message": "api-1 ended with status 1; its last words:\n  panic: no DATABASE_URL\n  goodbye",
         });
         let steps = [
-            (look("0/1", &[container("api-1-bbbbbbbb", "created", "Progressing", "InSync", "")]), progressing("0/1 containers ready, Progressing: 1 to create")),
+            (
+                look("0/1", &[container("api-1-bbbbbbbb", "created", "Progressing", "InSync", "")]),
+                progressing("0/1 containers ready, Progressing: 1 to create"),
+            ),
             (event, None),
             (look("0/1", &[api]), Some(Standing::Stalled(why.to_owned()))),
         ];
@@ -337,11 +390,17 @@ mod tests {
     #[test]
     fn a_block_shows_everything_at_once() {
         let mut progress = Progress::new(&Address::environment("shop", "production"));
-        let state = look("1/2", &[
-            container("api-1-bbbbbbbb", "running", "Progressing", "InSync", ""),
-            container("web-1-cccccccc", "running", "Healthy", "InSync", ""),
-        ]);
-        progress.look(Some(&state), progressing("1/2 containers ready, Progressing: 1 to replace").as_ref());
+        let state = look(
+            "1/2",
+            &[
+                container("api-1-bbbbbbbb", "running", "Progressing", "InSync", ""),
+                container("web-1-cccccccc", "running", "Healthy", "InSync", ""),
+            ],
+        );
+        progress.look(
+            Some(&state),
+            progressing("1/2 containers ready, Progressing: 1 to replace").as_ref(),
+        );
         insta::assert_snapshot!(progress.block(Duration::from_secs(7)).join("\n"));
     }
 }

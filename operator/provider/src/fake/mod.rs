@@ -32,8 +32,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk, LogOptions, LogStream,
-    Outcome, Provider, ProviderError, Wake,
+    ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk, LogOptions,
+    LogStream, Outcome, Provider, ProviderError, Wake,
 };
 
 pub use connect::FakeConnect;

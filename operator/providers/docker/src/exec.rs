@@ -68,11 +68,7 @@ pub(crate) async fn start(
     if let Some(size) = size.filter(|_| *tty) {
         control.resize(size).await?;
     }
-    Ok(ExecSession {
-        output: attached.output,
-        input: attached.input,
-        control: Box::new(control),
-    })
+    Ok(ExecSession { output: attached.output, input: attached.input, control: Box::new(control) })
 }
 
 /// Not a secret, only unlike any other: the time in nanoseconds and a counter.

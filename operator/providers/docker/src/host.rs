@@ -25,8 +25,8 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
-use crate::{exec, logs, stats};
 use crate::wakes::{self, Index};
+use crate::{exec, logs, stats};
 
 /// Inspections at once, when containers that don't run have to be looked at.
 const INSPECTIONS_AT_ONCE: usize = 8;

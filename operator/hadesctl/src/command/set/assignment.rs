@@ -52,7 +52,8 @@ pub fn of_file(name: &str, text: &str) -> Result<Assignments, Error> {
             ));
         };
         let key = key.trim_end();
-        check(key).map_err(|why| Error::usage(format!("{}: {why}", place()), "write NAME=VALUE"))?;
+        check(key)
+            .map_err(|why| Error::usage(format!("{}: {why}", place()), "write NAME=VALUE"))?;
         let value = unquoted(value.trim()).ok_or_else(|| {
             Error::usage(
                 format!("{}: the quote of {key} is never closed", place()),
@@ -120,11 +121,18 @@ mod tests {
             "# a comment\n\nexport A=1\nB = two words \nC='$x'\nD=\"a\\n\\\"b\\\"\"\nE=\nF=a#b\n",
         )
         .unwrap();
-        let expected =
-            [("A", "1"), ("B", "two words"), ("C", "$x"), ("D", "a\n\"b\""), ("E", ""), ("F", "a#b")];
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "$x"),
+            ("D", "a\n\"b\""),
+            ("E", ""),
+            ("F", "a#b"),
+        ];
         let expected = expected.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
         assert_eq!(found, Assignments::from(expected));
-        for (text, part) in [("A=1\nnonsense s3cret\n", ".env:2"), ("A=\"s3cret\n", "never closed")] {
+        for (text, part) in [("A=1\nnonsense s3cret\n", ".env:2"), ("A=\"s3cret\n", "never closed")]
+        {
             let error = of_file(".env", text).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");

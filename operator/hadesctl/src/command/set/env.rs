@@ -92,7 +92,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     if (changed, changed_secret) == (Changed::No, Changed::No) {
         context.terminal.line(&format!("{service} has these variables already"))?;
     } else {
-        context.terminal.line(&format!("{service}: {}", summary(&set, &removed, secret.as_deref())))?;
+        context
+            .terminal
+            .line(&format!("{service}: {}", summary(&set, &removed, secret.as_deref())))?;
     }
     if arguments.waiting.wait {
         let timeout = arguments.waiting.timeout;

@@ -35,7 +35,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let (target, before) = (&service.target, &service.environment);
     match change::merge(context, target, before, &patch, &arguments.overriding).await? {
         Changed::Yes => context.terminal.line(&format!("{service}: image set to {image}"))?,
-        Changed::No => context.terminal.line(&format!("{service} has the image {image} already"))?,
+        Changed::No => {
+            context.terminal.line(&format!("{service} has the image {image} already"))?
+        }
     }
     if arguments.waiting.wait {
         let timeout = arguments.waiting.timeout;
