@@ -89,7 +89,7 @@ pub fn plan<'a>(
             message: format!("{target} belongs to the repository {}", ownership.owner),
             hint: Some(format!(
                 "{}\n  or pass --override-until 2h, to change it here until then",
-                ownership.as_commit(&changes)
+                ownership.as_commit(&changes).replace("\n", "\n  ")
             )),
         });
     };
