@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use crate::change::{self, Changed, OverrideFlags};
+use crate::change::{self, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
 use crate::rollout::{self, WaitFlags};
@@ -51,12 +51,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let mut changed = vec![];
     for (service, replicas) in wanted {
         let patch = service.patch(json!({"replicas": replicas}));
+        let written = service.own("replicas").or_else(|| service.inherited("replicas"));
+        if written.map_or(Some(1), |written| written.as_u64()) == Some(u64::from(replicas)) {
+            context.terminal.line(&format!("{service} has {replicas} already"))?;
+            continue;
+        }
         let before = crate::service::environment(context, &service.address).await?;
         let flags = &arguments.overriding;
-        match change::merge(context, &service.target, &before, &patch, flags).await? {
-            Changed::Yes => context.terminal.line(&format!("{service} scaled to {replicas}"))?,
-            Changed::No => context.terminal.line(&format!("{service} has {replicas} already"))?,
-        }
+        change::merge(context, &service.target, &before, &patch, flags).await?;
+        context.terminal.line(&format!("{service} scaled to {replicas}"))?;
         let status = before.data.pointer("/status/stopped").and_then(|list| list.as_array());
         if status.is_some_and(|list| list.iter().any(|name| name == service.name.as_str())) {
             context.terminal.note(&format!(

@@ -16,6 +16,9 @@ const TOLD_BY_STATES: [&str; 4] = ["PlanApplied", "Reconciled", "DriftHealed", "
 /// Lines of the last event that are shown, such as the last output of a container.
 const EVENT_LINES: usize = 12;
 
+/// What a status says of a thing that is still to be made.
+const NOT_THERE: &str = "it isn't there";
+
 /// What is known of a roll-out.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -208,7 +211,7 @@ fn words(state: &str, health: &str, in_sync: bool, message: &str) -> String {
     };
     match (state, health) {
         // What it will be is no news before it is there.
-        ("absent", _) if message.is_empty() => String::new(),
+        ("absent", _) if matches!(message, "" | NOT_THERE) => String::new(),
         ("absent", _) => because("waits"),
         ("running", _) if !in_sync => because("runs as it was described before"),
         ("running", "Healthy") => because("runs"),
@@ -224,7 +227,7 @@ fn words(state: &str, health: &str, in_sync: bool, message: &str) -> String {
 fn other_words(state: &str, message: &str) -> String {
     match (state, message) {
         ("present", _) => "is there".to_owned(),
-        ("absent", "") => String::new(),
+        ("absent", "" | NOT_THERE) => String::new(),
         (state, "") => state.to_owned(),
         (_, message) => format!("waits, {message}"),
     }

@@ -25,7 +25,7 @@ const MARK: &str = "HADES_EXEC";
 /// Sends SIGHUP to every process that carries the mark in `$0`, as far as the
 /// image has a shell. A constant: nothing of a request is part of its text.
 const HANG_UP: &str = r#"for p in /proc/[0-9]*; do
-  if grep -qsF "$0" "$p/environ"; then kill -HUP "${p#/proc/}" 2>/dev/null; fi
+  if grep -qszxF "$0" "$p/environ"; then kill -HUP "${p#/proc/}" 2>/dev/null; fi
 done"#;
 
 /// The engine notes the end of a command a moment after its output has ended.
