@@ -273,3 +273,33 @@ async fn endpoints_of_fake_hosts() {
     let error = connect.connect("unix:///b.sock").err().unwrap();
     assert_eq!(error.class, ErrorClass::Terminal);
 }
+
+#[tokio::test]
+async fn commands_of_the_fake_are_attended_to_their_end() {
+    use futures::StreamExt;
+    use tokio::io::AsyncWriteExt;
+    let bed = fake().await;
+    let scene = Scene::new(&bed);
+    let id = scene.web().await;
+    let start = |words: &[&str]| {
+        let command = words.iter().map(|&word| word.to_owned()).collect();
+        let options = hades_provider::ExecOptions { command, ..Default::default() };
+        let (host, id) = (bed.host.clone(), id.clone());
+        async move { host.exec(&id, &options).await }
+    };
+    let mut echo = start(&["echo", "a", "b"]).await.unwrap();
+    assert_eq!(&echo.output.next().await.unwrap().unwrap().bytes[..], b"a b\n");
+    assert!(echo.output.next().await.is_none());
+    assert_eq!(echo.control.exit_code().await, Ok(0));
+    let mut cat = start(&["cat"]).await.unwrap();
+    cat.input.write_all(b"hello").await.unwrap();
+    assert_eq!(&cat.output.next().await.unwrap().unwrap().bytes[..], b"hello");
+    cat.input.shutdown().await.unwrap();
+    assert!(cat.output.next().await.is_none());
+    let mut sleep = start(&["sleep"]).await.unwrap();
+    sleep.control.hang_up().await;
+    assert!(sleep.output.next().await.is_none());
+    assert_ne!(sleep.control.exit_code().await, Ok(0));
+    let error = start(&["nothing"]).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Terminal);
+}

@@ -3,6 +3,7 @@
 //! Every function checks one law on what a [`Testbed`] offers, and panics where
 //! it is broken. [`crate::conformance_tests!`] makes a test of each.
 
+mod attending;
 mod foreign;
 mod healing;
 mod idempotence;
@@ -18,6 +19,7 @@ use ipnet::Ipv4Net;
 
 use crate::Provider;
 
+pub use attending::*;
 pub use foreign::*;
 pub use healing::*;
 pub use idempotence::*;
@@ -102,6 +104,8 @@ macro_rules! conformance_tests {
             images_that_are_not_to_be_had_are_named,
             images_that_are_there_are_not_pulled,
             the_value_of_a_secret_must_be_known,
+            commands_need_a_container_that_runs,
+            usage_is_read_at_once,
         );
     };
     (@each $testbed:path; $($law:ident,)*) => {
