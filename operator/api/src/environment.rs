@@ -210,6 +210,9 @@ pub struct ResourceStatus {
     /// Published ports, `host:container` (containers only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
+    /// When it was made (containers only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
 }
 
 /// Whether a thing does its work, in the words of Argo CD.

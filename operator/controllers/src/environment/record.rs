@@ -319,6 +319,7 @@ fn resource(found: &ResourceState, gathered: &Gathered) -> ResourceStatus {
         message: found.message.clone(),
         image: found.image.clone(),
         ports: found.ports.clone(),
+        created_at: found.created_at,
     }
 }
 

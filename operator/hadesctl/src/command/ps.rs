@@ -53,7 +53,7 @@ struct Entry {
     drift: String,
     image: String,
     ports: Vec<String>,
-    started_at: Option<Timestamp>,
+    created_at: Option<Timestamp>,
     container: String,
     message: String,
 }
@@ -105,7 +105,7 @@ fn entries(environment: &DynamicObject) -> Vec<Entry> {
                 drift: text("drift"),
                 image: text("image"),
                 ports: ports.filter_map(Value::as_str).map(str::to_owned).collect(),
-                started_at: found["startedAt"].as_str().and_then(|time| time.parse().ok()),
+                created_at: found["createdAt"].as_str().and_then(|time| time.parse().ok()),
                 container: text("name"),
                 message: text("message"),
             }
@@ -123,7 +123,7 @@ fn entries(environment: &DynamicObject) -> Vec<Entry> {
         drift: "InSync".to_owned(),
         image: String::new(),
         ports: Vec::new(),
-        started_at: None,
+        created_at: None,
         container: String::new(),
         message: format!("start it by `hadesctl start {address}/{service}`"),
     }));
@@ -168,7 +168,7 @@ fn table(entries: &[Entry], environments: bool, wide: bool, now: Timestamp) -> V
             entry.health.clone(),
             or_dash(&entry.image),
             or_dash(&entry.ports.join(",")),
-            entry.started_at.map_or_else(|| "-".to_owned(), |time| age(time, now)),
+            entry.created_at.map_or_else(|| "-".to_owned(), |time| age(time, now)),
         ];
         let more =
             [entry.drift.clone(), or_dash(&entry.container), entry.message.replace('\n', " ")];
@@ -189,7 +189,7 @@ mod tests {
             json!({"kind": "Container", "name": format!("shop_production_{service}-{replica}-3f2a9c1d"),
                    "host": "local", "service": service, "state": state, "health": health,
                    "drift": "InSync", "image": "api:1", "ports": ["8080:80"],
-                   "startedAt": "2026-06-01T00:00:00Z"})
+                   "createdAt": "2026-06-01T00:00:00Z"})
         };
         let environment: DynamicObject = serde_json::from_value(json!({
             "metadata": {"name": "production", "namespace": "shop"},
