@@ -20,10 +20,10 @@ pub async fn commands_need_a_container_that_runs(bed: &dyn Testbed) {
     let ended = scene.until("ends", &[ContainerState::Exited]).await;
     let options = ExecOptions { command: vec!["echo".to_owned()], ..ExecOptions::default() };
     for id in [NOBODY, &ended.id] {
-        let error = scene.provider().exec(id, &options).await.unwrap_err();
+        let error = scene.provider().exec(id, &options).await.expect_err("nothing can run there");
         assert_eq!(error.class, ErrorClass::Conflict, "{error}");
     }
-    let error = scene.provider().stats(NOBODY).await.unwrap_err();
+    let error = scene.provider().stats(NOBODY).await.expect_err("it was never there");
     assert_eq!(error.class, ErrorClass::Conflict, "{error}");
 }
 
@@ -32,6 +32,6 @@ pub async fn usage_is_read_at_once(bed: &dyn Testbed) {
     let scene = Scene::new(bed);
     let id = scene.web().await;
     let before = scene.own().await;
-    scene.provider().stats(&id).await.unwrap();
+    scene.provider().stats(&id).await.expect("what runs is counted");
     assert_eq!(scene.own().await, before);
 }
