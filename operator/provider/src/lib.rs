@@ -17,8 +17,10 @@
 //!                     (once)    (single calls)  └─ fake, which fails as told
 //! ```
 
+mod address;
 pub mod coalesce;
 pub mod conformance;
+mod dial;
 pub mod engine;
 mod error;
 pub mod fake;
@@ -28,6 +30,7 @@ pub mod ownership;
 pub mod refusal;
 pub mod steps;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,6 +39,8 @@ use hades_api::name::EnvironmentName;
 use hades_plan::{Action, HostSnapshot};
 use serde::{Deserialize, Serialize};
 
+pub use address::{Credentials, HostAddress};
+pub use dial::{ByteStream, Duplex};
 pub use error::{ErrorClass, ProviderError};
 pub use logs::{LogChunk, LogOptions, LogStream};
 
@@ -85,15 +90,25 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError>;
+
+    /// A stream to an address of the host's own network, such as that of a
+    /// container, within the time of a look.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when the host doesn't answer, `Retry` when
+    /// nothing does at the address, `Terminal` when addresses of this host can't
+    /// be reached at all.
+    async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError>;
 }
 
 /// Makes providers from endpoints, so that controllers know no SDK.
 pub trait Connect: Send + Sync + 'static {
-    /// A provider for `endpoint`; doesn't talk to it yet.
+    /// A provider for the host at `address`; doesn't talk to it yet.
     ///
     /// # Errors
-    /// [`ErrorClass::Terminal`] when the endpoint isn't one it can use.
-    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError>;
+    /// [`ErrorClass::Terminal`] when the endpoint isn't one it can use, or the
+    /// credentials aren't what it needs.
+    fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError>;
 }
 
 /// What a place is.

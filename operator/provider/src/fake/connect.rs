@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hades_api::reason;
 
-use crate::{Connect, ErrorClass, Provider, ProviderError};
+use crate::{Connect, ErrorClass, HostAddress, Provider, ProviderError};
 
 use super::FakeHost;
 
@@ -37,7 +37,8 @@ impl FakeConnect {
 }
 
 impl Connect for FakeConnect {
-    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+    fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+        let HostAddress { endpoint, credentials: _ } = address;
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         match hosts.get(endpoint) {
             Some(host) => Ok(Arc::new(host.clone())),

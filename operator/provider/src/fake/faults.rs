@@ -49,12 +49,14 @@ pub enum CallKind {
     PullImage,
     /// Output of a container.
     Logs,
+    /// A stream to an address of the host's network.
+    Dial,
 }
 
 impl CallKind {
     /// Whether such a call changes anything.
     pub fn is_mutating(self) -> bool {
-        !matches!(self, Self::Describe | Self::List | Self::Inspect | Self::Logs)
+        !matches!(self, Self::Describe | Self::List | Self::Inspect | Self::Logs | Self::Dial)
     }
 }
 

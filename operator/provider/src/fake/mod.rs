@@ -16,6 +16,7 @@ mod faults;
 mod state;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,7 +32,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    ByteStream, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
 };
 
 pub use connect::FakeConnect;
@@ -424,6 +425,17 @@ impl Provider for FakeHost {
             }
         })
         .boxed()
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError> {
+        let answer = self.engine().call(CallKind::Dial, &address.to_string(), |_| Ok(())).await;
+        answer.map_err(plain_error)?;
+        // A fake host's network is this machine's.
+        let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| {
+            let words = format!("nothing answers at {address}: {error}");
+            ProviderError::new(ErrorClass::Retry, reason::ACTION_FAILED, words)
+        })?;
+        Ok(Box::new(stream))
     }
 
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError> {

@@ -1,10 +1,15 @@
 //! Docker Engine as a provider.
 //!
 //! ```text
-//! DockerConnect ──endpoint──▶ DockerHost ─┬─ observe ─▶ four list calls ─▶ HostSnapshot
+//! DockerConnect ──address──▶ DockerHost ─┬─ observe ─▶ four list calls ─▶ HostSnapshot
 //!                                         ├─ execute ─▶ hades_provider::steps ─▶ Calls ─▶ Client
 //!                                         ├─ wakes ───▶ event stream, reconnected
-//!                                         └─ logs ────▶ log stream
+//!                                         ├─ logs ────▶ log stream
+//!                                         └─ dial ────▶ address of a container
+//! Client ──▶ Transport ─┬─ unix socket
+//!                       ├─ TLS, with certificates out of memory
+//!                       └─ SSH: one connection for calls and events, another for
+//!                          streams that somebody reads slowly, while there are any
 //! ```
 //!
 //! Invariants:
@@ -24,7 +29,10 @@ mod failure;
 mod host;
 mod listing;
 mod logs;
+mod tls;
+mod transport;
 mod wakes;
+mod wire;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
 pub use host::{DockerConnect, DockerHost};

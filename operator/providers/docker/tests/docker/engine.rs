@@ -4,7 +4,7 @@ use futures::StreamExt;
 use hades_api::RestartPolicy;
 use hades_plan::{ContainerState, Operation};
 use hades_provider::conformance::{Scene, Testbed};
-use hades_provider::{Connect, ErrorClass, Provider, Wake};
+use hades_provider::{Connect, ErrorClass, HostAddress, Provider, Wake};
 use hades_provider_docker::{DockerConnect, DockerHost};
 
 use crate::bed::{DockerBed, testbed, unique};
@@ -86,7 +86,7 @@ async fn an_engine_that_is_not_there_is_unreachable_and_told_how() {
 
 #[tokio::test]
 async fn what_is_no_endpoint_is_refused_at_once() {
-    let error = DockerConnect::new("i").connect("tcp://10.0.0.1:2375").err().unwrap();
+    let error = DockerConnect::new("i").connect(&HostAddress::plain("10.0.0.1:2375")).err().unwrap();
     assert_eq!(error.class, ErrorClass::Terminal);
     assert!(error.message.contains("unix:///var/run/docker.sock"), "{error}");
 }
