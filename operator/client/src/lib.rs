@@ -8,6 +8,7 @@
 //!                        ├─ request   restart, sync, suspend: what people ask for
 //!                        ├─ wait      until an object is as wanted, and why it isn't
 //!                        ├─ plan      what would change
+//!                        ├─ host      tests of hosts
 //!                        └─ logs      output of containers
 //! ```
 //!
@@ -20,6 +21,7 @@
 mod address;
 pub mod catalog;
 mod error;
+pub mod host;
 mod kubeconfig;
 pub mod logs;
 pub mod nearest;

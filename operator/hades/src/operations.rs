@@ -1,4 +1,5 @@
-//! The group `operations.hades.dev`: what a CRD can't carry. Plans and logs.
+//! The group `operations.hades.dev`: what a CRD can't carry. Plans, logs, tests
+//! of hosts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,14 +8,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{LogQuery, logs, preview};
-use hades_controllers::{Context, ReconcileError, error_chain};
+use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
 use kube::ResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,6 +31,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
             get(stored_plan).post(previewed_plan),
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
+        .route("/dockerhosts/{name}/test", post(test_host))
         .with_state(context)
 }
 
@@ -49,6 +51,15 @@ pub(crate) fn announced() -> Vec<Announced> {
     vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
+        Announced {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            resource: "dockerhosts".to_owned(),
+            subresource: "test".to_owned(),
+            kind: "HostTest".to_owned(),
+            namespaced: false,
+            verbs: &["create"],
+        },
     ]
 }
 
@@ -141,6 +152,14 @@ async fn stream_logs(
         })
     }));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+async fn test_host(State(context): State<Arc<Context>>, Path(name): Path<String>) -> Response {
+    match docker_host::test(&context, &name).await {
+        Ok(Some(found)) => Json(found).into_response(),
+        Ok(None) => StatusError::not_found("hades.dev", "dockerhosts", &name).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 fn not_found(name: &str) -> Response {

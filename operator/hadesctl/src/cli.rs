@@ -88,6 +88,8 @@ pub enum Command {
     Restart(command::restart::Arguments),
     /// Show what containers write
     Logs(command::logs::Arguments),
+    /// Add, test, drain and remove Docker hosts
+    Host(command::host::Arguments),
     /// Make a starter repository of manifests
     Init(command::init::Arguments),
     /// Print a completion script for a shell

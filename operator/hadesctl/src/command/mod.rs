@@ -7,6 +7,7 @@ pub mod describe;
 pub mod diff;
 pub mod events;
 pub mod get;
+pub mod host;
 pub mod init;
 pub mod logs;
 pub mod render;
@@ -38,6 +39,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Resume(arguments) => suspend::run(context, &arguments, false).await,
         Command::Restart(arguments) => restart::run(context, &arguments).await,
         Command::Logs(arguments) => logs::run(context, &arguments).await,
+        Command::Host(arguments) => host::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Completion(arguments) => completion::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments).await,

@@ -184,7 +184,9 @@ mod tests {
         for bad in ["unix://", "unix://var/run/docker.sock", "unix:///var/run/"] {
             assert!(matches!(Endpoint::parse(bad), Err(EndpointError::RelativePath(_))), "{bad}");
         }
-        for bad in ["ssh://web-1", "ssh://@web-1", "ssh://a:secret@web-1", "ssh://a@web-1:x", "ssh://a@b/"] {
+        for bad in
+            ["ssh://web-1", "ssh://@web-1", "ssh://a:secret@web-1", "ssh://a@web-1:x", "ssh://a@b/"]
+        {
             assert!(matches!(Endpoint::parse(bad), Err(EndpointError::Ssh(_))), "{bad}");
         }
         for bad in ["tcp://10.0.0.1", "tcp://:2376", "tcp://a:0", "tcp://[a]:1", "tcp://a:1/x"] {

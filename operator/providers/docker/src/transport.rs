@@ -7,9 +7,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bollard::{ClientVersion, Docker};
 use hades_api::reason;
-use hades_provider::{
-    ByteStream, Credentials, ErrorClass, HostAddress, ProviderError, refusal,
-};
+use hades_provider::{ByteStream, Credentials, ErrorClass, HostAddress, ProviderError, refusal};
 use hades_ssh::{HostKey, Link, Target};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -63,9 +61,8 @@ impl Transport {
     /// [`ErrorClass::Terminal`] when that is no endpoint, or the credentials
     /// aren't what it needs.
     pub fn new(address: &HostAddress) -> Result<Self, ProviderError> {
-        let invalid = |message| {
-            ProviderError::new(ErrorClass::Terminal, reason::INVALID_ENDPOINT, message)
-        };
+        let invalid =
+            |message| ProviderError::new(ErrorClass::Terminal, reason::INVALID_ENDPOINT, message);
         let endpoint =
             Endpoint::parse(&address.endpoint).map_err(|error| invalid(error.to_string()))?;
         let unusable = |words: &str| {
@@ -194,11 +191,7 @@ impl Transport {
 }
 
 /// As a provider's error.
-pub(crate) fn unreachable(
-    endpoint: &Endpoint,
-    reason: &'static str,
-    words: &str,
-) -> ProviderError {
+pub(crate) fn unreachable(endpoint: &Endpoint, reason: &'static str, words: &str) -> ProviderError {
     let mut error = refusal::unreachable(format!("cannot reach Docker at {endpoint}: {words}"));
     error.reason = reason;
     error

@@ -14,6 +14,10 @@ mod proxy;
 mod pulls;
 mod registry;
 mod secrets;
+mod ssh;
+#[path = "../../../../ssh/tests/support/mod.rs"]
+mod sshd;
+mod tls;
 
 use bed::DockerBed;
 
