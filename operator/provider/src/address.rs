@@ -59,9 +59,7 @@ impl PartialEq for Credentials {
             (
                 Self::Ssh { private_key, host_keys },
                 Self::Ssh { private_key: other_key, host_keys: others },
-            ) => {
-                private_key.expose_secret() == other_key.expose_secret() && host_keys == others
-            }
+            ) => private_key.expose_secret() == other_key.expose_secret() && host_keys == others,
             (
                 Self::Tls { ca, certificate, key },
                 Self::Tls { ca: other_ca, certificate: other_certificate, key: other_key },

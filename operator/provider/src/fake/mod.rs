@@ -32,7 +32,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ByteStream, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    ByteStream, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider,
+    ProviderError, Wake,
 };
 
 pub use connect::FakeConnect;

@@ -113,7 +113,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let Arguments { destination, name, port, labels, identity, socket, timeout } = arguments;
     let name = name.clone().unwrap_or_else(|| default_name(&destination.host));
     check_label(&name).map_err(|error| {
-        Error::usage(format!("{name:?} can't be the name of a host: {error}"), "give one with --name")
+        Error::usage(
+            format!("{name:?} can't be the name of a host: {error}"),
+            "give one with --name",
+        )
     })?;
     let session = context.session().await?;
     // What can't be done at the end had better fail before the machine is changed.
@@ -147,10 +150,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     store_key(session, &secret, &name, &keys).await?;
     let host = manifest(&name, &endpoint, &secret, &pinned, labels);
     store_host(session, &name, &host).await?;
-    context.terminal.note(&format!("DockerHost {name} {}", match before {
-        Some(_) => "has a new key",
-        None => "was made; the server connects to it",
-    }));
+    context.terminal.note(&format!(
+        "DockerHost {name} {}",
+        match before {
+            Some(_) => "has a new key",
+            None => "was made; the server connects to it",
+        }
+    ));
     let deadline = Instant::now() + *timeout;
     let info = reached(session, &name, deadline).await?;
     ready(session, &name, deadline).await?;
@@ -169,8 +175,7 @@ fn endpoint(destination: &Destination, port: u16, socket: &str) -> String {
 /// installation's key for this host ends with it.
 async fn comment(session: &Session, name: &str) -> Result<String, Error> {
     let namespaces: Api<Namespace> = Api::all(session.client().clone());
-    let system =
-        namespaces.get(SYSTEM_NAMESPACE).await.map_err(|error| session.error(error))?;
+    let system = namespaces.get(SYSTEM_NAMESPACE).await.map_err(|error| session.error(error))?;
     Ok(format!("hades/{}/{name}", system.uid().unwrap_or_default()))
 }
 
@@ -194,7 +199,8 @@ fn manifest(
     labels: &[(String, String)],
 ) -> Value {
     let keys: Vec<String> = pinned.iter().map(ToString::to_string).collect();
-    let labels: BTreeMap<&String, &String> = labels.iter().map(|(key, value)| (key, value)).collect();
+    let labels: BTreeMap<&String, &String> =
+        labels.iter().map(|(key, value)| (key, value)).collect();
     json!({
         "apiVersion": "hades.dev/v1alpha1", "kind": "DockerHost",
         "metadata": {"name": name, "labels": labels},

@@ -23,7 +23,8 @@ pub async fn run(context: &Context) -> Result<(), Error> {
 }
 
 fn table(hosts: &[DockerHost], environments: Option<&[Environment]>) -> String {
-    let head = ["NAME", "STATE", "VERSION", "CPUS", "MEMORY", "ENVIRONMENTS", "CONTAINERS", "ENDPOINT"];
+    let head =
+        ["NAME", "STATE", "VERSION", "CPUS", "MEMORY", "ENVIRONMENTS", "CONTAINERS", "ENDPOINT"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for host in hosts {
         let name = host.name_any();

@@ -29,11 +29,8 @@ pub struct Login {
 impl Login {
     /// The arguments of `ssh` for running a script that comes by its input.
     pub fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec![
-            "-T".to_owned(),
-            "-o".to_owned(),
-            format!("ConnectTimeout={CONNECT_SECONDS}"),
-        ];
+        let mut arguments =
+            vec!["-T".to_owned(), "-o".to_owned(), format!("ConnectTimeout={CONNECT_SECONDS}")];
         if let Some(port) = self.port {
             arguments.extend(["-p".to_owned(), port.to_string()]);
         }

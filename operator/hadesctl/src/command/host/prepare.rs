@@ -43,8 +43,12 @@ impl Prepared {
             let kinds = ["ssh-ed25519 ", "ecdsa-sha2-nistp", "ssh-rsa "];
             kinds.iter().any(|kind| text.starts_with(kind)).then(|| text.parse().ok()).flatten()
         };
-        let best: Vec<HostKey> =
-            self.host_keys.iter().filter(|key| key.starts_with("ssh-ed25519 ")).filter_map(known).collect();
+        let best: Vec<HostKey> = self
+            .host_keys
+            .iter()
+            .filter(|key| key.starts_with("ssh-ed25519 "))
+            .filter_map(known)
+            .collect();
         if best.is_empty() { self.host_keys.iter().filter_map(known).collect() } else { best }
     }
 }

@@ -47,8 +47,10 @@ impl fmt::Display for User {
 /// When they may not be listed: who looks after hosts must see who uses them.
 pub async fn environments(session: &Session) -> Result<Vec<Environment>, Error> {
     let api: Api<Environment> = Api::all(session.client().clone());
-    let list =
-        api.list(&ListParams::default()).await.map_err(|error| Error::from(session.error(error)))?;
+    let list = api
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| Error::from(session.error(error)))?;
     Ok(list.items)
 }
 
@@ -101,10 +103,13 @@ mod tests {
         };
         let resource = |kind: &str, host: &str| json!({"kind": kind, "name": "x", "host": host});
         let all = [
-            environment("runs", json!({"spec": {}, "status": {"resources": [
-                resource("Container", "web-1"), resource("Container", "web-1"),
-                resource("Volume", "web-1"), resource("Container", "web-2"),
-            ]}})),
+            environment(
+                "runs",
+                json!({"spec": {}, "status": {"resources": [
+                    resource("Container", "web-1"), resource("Container", "web-1"),
+                    resource("Volume", "web-1"), resource("Container", "web-2"),
+                ]}}),
+            ),
             environment("wants", json!({"spec": {"defaults": {"host": "web-1"}}})),
             environment("neither", json!({"spec": {"defaults": {"host": "web-2"}}})),
         ];
