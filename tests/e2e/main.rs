@@ -7,5 +7,8 @@
 mod crash;
 mod engine;
 mod hades;
+mod hosts;
 mod journey;
+#[path = "../../operator/ssh/tests/support/mod.rs"]
+mod sshd;
 mod trouble;

@@ -9,6 +9,7 @@
 //!                        ├─ wait      until an object is as wanted, and why it isn't
 //!                        ├─ plan      what would change
 //!                        ├─ host      tests of hosts
+//!                        ├─ volume    copies of volumes
 //!                        └─ logs      output of containers
 //! ```
 //!
@@ -30,6 +31,7 @@ pub mod plan;
 pub mod request;
 mod session;
 pub mod table;
+pub mod volume;
 pub mod wait;
 mod warnings;
 

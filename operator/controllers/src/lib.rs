@@ -34,6 +34,7 @@ mod metrics;
 mod project;
 mod reachability;
 mod status;
+pub mod volume_copy;
 
 use std::sync::Arc;
 

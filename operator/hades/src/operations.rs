@@ -1,5 +1,5 @@
 //! The group `operations.hades.dev`: what a CRD can't carry. Plans, logs, tests
-//! of hosts.
+//! of hosts, copies of volumes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{LogQuery, logs, preview};
+use hades_controllers::volume_copy::{self, VolumeCopy};
 use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
 use kube::ResourceExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where the routes are.
@@ -31,6 +33,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
             get(stored_plan).post(previewed_plan),
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
+        .route("/namespaces/{namespace}/environments/{name}/volumecopy", post(copy_volume))
         .route("/dockerhosts/{name}/test", post(test_host))
         .with_state(context)
 }
@@ -51,6 +54,7 @@ pub(crate) fn announced() -> Vec<Announced> {
     vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
+        of_environments("volumecopy", "CopyProgress", &["create"]),
         Announced {
             group: group.to_owned(),
             version: version.to_owned(),
@@ -145,8 +149,32 @@ async fn stream_logs(
         Ok(None) => return not_found(&name),
         Err(error) => return failed(&error),
     };
-    let body = Body::from_stream(lines.map(|line| {
-        serde_json::to_vec(&line).map(|mut text| {
+    json_lines(lines)
+}
+
+async fn copy_volume(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    let request: VolumeCopy = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let words = format!("the body is not a request for a copy: {error}");
+            return StatusError::bad_request(words).into_response();
+        }
+    };
+    match volume_copy::copy(&context, &namespace, &name, &request).await {
+        Ok(Some(progress)) => json_lines(progress),
+        Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
+}
+
+/// A JSON value a line, as they come.
+fn json_lines<T: Serialize + 'static>(values: BoxStream<'static, T>) -> Response {
+    let body = Body::from_stream(values.map(|value| {
+        serde_json::to_vec(&value).map(|mut text| {
             text.push(b'\n');
             Bytes::from(text)
         })

@@ -90,6 +90,8 @@ pub enum Command {
     Logs(command::logs::Arguments),
     /// Add, test, drain and remove Docker hosts
     Host(command::host::Arguments),
+    /// Look after volumes: copy them to other hosts
+    Volume(command::volume::Arguments),
     /// Make a starter repository of manifests
     Init(command::init::Arguments),
     /// Print a completion script for a shell

@@ -29,6 +29,7 @@ mod logs;
 pub mod ownership;
 pub mod refusal;
 pub mod steps;
+mod volume;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use address::{Credentials, HostAddress};
 pub use dial::{ByteStream, Duplex};
 pub use error::{ErrorClass, ProviderError};
 pub use logs::{LogChunk, LogOptions, LogStream};
+pub use volume::{NewVolume, VolumeArchive};
 
 /// One host, or one account: a place where things are.
 ///
@@ -99,6 +101,30 @@ pub trait Provider: Send + Sync + 'static {
     /// nothing does at the address, `Terminal` when addresses of this host can't
     /// be reached at all.
     async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError>;
+
+    /// Names of the containers that run and may write to a volume.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when the host doesn't answer.
+    async fn volume_writers(&self, name: &str) -> Result<Vec<String>, ProviderError>;
+
+    /// The content of a volume. Changes nothing in it.
+    ///
+    /// # Errors
+    /// `Conflict` when there is no such volume.
+    async fn read_volume(&self, name: &str) -> Result<VolumeArchive, ProviderError>;
+
+    /// Makes a volume with that content. One that can't be filled whole is
+    /// removed again; one that is there already is left alone.
+    ///
+    /// # Errors
+    /// `Conflict` when there is one of that name; the error of `content` when
+    /// that ends with one.
+    async fn fill_volume(
+        &self,
+        volume: NewVolume<'_>,
+        content: VolumeArchive,
+    ) -> Result<(), ProviderError>;
 }
 
 /// Makes providers from endpoints, so that controllers know no SDK.

@@ -15,6 +15,7 @@ pub mod restart;
 pub mod suspend;
 pub mod sync;
 pub mod version;
+pub mod volume;
 pub mod wait;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Restart(arguments) => restart::run(context, &arguments).await,
         Command::Logs(arguments) => logs::run(context, &arguments).await,
         Command::Host(arguments) => host::run(context, &arguments).await,
+        Command::Volume(arguments) => volume::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Completion(arguments) => completion::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments).await,

@@ -14,6 +14,7 @@ use super::FakeHost;
 #[derive(Debug, Clone, Default)]
 pub struct FakeConnect {
     hosts: Arc<Mutex<BTreeMap<String, FakeHost>>>,
+    connected: Arc<Mutex<Vec<HostAddress>>>,
 }
 
 impl FakeConnect {
@@ -28,6 +29,11 @@ impl FakeConnect {
         hosts.insert(endpoint.to_owned(), host);
     }
 
+    /// What was connected to so far, with the credentials that were shown.
+    pub fn connected(&self) -> Vec<HostAddress> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// With one more host, for building up in one expression.
     #[must_use]
     pub fn with(self, endpoint: &str, host: FakeHost) -> Self {
@@ -38,6 +44,7 @@ impl FakeConnect {
 
 impl Connect for FakeConnect {
     fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).push(address.clone());
         let HostAddress { endpoint, credentials: _ } = address;
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         match hosts.get(endpoint) {

@@ -51,12 +51,24 @@ pub enum CallKind {
     Logs,
     /// A stream to an address of the host's network.
     Dial,
+    /// Read a volume.
+    ReadVolume,
+    /// Make and fill a volume.
+    FillVolume,
 }
 
 impl CallKind {
     /// Whether such a call changes anything.
     pub fn is_mutating(self) -> bool {
-        !matches!(self, Self::Describe | Self::List | Self::Inspect | Self::Logs | Self::Dial)
+        !matches!(
+            self,
+            Self::Describe
+                | Self::List
+                | Self::Inspect
+                | Self::Logs
+                | Self::Dial
+                | Self::ReadVolume
+        )
     }
 }
 

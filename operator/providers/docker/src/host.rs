@@ -16,8 +16,8 @@ use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    ByteStream, Connect, HostAddress, HostInfo, LogOptions, LogStream, Outcome, Provider,
-    ProviderError, Wake,
+    ByteStream, Connect, HostAddress, HostInfo, LogOptions, LogStream, NewVolume, Outcome,
+    Provider, ProviderError, VolumeArchive, Wake,
 };
 
 use crate::calls::Calls;
@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
 use crate::logs;
 use crate::transport::Transport;
+use crate::volumes;
 use crate::wakes::{self, Index};
 
 /// Inspections at once, when containers that don't run have to be looked at.
@@ -199,5 +200,21 @@ impl Provider for DockerHost {
 
     async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError> {
         self.client.transport().dial(address).await
+    }
+
+    async fn volume_writers(&self, name: &str) -> Result<Vec<String>, ProviderError> {
+        volumes::writers(&self.client, name).await
+    }
+
+    async fn read_volume(&self, name: &str) -> Result<VolumeArchive, ProviderError> {
+        volumes::read(self.client.clone(), self.steps.installation(), name).await
+    }
+
+    async fn fill_volume(
+        &self,
+        volume: NewVolume<'_>,
+        content: VolumeArchive,
+    ) -> Result<(), ProviderError> {
+        volumes::fill(&self.client, self.steps.installation(), volume, content).await
     }
 }

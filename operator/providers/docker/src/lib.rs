@@ -31,6 +31,7 @@ mod listing;
 mod logs;
 mod tls;
 mod transport;
+mod volumes;
 mod wakes;
 mod wire;
 

@@ -20,7 +20,7 @@ authorize() {
     step "letting the key of Hades in as $user"
     umask 077
     mkdir -p "$HOME/.ssh"
-    file=${AUTHORIZED_KEYS:-$HOME/.ssh/authorized_keys}
+    file=$HOME/.ssh/authorized_keys
     touch "$file"
     # A key that Hades had before ends with this.
     grep -v -F -- " $COMMENT" "$file" >"$file.hades" || true

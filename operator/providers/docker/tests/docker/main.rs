@@ -18,6 +18,7 @@ mod ssh;
 #[path = "../../../../ssh/tests/support/mod.rs"]
 mod sshd;
 mod tls;
+mod volumes;
 
 use bed::DockerBed;
 
