@@ -8,6 +8,9 @@ mod commands;
 mod crash;
 mod engine;
 mod hades;
+mod hosts;
 mod journey;
+#[path = "../../operator/ssh/tests/support/mod.rs"]
+mod sshd;
 mod terminal;
 mod trouble;

@@ -11,7 +11,9 @@
 //!                        ├─ plan      what would change
 //!                        ├─ logs      output of containers
 //!                        ├─ exec      commands in containers
-//!                        └─ stats     what containers use
+//!                        ├─ stats     what containers use
+//!                        ├─ host      tests of hosts
+//!                        └─ volume    copies of volumes
 //! ```
 //!
 //! Invariants:
@@ -24,6 +26,7 @@ mod address;
 pub mod catalog;
 mod error;
 pub mod exec;
+pub mod host;
 mod kubeconfig;
 pub mod logs;
 pub mod nearest;
@@ -34,6 +37,7 @@ pub mod request;
 mod session;
 pub mod stats;
 pub mod table;
+pub mod volume;
 pub mod wait;
 mod warnings;
 

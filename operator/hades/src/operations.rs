@@ -1,5 +1,6 @@
 //! The group `operations.hades.dev`: what a CRD can't carry. Plans, logs,
-//! commands in containers, and what containers use.
+//! commands in containers, what containers use, tests of hosts, copies of
+//! volumes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +9,18 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{LogQuery, logs, preview, stats};
-use hades_controllers::{Context, ReconcileError, error_chain};
+use hades_controllers::volume_copy::{self, VolumeCopy};
+use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
 use kube::ResourceExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exec::{self, Sessions};
@@ -37,6 +40,8 @@ pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
         .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
+        .route("/namespaces/{namespace}/environments/{name}/volumecopy", post(copy_volume))
+        .route("/dockerhosts/{name}/test", post(test_host))
         .with_state(context)
         .merge(streams)
 }
@@ -59,6 +64,16 @@ pub(crate) fn announced() -> Vec<Announced> {
         of_environments("logs", "LogLine", &["get"]),
         of_environments("exec", "ExecOptions", &["get"]),
         of_environments("stats", "StatsReply", &["get"]),
+        of_environments("volumecopy", "CopyProgress", &["create"]),
+        Announced {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            resource: "dockerhosts".to_owned(),
+            subresource: "test".to_owned(),
+            kind: "HostTest".to_owned(),
+            namespaced: false,
+            verbs: &["create"],
+        },
     ]
 }
 
@@ -144,8 +159,32 @@ async fn stream_logs(
         Ok(None) => return not_found(&name),
         Err(error) => return failed(&error),
     };
-    let body = Body::from_stream(lines.map(|line| {
-        serde_json::to_vec(&line).map(|mut text| {
+    json_lines(lines)
+}
+
+async fn copy_volume(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    let request: VolumeCopy = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let words = format!("the body is not a request for a copy: {error}");
+            return StatusError::bad_request(words).into_response();
+        }
+    };
+    match volume_copy::copy(&context, &namespace, &name, &request).await {
+        Ok(Some(progress)) => json_lines(progress),
+        Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
+}
+
+/// A JSON value a line, as they come.
+fn json_lines<T: Serialize + 'static>(values: BoxStream<'static, T>) -> Response {
+    let body = Body::from_stream(values.map(|value| {
+        serde_json::to_vec(&value).map(|mut text| {
             text.push(b'\n');
             Bytes::from(text)
         })
@@ -160,6 +199,14 @@ async fn read_stats(
     match stats(&context, &namespace, &name).await {
         Ok(Some(reply)) => Json(reply).into_response(),
         Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn test_host(State(context): State<Arc<Context>>, Path(name): Path<String>) -> Response {
+    match docker_host::test(&context, &name).await {
+        Ok(Some(found)) => Json(found).into_response(),
+        Ok(None) => StatusError::not_found("hades.dev", "dockerhosts", &name).into_response(),
         Err(error) => failed(&error),
     }
 }

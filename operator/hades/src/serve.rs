@@ -135,10 +135,11 @@ fn connector(installation: &str) -> Arc<dyn Connect> {
 
 #[cfg(not(feature = "docker"))]
 fn connector(_installation: &str) -> Arc<dyn Connect> {
-    use hades_provider::{ErrorClass, Provider, ProviderError};
+    use hades_provider::{ErrorClass, HostAddress, Provider, ProviderError};
     struct NoProvider;
     impl Connect for NoProvider {
-        fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+        fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+            let endpoint = &address.endpoint;
             let message = format!("{endpoint}: this build of hades has no Docker provider");
             Err(ProviderError::new(
                 ErrorClass::Terminal,

@@ -108,6 +108,10 @@ pub enum Command {
     Logs(command::logs::Arguments),
     /// Keep an address that is meant when none is written
     Use(command::use_::Arguments),
+    /// Add, test, drain and remove Docker hosts
+    Host(command::host::Arguments),
+    /// Look after volumes: copy them to other hosts
+    Volume(command::volume::Arguments),
     /// Make a starter repository of manifests
     Init(command::init::Arguments),
     /// Print a completion script for a shell

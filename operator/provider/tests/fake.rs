@@ -11,7 +11,7 @@ use hades_api::Protocol;
 use hades_plan::{Action, ContainerSpec, ContainerState, Operation, TargetKind};
 use hades_provider::conformance::{Scene, Testbed};
 use hades_provider::fake::{CallKind, FakeConnect, FakeHost, Fault, FaultPlan, Moment};
-use hades_provider::{Connect, ErrorClass, LogChunk, Outcome, Provider};
+use hades_provider::{Connect, ErrorClass, HostAddress, LogChunk, Outcome, Provider};
 use ipnet::Ipv4Net;
 
 const INSTALLATION: &str = "fake-installation";
@@ -268,9 +268,9 @@ async fn endpoints_of_fake_hosts() {
     let host = FakeHost::new();
     let connect = FakeConnect::new().with("unix:///a.sock", host.clone());
     host.add_foreign_container("x", &[]);
-    let provider = connect.connect("unix:///a.sock").unwrap();
+    let provider = connect.connect(&HostAddress::plain("unix:///a.sock")).unwrap();
     assert_eq!(provider.observe().await.unwrap().containers.len(), 1);
-    let error = connect.connect("unix:///b.sock").err().unwrap();
+    let error = connect.connect(&HostAddress::plain("unix:///b.sock")).err().unwrap();
     assert_eq!(error.class, ErrorClass::Terminal);
 }
 

@@ -85,7 +85,7 @@ async fn of_host(
     environment: &str,
 ) -> Result<Vec<FoundContainer>, String> {
     let name = host.name_any();
-    let provider = context.hosts.get(&name, &host.spec.endpoint).map_err(|error| error.message)?;
+    let provider = context.hosts.get(&name, &host.spec).await.map_err(|error| error.message)?;
     let snapshot = provider.observe().await.map_err(|error| error.message)?;
     let owned = snapshot
         .containers

@@ -265,7 +265,7 @@ async fn observe(
             missing_hosts.push(host);
             continue;
         };
-        match context.hosts.get(&host, &spec.endpoint) {
+        match context.hosts.get(&host, spec).await {
             Ok(provider) => {
                 providers.insert(host, provider);
             }

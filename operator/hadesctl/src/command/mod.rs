@@ -9,6 +9,7 @@ pub mod edit;
 pub mod events;
 pub mod exec;
 pub mod get;
+pub mod host;
 pub mod init;
 pub mod logs;
 pub mod ps;
@@ -22,6 +23,7 @@ pub mod sync;
 pub mod top;
 pub mod use_;
 pub mod version;
+pub mod volume;
 pub mod wait;
 
 use std::process::ExitCode;
@@ -55,6 +57,8 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Logs(arguments) => logs::run(context, &arguments).await,
         Command::Exec(arguments) => return exec::run(context, &arguments).await,
         Command::Use(arguments) => use_::run(context, &arguments).await,
+        Command::Host(arguments) => host::run(context, &arguments).await,
+        Command::Volume(arguments) => volume::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Completion(arguments) => completion::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments).await,

@@ -265,8 +265,10 @@ volumes: {data: {}}
     assert_eq!(Vec::from_iter(&desired.stopped), ["api"]);
     assert_eq!(desired.volumes.len(), 1, "its data stays");
     assert!(
-        desired.lints.iter().any(|lint| lint.field.contains("apo")
-            && lint.message.contains("did you mean")),
+        desired
+            .lints
+            .iter()
+            .any(|lint| lint.field.contains("apo") && lint.message.contains("did you mean")),
         "{:?}",
         desired.lints
     );

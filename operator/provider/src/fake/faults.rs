@@ -53,6 +53,12 @@ pub enum CallKind {
     Exec,
     /// What a container uses.
     Stats,
+    /// A stream to an address of the host's network.
+    Dial,
+    /// Read a volume.
+    ReadVolume,
+    /// Make and fill a volume.
+    FillVolume,
 }
 
 impl CallKind {
@@ -60,7 +66,14 @@ impl CallKind {
     pub fn is_mutating(self) -> bool {
         !matches!(
             self,
-            Self::Describe | Self::List | Self::Inspect | Self::Logs | Self::Exec | Self::Stats
+            Self::Describe
+                | Self::List
+                | Self::Inspect
+                | Self::Logs
+                | Self::Exec
+                | Self::Stats
+                | Self::Dial
+                | Self::ReadVolume
         )
     }
 }

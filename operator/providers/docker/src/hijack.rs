@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{StreamExt, stream};
-use hades_provider::{LogChunk, LogStream, ProviderError, refusal};
+use hades_provider::{ByteStream, LogChunk, LogStream, ProviderError, refusal};
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::{Request, StatusCode};
@@ -20,7 +20,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::client::{Client, LOOK_LIMIT};
-use crate::endpoint::EngineStream;
 use crate::failure::Failure;
 
 /// Bytes read at once.
@@ -42,7 +41,7 @@ pub(crate) async fn start_exec(client: &Client, id: &str, tty: bool) -> Result<A
     let version = client.docker().await?.client_version();
     let path = format!("/v{}.{}/exec/{id}/start", version.major_version, version.minor_version);
     let attach = async {
-        let stream = client.endpoint().dial().await.map_err(|error| io(client, error))?;
+        let stream = client.transport().open_stream().await.map_err(Failure::Failed)?;
         upgrade(client, stream, &path, format!("{{\"Detach\":false,\"Tty\":{tty}}}")).await
     };
     let limited = tokio::time::timeout(LOOK_LIMIT, attach).await;
@@ -58,7 +57,7 @@ fn io(client: &Client, error: std::io::Error) -> Failure {
 
 async fn upgrade(
     client: &Client,
-    stream: EngineStream,
+    stream: ByteStream,
     path: &str,
     body: String,
 ) -> Result<TokioIo<hyper::upgrade::Upgraded>, Failure> {
