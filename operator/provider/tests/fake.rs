@@ -48,6 +48,9 @@ impl Testbed for FakeBed {
     fn installation(&self) -> &str {
         INSTALLATION
     }
+    fn copying_command(&self) -> Vec<String> {
+        vec!["cat".to_owned()]
+    }
     fn project(&self) -> String {
         "shop".to_owned()
     }

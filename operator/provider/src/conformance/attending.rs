@@ -1,9 +1,11 @@
 //! Commands in containers, and what containers use: only in and of those that run.
 
+use futures::StreamExt;
 use hades_api::RestartPolicy;
 use hades_plan::ContainerState;
+use tokio::io::AsyncWriteExt;
 
-use crate::{ErrorClass, ExecOptions};
+use crate::{ErrorClass, ExecOptions, ExecSession};
 
 use super::{Scene, Testbed};
 
@@ -25,6 +27,38 @@ pub async fn commands_need_a_container_that_runs(bed: &dyn Testbed) {
     }
     let error = scene.provider().stats(NOBODY).await.expect_err("it was never there");
     assert_eq!(error.class, ErrorClass::Conflict, "{error}");
+}
+
+/// What is written to a command comes back, in any amount; the end of its input
+/// reaches it; and then its exit status is told.
+pub async fn a_command_is_attended_to_its_end(bed: &dyn Testbed) {
+    // Far more than any buffer on the way holds.
+    const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    const PIECES: usize = 32;
+    let scene = Scene::new(bed);
+    let id = scene.web().await;
+    let options =
+        ExecOptions { command: bed.copying_command(), stdin: true, ..ExecOptions::default() };
+    let session = scene.provider().exec(&id, &options).await.expect("it can be started");
+    let ExecSession { mut output, mut input, control } = session;
+    let write = async {
+        for _ in 0..PIECES {
+            input.write_all(&PIECE).await.expect("it reads");
+        }
+        input.shutdown().await.expect("its input can end");
+    };
+    let read = async {
+        let mut length = 0;
+        while let Some(chunk) = output.next().await {
+            let chunk = chunk.expect("it writes");
+            assert!(!chunk.stderr && chunk.bytes.iter().all(|byte| *byte == b'x'));
+            length += chunk.bytes.len();
+        }
+        length
+    };
+    let (length, ()) = futures::join!(read, write);
+    assert_eq!(length, PIECE.len() * PIECES);
+    assert_eq!(control.exit_code().await, Ok(0));
 }
 
 /// Looking at what a container uses changes nothing.

@@ -145,6 +145,9 @@ impl Testbed for DockerBed {
     fn project(&self) -> String {
         unique("shop")
     }
+    fn copying_command(&self) -> Vec<String> {
+        vec!["/sample-app".to_owned(), "cat".to_owned()]
+    }
     fn subnet(&self) -> Ipv4Net {
         // Four for each process, in a range of their own.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
