@@ -1,6 +1,9 @@
 //! Single changes by hand, and what is seen of containers, against a real API
 //! server over HTTPS.
 
+// Helpers of tests may panic.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use serde_json::{Value, json};

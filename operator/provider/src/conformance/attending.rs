@@ -33,8 +33,8 @@ pub async fn commands_need_a_container_that_runs(bed: &dyn Testbed) {
 /// reaches it; and then its exit status is told.
 pub async fn a_command_is_attended_to_its_end(bed: &dyn Testbed) {
     // Far more than any buffer on the way holds.
-    const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     const PIECES: usize = 32;
+    let piece = vec![b'x'; 64 * 1024];
     let scene = Scene::new(bed);
     let id = scene.web().await;
     let options =
@@ -43,7 +43,7 @@ pub async fn a_command_is_attended_to_its_end(bed: &dyn Testbed) {
     let ExecSession { mut output, mut input, control } = session;
     let write = async {
         for _ in 0..PIECES {
-            input.write_all(&PIECE).await.expect("it reads");
+            input.write_all(&piece).await.expect("it reads");
         }
         input.shutdown().await.expect("its input can end");
     };
@@ -57,7 +57,7 @@ pub async fn a_command_is_attended_to_its_end(bed: &dyn Testbed) {
         length
     };
     let (length, ()) = futures::join!(read, write);
-    assert_eq!(length, PIECE.len() * PIECES);
+    assert_eq!(length, piece.len() * PIECES);
     assert_eq!(control.exit_code().await, Ok(0));
 }
 
