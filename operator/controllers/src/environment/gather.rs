@@ -37,6 +37,11 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    /// Hosts that were looked at, or would have been if they were there.
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+        self.observed.hosts.keys().chain(&self.missing_hosts).cloned().collect()
+    }
+
     /// Hosts that can't be looked at now: unreachable ones and those that are no
     /// DockerHosts any more.
     pub(crate) fn unseen_hosts(&self) -> BTreeSet<String> {
