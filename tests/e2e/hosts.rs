@@ -102,6 +102,38 @@ impl Studio {
         condition(&self.hades.object("dockerhost", host, "default"), "Ready")
     }
 
+    /// A service with its data, from the first machine to the second.
+    fn moves_a_volume(&self) {
+        let files = |host: &str| {
+            format!(
+                "apiVersion: hades.dev/v1alpha1\nkind: Environment\n\
+                 metadata: {{name: files, namespace: PROJECT}}\n\
+                 spec: {{volumes: {{files: {{}}}}, services: {{keeper: {{image: 'hades-sample:1', \
+                 host: {host}, env: {{WRITE_FILE: /data/file}}, volumes: ['files:/data']}}}}}}\n"
+            )
+        };
+        self.hades.apply(&files("local"));
+        self.hades.wait_ready("files");
+        let volume = format!("{}/files/files", self.hades.project);
+        let refusal = self.refused(&["volume", "copy", &volume, "--to", "web-2"]);
+        assert!(refusal.contains("_keeper-1-") && refusal.contains("--live"), "{refusal}");
+        self.hadesctl(&["volume", "copy", &volume, "--to", "web-2", "--live"]);
+        let again = self.refused(&["volume", "copy", &volume, "--to", "web-2", "--live"]);
+        assert!(again.contains("on the host already"), "{again}");
+        self.hades.apply(&files("web-2"));
+        self.hades.wait_ready("files");
+        let keeper = self.engine.docker(&["ps", "--filter", "name=_keeper-1-", "--quiet"]);
+        let file = format!("{}:/data/file", keeper.trim());
+        let text = eventually("both starts to be in the file", || {
+            let text = self.engine.docker(&["cp", &file, "-"]);
+            if text.matches("started\n").count() == 2 { Ok(text) } else { Err(text) }
+        });
+        assert!(text.contains("file"));
+        let name = format!("{}_files_files", self.hades.project);
+        self.hades.engine.docker(&["volume", "inspect", &name]);
+        self.hadesctl(&["delete", &format!("{}/files", self.hades.project), "--yes"]);
+    }
+
     fn keys_of_hades(&self) -> usize {
         let keys = std::fs::read_to_string(self.server.authorized_keys()).unwrap();
         keys.lines().filter(|line| line.contains(" hades/")).count()
@@ -143,6 +175,8 @@ fn a_machine_is_added_used_cut_off_and_removed() {
     assert!(studio.hades.container_of("here").is_some());
     let list = studio.hadesctl(&["host", "ls"]);
     assert!(list.lines().any(|line| line.starts_with("web-2") && line.contains("Ready")), "{list}");
+
+    studio.moves_a_volume();
 
     // A new key takes the place of the old one; nothing that runs is disturbed.
     let before = there();

@@ -44,12 +44,12 @@ use crate::SecretRef;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = ("!self.endpoint.startsWith('ssh://') || has(self.ssh)", "an ssh:// endpoint needs spec.ssh with the Secret of the private key and the host keys"))]
 #[x_kube(validation = ("!has(self.ssh) || self.endpoint.startsWith('ssh://')", "spec.ssh is for ssh:// endpoints only"))]
-#[x_kube(validation = ("!self.endpoint.startsWith('tcp://') || has(self.tls) || self.endpoint.matches('^tcp://(127[.][0-9.]+|localhost|[[]::1[]]):[0-9]+$')", "a tcp:// endpoint needs spec.tls, as whoever reaches the port is root on the machine; without TLS only 127.0.0.1, [::1] and localhost are allowed"))]
+#[x_kube(validation = ("!self.endpoint.startsWith('tcp://') || has(self.tls) || self.endpoint.matches('^tcp://127[.][0-9.]+:[0-9]+$') || self.endpoint.startsWith('tcp://localhost:') || self.endpoint.startsWith('tcp://[::1]:')", "a tcp:// endpoint needs spec.tls, as whoever reaches the port is root on the machine; without TLS only 127.0.0.1, [::1] and localhost are allowed"))]
 #[x_kube(validation = ("!has(self.tls) || self.endpoint.startsWith('tcp://')", "spec.tls is for tcp:// endpoints only"))]
 pub struct DockerHostSpec {
     /// Where the engine listens: `unix:///var/run/docker.sock`,
     /// `ssh://USER@ADDRESS[:PORT][/path/of/docker.sock]` or `tcp://ADDRESS:PORT`.
-    #[x_kube(validation = ("self.matches('^(unix:///.*[^/]|ssh://[^@/: ]+@([^@/: ]+|[[][0-9a-fA-F:.]+[]])(:[0-9]+)?(/.*[^/])?|tcp://([^@/: ]+|[[][0-9a-fA-F:.]+[]]):[0-9]+)$')", "write unix:///path/to/docker.sock, ssh://USER@ADDRESS[:PORT][/path/to/docker.sock] or tcp://ADDRESS:PORT"))]
+    #[x_kube(validation = ("self.matches('^(unix:///.*[^/]|ssh://[^@/: ]+@[^@/ ]+(/.*[^/])?|tcp://[^@/ ]+:[0-9]+)$')", "write unix:///path/to/docker.sock, ssh://USER@ADDRESS[:PORT][/path/to/docker.sock] or tcp://ADDRESS:PORT"))]
     pub endpoint: String,
 
     /// How to log in over SSH; for `ssh://` endpoints.

@@ -97,7 +97,7 @@ impl Reconciler for DockerHosts {
         let after = judged(&before, &host, &found, verdict, context.now());
         if is_news || was_up != Some(verdict.is_up()) {
             tell(context, &host, &found).await;
-            context.hosts.wake(&name);
+            if is_news { context.hosts.wake_all() } else { context.hosts.wake(&name) }
         }
         status::write(&Self::api(&context.client, None), &host, &before, &after).await?;
         Ok(Progress::After(match (&found, verdict) {

@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials;
+use crate::host_users::HostUsers;
 
 /// Wakes that may pile up before a slow listener loses some. One that did is
 /// told so and looks at everything.
@@ -19,6 +20,7 @@ const WAKE_BUFFER: usize = 1024;
 /// A wake and the host it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct HostWake {
+    /// Empty when it may concern those too that don't look at the host yet.
     pub(crate) host: String,
     pub(crate) wake: Wake,
 }
@@ -54,12 +56,15 @@ pub(crate) struct Hosts {
     /// Hosts that are known not to answer, and why.
     outages: Mutex<HashMap<String, ProviderError>>,
     wakes: broadcast::Sender<HostWake>,
+    /// Who looks at which host.
+    pub(crate) users: HostUsers,
 }
 
 impl Hosts {
     pub(crate) fn new(client: Client, connect: Arc<dyn Connect>) -> Self {
         let (wakes, _) = broadcast::channel(WAKE_BUFFER);
-        Self { client, connect, connections: Mutex::default(), outages: Mutex::default(), wakes }
+        let (connections, outages, users) = Default::default();
+        Self { client, connect, connections, outages, wakes, users }
     }
 
     /// The provider for a host. Made at the first call and whenever its spec says
@@ -155,6 +160,11 @@ impl Hosts {
     /// Wakes everything that uses a host.
     pub(crate) fn wake(&self, host: &str) {
         let _ = self.wakes.send(HostWake { host: host.to_owned(), wake: Wake::Everything });
+    }
+
+    /// Wakes everything that may come to use a host whose spec has changed.
+    pub(crate) fn wake_all(&self) {
+        self.wake("");
     }
 }
 

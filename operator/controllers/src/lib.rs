@@ -29,6 +29,7 @@ pub mod environment;
 mod error_chain;
 mod events;
 mod finalizer;
+mod host_users;
 mod hosts;
 mod metrics;
 mod project;

@@ -101,7 +101,10 @@ mod tests {
             object["metadata"] = json!({"name": name, "namespace": "shop"});
             serde_json::from_value(object).unwrap()
         };
-        let resource = |kind: &str, host: &str| json!({"kind": kind, "name": "x", "host": host});
+        let resource = |kind: &str, host: &str| {
+            json!({"kind": kind, "name": "x", "host": host, "state": "running",
+                   "health": "Healthy", "drift": "InSync"})
+        };
         let all = [
             environment(
                 "runs",
