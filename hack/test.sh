@@ -20,6 +20,7 @@ step() { printf '\n== %s\n' "$*"; }
 step "What the tests need"
 install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables \
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
+    busybox=busybox-static \
     ssh-keygen=openssh-client
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
@@ -28,6 +29,7 @@ install_schemathesis
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1
+hack/testbed/shell-image.sh hades-shell:1
 
 if [ "$#" -gt 0 ]; then
     step "Tests that match: $*"

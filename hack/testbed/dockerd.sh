@@ -4,13 +4,15 @@
 #   dockerd.sh [start [NAME]]   print the engine's endpoint (unix://…)
 #   dockerd.sh stop NAME        stop it; containers with a live restart policy come back with it
 #   dockerd.sh address NAME     print the address at which its published ports answer
+#   dockerd.sh namespace NAME   print the network namespace that a private engine is in
 #   dockerd.sh remove NAME      stop it and remove all that it kept
 #
 # NAME `shared` (the default) is the machine's own engine: $DOCKER_HOST or
 # /var/run/docker.sock if something answers there, else one that is started on
 # that socket. Any other NAME is a private engine in a network namespace of its
 # own, so that it disturbs neither the machine's engine nor another private one;
-# tests may stop and start it as they like.
+# tests may stop and start it as they like. $HADES_TESTBED_DOCKERD_OPTIONS are
+# further options that a private engine is started with, such as a TLS listener.
 #
 # State is kept in ${HADES_TESTBED_DIR:-/tmp/hades-testbed}/dockerd-NAME; the
 # engine's log is the file `log` there. Needs root and the package docker.io.
@@ -111,6 +113,11 @@ start_engine() {
         enter=(nsenter "--net=/run/netns/$namespace")
         options+=(--containerd-namespace "hades-$name" --containerd-plugins-namespace "hades-$name-plugins")
     fi
+    if [ -n "$namespace" ]; then
+        local -a further
+        read -r -a further <<<"${HADES_TESTBED_DOCKERD_OPTIONS:-}"
+        options+=("${further[@]}")
+    fi
     local shim
     if shim=$(iptables_shim "$state"); then
         [ -z "$shim" ] || PATH="$shim:$PATH"
@@ -180,6 +187,7 @@ main() {
         address)
             if [ -n "$namespace" ]; then link_addresses "$name" | cut -d' ' -f2; else echo 127.0.0.1; fi
             ;;
+        namespace) echo "$namespace" ;;
         remove)
             [ "$name" != shared ] || fail "the machine's own engine is not removed"
             # Only the engine can end its containers and free what they mount.
@@ -195,7 +203,7 @@ main() {
                 xargs -r -n1 umount -l
             rm -rf "$state"
             ;;
-        *) fail "unknown command $command: start, stop, address or remove" ;;
+        *) fail "unknown command $command: start, stop, address, namespace or remove" ;;
     esac
 }
 

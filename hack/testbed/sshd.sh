@@ -3,8 +3,8 @@
 #
 #   sshd.sh FOLDER ADDRESS PORT [NAMESPACE]
 #
-# Its host key and `authorized_keys` are in FOLDER, a host key being made when
-# there is none; the log goes to standard error. With NAMESPACE, it listens
+# FOLDER holds its host key, made when there is none, and is the home of whoever
+# logs in, so that `.ssh/authorized_keys` there says who may; the log goes to standard error. With NAMESPACE, it listens
 # within that network namespace (`dockerd.sh namespace NAME` names an engine's).
 # Needs root and the package openssh-server.
 set -euo pipefail
@@ -17,12 +17,14 @@ folder=$1 address=$2 port=$3 namespace=${4:-}
 [ "$(id -u)" = 0 ] || fail "starting an SSH server needs root"
 
 [ -e "$folder/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C '' -f "$folder/host_key"
-touch "$folder/authorized_keys"
+mkdir -p "$folder/.ssh"
+touch "$folder/.ssh/authorized_keys"
 cat >"$folder/sshd_config" <<END
 ListenAddress $address
 Port $port
 HostKey $folder/host_key
-AuthorizedKeysFile $folder/authorized_keys
+AuthorizedKeysFile $folder/.ssh/authorized_keys
+SetEnv HOME=$folder
 PidFile none
 StrictModes no
 UsePAM no

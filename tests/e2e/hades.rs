@@ -147,6 +147,15 @@ impl Hades {
         self.data().join("admin.kubeconfig")
     }
 
+    /// `hadesctl`, ready to run.
+    pub fn hadesctl_command(&self) -> Command {
+        // Beside the server: both are built for the tests.
+        let program = Path::new(env!("CARGO_BIN_EXE_hades")).with_file_name("hadesctl");
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.dir.path());
+        command
+    }
+
     /// Runs a client with the server's kubeconfig.
     fn client(&self, program: &Path, args: &[&str]) -> Output {
         Command::new(program)

@@ -4,8 +4,13 @@
 //! project of its own, so that they can run side by side on one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+mod commands;
 mod crash;
 mod engine;
 mod hades;
+mod hosts;
 mod journey;
+#[path = "../../operator/ssh/tests/support/mod.rs"]
+mod sshd;
+mod terminal;
 mod trouble;

@@ -6,6 +6,10 @@ pub const RESTARTED_AT: &str = "hades.dev/restarted-at";
 /// On an Environment: prefix; with `.SERVICE` behind it the time of the latest
 /// restart of that one service.
 pub const RESTARTED_AT_SERVICE: &str = "restarted-at.hades.dev/";
+/// On an Environment: prefix; with `SERVICE` behind it that service is stopped,
+/// since the RFC 3339 time of the value: it has no container until the annotation
+/// goes, and its replica count stays as it is written.
+pub const STOPPED_SERVICE: &str = "stopped.hades.dev/";
 /// On any object: a value that differs from the last one handled asks for a
 /// pass now, failed inputs included.
 pub const RECONCILE_REQUESTED_AT: &str = "hades.dev/reconcile-requested-at";

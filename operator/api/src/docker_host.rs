@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::SecretRef;
+
 /// An engine that containers run on.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -25,6 +27,12 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Containers", type_ = "integer", json_path = ".status.containers"),
+    printcolumn(
+        name = "Unschedulable",
+        type_ = "boolean",
+        json_path = ".spec.unschedulable",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
@@ -34,10 +42,28 @@ use serde::{Deserialize, Serialize};
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("!self.endpoint.startsWith('ssh://') || has(self.ssh)", "an ssh:// endpoint needs spec.ssh with the Secret of the private key and the host keys"))]
+#[x_kube(validation = ("!has(self.ssh) || self.endpoint.startsWith('ssh://')", "spec.ssh is for ssh:// endpoints only"))]
+#[x_kube(validation = ("!self.endpoint.startsWith('tcp://') || has(self.tls) || self.endpoint.matches('^tcp://127[.][0-9.]+:[0-9]+$') || self.endpoint.startsWith('tcp://localhost:') || self.endpoint.startsWith('tcp://[::1]:')", "a tcp:// endpoint needs spec.tls, as whoever reaches the port is root on the machine; without TLS only 127.0.0.1, [::1] and localhost are allowed"))]
+#[x_kube(validation = ("!has(self.tls) || self.endpoint.startsWith('tcp://')", "spec.tls is for tcp:// endpoints only"))]
 pub struct DockerHostSpec {
-    /// Where the engine listens: `unix:///var/run/docker.sock`.
-    #[x_kube(validation = ("self.startsWith('unix:///')", "write unix:///path/to/docker.sock: other ways to reach an engine are not supported yet"))]
+    /// Where the engine listens: `unix:///var/run/docker.sock`,
+    /// `ssh://USER@ADDRESS[:PORT][/path/of/docker.sock]` or `tcp://ADDRESS:PORT`.
+    #[x_kube(validation = ("self.matches('^(unix:///.*[^/]|ssh://[^@/: ]+@[^@/ ]+(/.*[^/])?|tcp://[^@/ ]+:[0-9]+)$')", "write unix:///path/to/docker.sock, ssh://USER@ADDRESS[:PORT][/path/to/docker.sock] or tcp://ADDRESS:PORT"))]
     pub endpoint: String,
+
+    /// How to log in over SSH; for `ssh://` endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshAccess>,
+
+    /// Certificates; for `tcp://` endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsAccess>,
+
+    /// Nothing new is placed there; what runs there stays. `hadesctl host drain`
+    /// sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unschedulable: Option<bool>,
 
     /// Addresses to take the networks of environments from. Each gets a subnet
     /// of its own out of it, of the size `subnetPrefix`. `10.213.0.0/16` when
@@ -52,12 +78,59 @@ pub struct DockerHostSpec {
     pub subnet_prefix: Option<u8>,
 }
 
+/// How to log in over SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SshAccess {
+    /// Secret of the namespace `hades-system` whose key `ssh-privatekey` is a
+    /// private key in OpenSSH format, without a passphrase.
+    pub secret_ref: SecretRef,
+
+    /// Public keys of the server, one of which it must show: lines of its
+    /// `/etc/ssh/ssh_host_*_key.pub`, such as `ssh-ed25519 AAAA…`.
+    #[x_kube(validation = ("size(self) > 0", "pin at least one host key: without it nobody knows who answers (`cat /etc/ssh/ssh_host_ed25519_key.pub` on the server shows it)"))]
+    #[x_kube(validation = ("self.all(k, k.matches('^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+=*( .*)?$'))", "a host key is a line of /etc/ssh/ssh_host_*_key.pub: `ssh-ed25519 AAAA…` (ssh-ed25519, ecdsa-sha2-nistp* or ssh-rsa)"))]
+    pub host_keys: Vec<String>,
+}
+
+/// Certificates for TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsAccess {
+    /// Secret of the namespace `hades-system` with `ca.crt` (who signed the
+    /// engine's certificate), `tls.crt` and `tls.key` (the certificate and key by
+    /// which Hades shows who it is), all PEM.
+    pub secret_ref: SecretRef,
+}
+
+/// Key of the private key in the Secret of an [`SshAccess`], as in Secrets of
+/// the type `kubernetes.io/ssh-auth`.
+pub const SSH_PRIVATE_KEY: &str = "ssh-privatekey";
+/// Key of the certificate authority in the Secret of a [`TlsAccess`].
+pub const TLS_CA: &str = "ca.crt";
+/// Key of the client certificate in the Secret of a [`TlsAccess`], as in Secrets
+/// of the type `kubernetes.io/tls`.
+pub const TLS_CERTIFICATE: &str = "tls.crt";
+/// Key of the client certificate's private key in the Secret of a [`TlsAccess`].
+pub const TLS_KEY: &str = "tls.key";
+
 /// Pool that subnets are taken from when a DockerHost names none.
 pub const DEFAULT_SUBNET_POOL: &str = "10.213.0.0/16";
 /// Prefix length of an environment's subnet when a DockerHost names none.
 pub const DEFAULT_SUBNET_PREFIX: u8 = 24;
 
 impl DockerHostSpec {
+    /// Name of the Secret in `hades-system` that the host is reached with.
+    pub fn secret(&self) -> Option<&str> {
+        let ssh = self.ssh.as_ref().map(|ssh| &ssh.secret_ref);
+        ssh.or(self.tls.as_ref().map(|tls| &tls.secret_ref)).map(|found| found.name.as_str())
+    }
+
+    /// Whether something new may be placed there.
+    pub fn is_schedulable(&self) -> bool {
+        !self.unschedulable.unwrap_or(false)
+    }
+
     /// The pool, or its default.
     pub fn pool(&self) -> &str {
         self.subnet_pool.as_deref().unwrap_or(DEFAULT_SUBNET_POOL)
@@ -77,7 +150,8 @@ pub struct DockerHostStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// `Ready`: the engine answers.
+    /// `Ready`: the engine answers. It takes three failed probes in a row to say no,
+    /// and two good ones to say yes again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

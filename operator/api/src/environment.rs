@@ -129,6 +129,11 @@ pub struct EnvironmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<String>,
 
+    /// Services that are stopped (`hadesctl stop`): they have no container until
+    /// they are started again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
+
     /// The latest plan that changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_plan: Option<PlanRecord>,
@@ -205,6 +210,9 @@ pub struct ResourceStatus {
     /// Published ports, `host:container` (containers only).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
+    /// When it was made (containers only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
 }
 
 /// Whether a thing does its work, in the words of Argo CD.

@@ -49,7 +49,10 @@ mod volume;
 pub use config_repository::{
     ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, InventoryEntry, ManifestProblem,
 };
-pub use docker_host::{Capacity, DockerHost, DockerHostSpec, DockerHostStatus};
+pub use docker_host::{
+    Capacity, DockerHost, DockerHostSpec, DockerHostStatus, SSH_PRIVATE_KEY, SshAccess, TLS_CA,
+    TLS_CERTIFICATE, TLS_KEY, TlsAccess,
+};
 pub use duration::Duration;
 pub use env_value::{EnvSource, EnvValue, Scalar, SecretKeyRef};
 pub use environment::{

@@ -53,6 +53,13 @@ pub const APPLY_FAILED: &str = "ApplyFailed";
 pub const PRUNE_NEEDS_CONFIRMATION: &str = "PruneNeedsConfirmation";
 /// The engine answers.
 pub const REACHABLE: &str = "Reachable";
+/// The server shows another SSH host key, or a certificate that its CA didn't
+/// sign: it isn't the one that was pinned.
+pub const HOST_IDENTITY_CHANGED: &str = "HostIdentityChanged";
+/// The host refuses the key or certificate that Hades shows.
+pub const ACCESS_DENIED: &str = "AccessDenied";
+/// The key or certificates in the Secret of a host can't be used.
+pub const INVALID_CREDENTIALS: &str = "InvalidCredentials";
 /// The endpoint isn't one that Hades can use.
 pub const INVALID_ENDPOINT: &str = "InvalidEndpoint";
 /// The namespace can't be used for a project.

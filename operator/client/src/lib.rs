@@ -9,18 +9,24 @@
 //!                        ├─ request   restart, sync, suspend: what people ask for
 //!                        ├─ wait      until an object is as wanted, and why it isn't
 //!                        ├─ plan      what would change
-//!                        └─ logs      output of containers
+//!                        ├─ logs      output of containers
+//!                        ├─ exec      commands in containers
+//!                        ├─ stats     what containers use
+//!                        ├─ host      tests of hosts
+//!                        └─ volume    copies of volumes
 //! ```
 //!
 //! Invariants:
 //! - the same calls work against the embedded server and against Kubernetes,
-//!   but for plans and logs, which only Hades has;
+//!   but for plans, logs, exec and stats, which only Hades has;
 //! - every error says what failed and where, and [`Error::hint`] what to do;
 //! - no token or key is in an error or a Debug output.
 
 mod address;
 pub mod catalog;
 mod error;
+pub mod exec;
+pub mod host;
 mod kubeconfig;
 pub mod logs;
 pub mod nearest;
@@ -29,7 +35,9 @@ pub mod ownership;
 pub mod plan;
 pub mod request;
 mod session;
+pub mod stats;
 pub mod table;
+pub mod volume;
 pub mod wait;
 mod warnings;
 

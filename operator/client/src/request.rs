@@ -1,5 +1,7 @@
 //! What people ask of Hades: annotations and switches on objects.
 
+use std::collections::BTreeMap;
+
 use hades_api::annotation;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -56,6 +58,11 @@ pub async fn sync(
     let patch = json!({"metadata": {"annotations": annotations}});
     object::merge(session, kind, namespace, name, &patch).await?;
     Ok(now.to_string())
+}
+
+/// The merge patch that sets annotations, and removes those with no value.
+pub fn annotate(annotations: &BTreeMap<String, Value>) -> Value {
+    json!({"metadata": {"annotations": annotations}})
 }
 
 /// Holds changes back, or lets them through again.

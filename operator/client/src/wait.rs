@@ -199,10 +199,35 @@ pub async fn until(
     timeout: Duration,
     mut on_standing: impl FnMut(&Standing),
 ) -> Result<(), Error> {
-    let mut last: Option<Standing> = None;
-    let mut tell = |standing: &Standing| {
-        if last.as_ref() != Some(standing) {
+    let mut told: Option<Standing> = None;
+    until_seen(session, subject, goal, timeout, |_, standing| {
+        if let Some(standing) = standing
+            && told.as_ref() != Some(standing)
+        {
             on_standing(standing);
+            told = Some(standing.clone());
+        }
+    })
+    .await
+}
+
+/// As [`until`], for those who want to see the object itself: `on_look` gets it at
+/// every look (none when it isn't there), with how it stands while the goal is not
+/// reached.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_seen(
+    session: &Session,
+    subject: Subject<'_>,
+    goal: &Goal,
+    timeout: Duration,
+    mut on_look: impl FnMut(Option<&DynamicObject>, Option<&Standing>),
+) -> Result<(), Error> {
+    let mut last: Option<Standing> = None;
+    let mut tell = |object: Option<&DynamicObject>, standing: Option<&Standing>| {
+        on_look(object, standing);
+        if let Some(standing) = standing {
             last = Some(standing.clone());
         }
     };
@@ -240,7 +265,7 @@ async fn follow(
     session: &Session,
     subject: Subject<'_>,
     goal: &Goal,
-    tell: &mut impl FnMut(&Standing),
+    tell: &mut impl FnMut(Option<&DynamicObject>, Option<&Standing>),
 ) -> Result<(), Error> {
     loop {
         match watch_once(session, subject, goal, tell).await {
@@ -266,7 +291,7 @@ async fn look(
     session: &Session,
     subject: Subject<'_>,
     goal: &Goal,
-    tell: &mut impl FnMut(&Standing),
+    tell: &mut impl FnMut(Option<&DynamicObject>, Option<&Standing>),
 ) -> Result<Look, Error> {
     // A list rather than a get: it tells from which version to watch even when
     // the object isn't there.
@@ -287,16 +312,20 @@ fn judge(
     subject: Subject<'_>,
     goal: &Goal,
     object: Option<&DynamicObject>,
-    tell: &mut impl FnMut(&Standing),
+    tell: &mut impl FnMut(Option<&DynamicObject>, Option<&Standing>),
 ) -> Result<bool, Error> {
     match (reached(goal, object, subject.kind.has_status), goal) {
-        (Ok(()), _) => Ok(true),
+        (Ok(()), _) => {
+            tell(object, None);
+            Ok(true)
+        }
         // The request was handled, and this is what came of it.
         (Err(Standing::Stalled(why)), Goal::HandledAndReady(_)) => {
+            tell(object, Some(&Standing::Stalled(why.clone())));
             Err(Error::Stalled { what: subject.to_string(), why })
         }
         (Err(standing), _) => {
-            tell(&standing);
+            tell(object, Some(&standing));
             Ok(false)
         }
     }
@@ -307,7 +336,7 @@ async fn watch_once(
     session: &Session,
     subject: Subject<'_>,
     goal: &Goal,
-    tell: &mut impl FnMut(&Standing),
+    tell: &mut impl FnMut(Option<&DynamicObject>, Option<&Standing>),
 ) -> Result<bool, Error> {
     let version = match look(session, subject, goal, tell).await? {
         Look::Reached => return Ok(true),
@@ -429,11 +458,11 @@ mod tests {
         let goal = Goal::HandledAndReady("t1".to_owned());
         let mut stalled = with_conditions(&[("Stalled", "True", "HostNotFound")]);
         // A stall of before the request says nothing.
-        assert!(!judge(subject, &goal, Some(&stalled), &mut |_| {}).unwrap());
+        assert!(!judge(subject, &goal, Some(&stalled), &mut |_, _| {}).unwrap());
         stalled.data["status"]["lastHandledReconcileAt"] = json!("t1");
-        let error = judge(subject, &goal, Some(&stalled), &mut |_| {}).unwrap_err();
+        let error = judge(subject, &goal, Some(&stalled), &mut |_, _| {}).unwrap_err();
         assert_eq!(error.to_string(), "environment shop/production is stalled: HostNotFound: m");
         // A plain wait goes on: somebody may be about to mend it.
-        assert!(!judge(subject, &Goal::Ready, Some(&stalled), &mut |_| {}).unwrap());
+        assert!(!judge(subject, &Goal::Ready, Some(&stalled), &mut |_, _| {}).unwrap());
     }
 }

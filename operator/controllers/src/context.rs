@@ -49,7 +49,7 @@ impl Context {
         let Settings { client, connect, installation, fingerprint, cache_dir, clock } = settings;
         Arc::new(Self {
             events: Events::new(client.clone()),
-            hosts: Hosts::new(connect),
+            hosts: Hosts::new(client.clone(), connect),
             metrics: Metrics::default(),
             client,
             installation,

@@ -22,16 +22,20 @@
 mod backoff;
 pub mod config_repository;
 mod context;
-mod docker_host;
+mod credentials;
+pub mod docker_host;
 mod driver;
 pub mod environment;
 mod error_chain;
 mod events;
 mod finalizer;
+mod host_users;
 mod hosts;
 mod metrics;
 mod project;
+mod reachability;
 mod status;
+pub mod volume_copy;
 
 use std::sync::Arc;
 
@@ -46,7 +50,7 @@ pub use metrics::Metrics;
 /// Runs all controllers until `shutdown`, then lets passes under way end.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let project = driver::run(context.clone(), project::Projects, shutdown.clone());
-    let host = driver::run(context.clone(), docker_host::DockerHosts, shutdown.clone());
+    let host = driver::run(context.clone(), docker_host::DockerHosts::default(), shutdown.clone());
     let environment =
         driver::run(context.clone(), environment::Environments::default(), shutdown.clone());
     let repository = driver::run(

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hades_api::{DockerHost, DockerHostSpec, SYSTEM_NAMESPACE};
-use hades_provider::Connect;
+use hades_provider::{Connect, HostAddress};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -38,7 +38,8 @@ pub(crate) async fn ensure(
         return Ok(false);
     }
     let endpoint = format!("unix://{}", socket.display());
-    let Ok(provider) = connect.connect(&endpoint) else { return Ok(false) };
+    let address = HostAddress::plain(&endpoint);
+    let Ok(provider) = connect.connect(&address) else { return Ok(false) };
     let answers = timeout(PATIENCE, provider.describe()).await.is_ok_and(|info| info.is_ok());
     if !answers {
         return Ok(false);

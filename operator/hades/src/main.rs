@@ -1,6 +1,7 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
 mod cli;
+mod exec;
 mod local_host;
 mod logging;
 mod operations;

@@ -1,4 +1,6 @@
-//! The group `operations.hades.dev`: what a CRD can't carry. Plans and logs.
+//! The group `operations.hades.dev`: what a CRD can't carry. Plans, logs,
+//! commands in containers, what containers use, tests of hosts, copies of
+//! volumes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,30 +9,41 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use hades_api::{Environment, EnvironmentTemplate};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
-use hades_controllers::environment::{LogQuery, logs, preview};
-use hades_controllers::{Context, ReconcileError, error_chain};
+use hades_controllers::environment::{LogQuery, logs, preview, stats};
+use hades_controllers::volume_copy::{self, VolumeCopy};
+use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
 use kube::ResourceExt;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::exec::{self, Sessions};
 
 /// Where the routes are.
 pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
 
 /// The routes, below [`PREFIX`].
-pub(crate) fn router(context: Arc<Context>) -> Router {
+pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
+    let streams = Router::new()
+        .route("/namespaces/{namespace}/environments/{name}/exec", get(exec::open))
+        .with_state(sessions);
     Router::new()
         .route(
             "/namespaces/{namespace}/environments/{name}/plan",
             get(stored_plan).post(previewed_plan),
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
+        .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
+        .route("/namespaces/{namespace}/environments/{name}/volumecopy", post(copy_volume))
+        .route("/dockerhosts/{name}/test", post(test_host))
         .with_state(context)
+        .merge(streams)
 }
 
 /// What the routes serve, for discovery.
@@ -49,6 +62,18 @@ pub(crate) fn announced() -> Vec<Announced> {
     vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
+        of_environments("exec", "ExecOptions", &["get"]),
+        of_environments("stats", "StatsReply", &["get"]),
+        of_environments("volumecopy", "CopyProgress", &["create"]),
+        Announced {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            resource: "dockerhosts".to_owned(),
+            subresource: "test".to_owned(),
+            kind: "HostTest".to_owned(),
+            namespaced: false,
+            verbs: &["create"],
+        },
     ]
 }
 
@@ -134,13 +159,56 @@ async fn stream_logs(
         Ok(None) => return not_found(&name),
         Err(error) => return failed(&error),
     };
-    let body = Body::from_stream(lines.map(|line| {
-        serde_json::to_vec(&line).map(|mut text| {
+    json_lines(lines)
+}
+
+async fn copy_volume(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    let request: VolumeCopy = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            let words = format!("the body is not a request for a copy: {error}");
+            return StatusError::bad_request(words).into_response();
+        }
+    };
+    match volume_copy::copy(&context, &namespace, &name, &request).await {
+        Ok(Some(progress)) => json_lines(progress),
+        Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
+}
+
+/// A JSON value a line, as they come.
+fn json_lines<T: Serialize + 'static>(values: BoxStream<'static, T>) -> Response {
+    let body = Body::from_stream(values.map(|value| {
+        serde_json::to_vec(&value).map(|mut text| {
             text.push(b'\n');
             Bytes::from(text)
         })
     }));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+async fn read_stats(
+    State(context): State<Arc<Context>>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    match stats(&context, &namespace, &name).await {
+        Ok(Some(reply)) => Json(reply).into_response(),
+        Ok(None) => not_found(&name),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn test_host(State(context): State<Arc<Context>>, Path(name): Path<String>) -> Response {
+    match docker_host::test(&context, &name).await {
+        Ok(Some(found)) => Json(found).into_response(),
+        Ok(None) => StatusError::not_found("hades.dev", "dockerhosts", &name).into_response(),
+        Err(error) => failed(&error),
+    }
 }
 
 fn not_found(name: &str) -> Response {

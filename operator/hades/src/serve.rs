@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeFlags;
+use crate::exec::Sessions;
 use crate::probes::Probes;
 use crate::validator::Typed;
 use crate::{local_host, operations};
@@ -68,8 +69,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     server.register_metrics(&mut registry);
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
+    let sessions = Sessions::new(context.clone(), shutdown.clone());
     let server = server
-        .with_routes(operations::PREFIX, operations::router(context.clone()))
+        .with_routes(operations::PREFIX, operations::router(context.clone(), sessions.clone()))
         .public_routes(probes.router());
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
         .await
@@ -84,6 +86,8 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     };
     probes.set_ready(false);
     shutdown.cancel();
+    // Says so to those who sit at a terminal, and hangs up on their commands.
+    let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
@@ -131,10 +135,11 @@ fn connector(installation: &str) -> Arc<dyn Connect> {
 
 #[cfg(not(feature = "docker"))]
 fn connector(_installation: &str) -> Arc<dyn Connect> {
-    use hades_provider::{ErrorClass, Provider, ProviderError};
+    use hades_provider::{ErrorClass, HostAddress, Provider, ProviderError};
     struct NoProvider;
     impl Connect for NoProvider {
-        fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+        fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+            let endpoint = &address.endpoint;
             let message = format!("{endpoint}: this build of hades has no Docker provider");
             Err(ProviderError::new(
                 ErrorClass::Terminal,

@@ -8,10 +8,12 @@ use crate::command;
 
 /// Where a person looks first: what it is, and the exit status.
 const AFTER_HELP: &str = "\
-Addresses are PROJECT/ENVIRONMENT[/SERVICE], such as shop/production/api.
+Addresses are PROJECT/ENVIRONMENT[/SERVICE[/REPLICA]], such as shop/production/api.
+`hadesctl use PROJECT/ENVIRONMENT` keeps one; /SERVICE is then a service of it.
 The server is found by --kubeconfig, KUBECONFIG or ~/.hades/kubeconfig.
 
-Exit status: 0 done; 1 failed (diff: there are changes); 2 called wrongly (diff: failed).";
+Exit status: 0 done; 1 failed (diff: there are changes); 2 called wrongly (diff: failed);
+exec: that of the command.";
 
 /// Steers Hades: see, change and follow environments.
 #[derive(Debug, Parser)]
@@ -86,8 +88,30 @@ pub enum Command {
     Resume(command::suspend::Arguments),
     /// Replace containers by new ones of the same description
     Restart(command::restart::Arguments),
+    /// Stop services: no containers until they are started again
+    Stop(command::stop::Arguments),
+    /// Start services that were stopped
+    Start(command::stop::Arguments),
+    /// Change how many containers services have
+    Scale(command::scale::Arguments),
+    /// Change variables or the image of a service
+    Set(command::set::Arguments),
+    /// Change an object in an editor
+    Edit(command::edit::Arguments),
+    /// Show containers
+    Ps(command::ps::Arguments),
+    /// Show what containers use of processor, memory and network
+    Top(command::top::Arguments),
+    /// Run a command in a container
+    Exec(command::exec::Arguments),
     /// Show what containers write
     Logs(command::logs::Arguments),
+    /// Keep an address that is meant when none is written
+    Use(command::use_::Arguments),
+    /// Add, test, drain and remove Docker hosts
+    Host(command::host::Arguments),
+    /// Look after volumes: copy them to other hosts
+    Volume(command::volume::Arguments),
     /// Make a starter repository of manifests
     Init(command::init::Arguments),
     /// Print a completion script for a shell

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use crate::cli::Global;
+use crate::default_address::DefaultAddress;
 use crate::error::Error;
 use crate::terminal::Terminal;
 
@@ -45,15 +46,71 @@ impl Context {
         Ok(self.session().await?.project().map(str::to_owned))
     }
 
-    /// An address out of an argument.
+    /// Where the address is kept that is meant when none is written.
+    pub fn default_address(&self) -> Option<DefaultAddress> {
+        let source = Locations::of_process(self.global.kubeconfig.clone()).find().ok()?;
+        let path = source.paths.into_iter().next()?;
+        DefaultAddress::of(path, self.global.context.as_deref())
+    }
+
+    /// An environment, or a service of it, out of an argument.
     pub async fn address(&self, text: &str) -> Result<Address, Error> {
+        self.address_or_default(Some(text)).await
+    }
+
+    /// As [`Self::address`]; without an argument the one that `hadesctl use` keeps.
+    pub async fn address_or_default(&self, text: Option<&str>) -> Result<Address, Error> {
+        let address = self.container_address(text).await?;
+        match &address.instance {
+            None => Ok(address),
+            Some(instance) => Err(Error::usage(
+                format!("{address} names the container {instance}, and this works on services"),
+                match &address.service {
+                    Some(service) => format!("write {}/{service}", address.whole()),
+                    None => format!("write {}", address.whole()),
+                },
+            )),
+        }
+    }
+
+    /// An address that may go down to a single container. `/SERVICE` is one of the
+    /// environment that `hadesctl use` keeps.
+    pub async fn container_address(&self, text: Option<&str>) -> Result<Address, Error> {
+        let Some(text) = text else {
+            let kept = self.default_address().and_then(|kept| kept.read());
+            return kept.ok_or_else(|| no_address("nothing says which environment is meant"));
+        };
+        if let Some(below) = text.strip_prefix('/') {
+            let kept = self.default_address().and_then(|kept| kept.read());
+            let kept =
+                kept.ok_or_else(|| no_address(format!("{text:?} doesn't say which environment")))?;
+            return Ok(Address::parse(&format!("{}/{below}", kept.whole()), None)?);
+        }
         // An address that is whole needs no kubeconfig to be read.
-        let project = if text.contains('/') { None } else { self.project().await? };
+        let project = if text.contains('/') { None } else { self.project_of_names().await? };
         Ok(Address::parse(text, project.as_deref())?)
+    }
+
+    /// The project of a name that stands alone.
+    async fn project_of_names(&self) -> Result<Option<String>, Error> {
+        if let Some(project) = &self.global.project {
+            return Ok(Some(project.clone()));
+        }
+        match self.default_address().and_then(|kept| kept.read()) {
+            Some(kept) => Ok(Some(kept.project)),
+            None => self.project().await,
+        }
     }
 
     /// The time.
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+}
+
+fn no_address(message: impl Into<String>) -> Error {
+    Error::usage(
+        message,
+        "write PROJECT/ENVIRONMENT, or keep a default by `hadesctl use PROJECT/ENVIRONMENT`",
+    )
 }

@@ -13,16 +13,22 @@
 //!   errors go to standard error;
 //! - the exit status is 0 when it is done, 1 when it failed (for `diff`: when
 //!   there are changes) and 2 when it was called wrongly (for `diff`: when it
-//!   failed).
+//!   failed); that of `exec` is the command's own.
 
 mod age;
+mod change;
 mod cli;
 mod command;
 mod context;
+mod default_address;
 mod error;
 mod layout;
 mod manifest;
 mod output;
+mod raw_mode;
+mod rollout;
+mod scope;
+mod service;
 mod target;
 mod terminal;
 

@@ -131,7 +131,7 @@ fn settle_project(document: &mut Document, project: Project<'_>, errors: &mut Ve
 }
 
 /// Everything that is wrong with a document as far as can be told offline.
-fn check(document: &Document) -> Vec<ManifestError> {
+pub fn check(document: &Document) -> Vec<ManifestError> {
     if document.group() != GROUP {
         return vec![];
     }

@@ -142,6 +142,16 @@ impl Terminal {
         text
     }
 
+    /// Whether a person sees standard error.
+    pub fn errors_seen(&self) -> bool {
+        self.errors_seen
+    }
+
+    /// Whether a person sees standard output.
+    pub fn is_live(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// Whether somebody sits there to answer.
     pub fn can_ask(&self) -> bool {
         io::stdin().is_terminal()

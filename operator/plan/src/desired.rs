@@ -32,8 +32,11 @@ pub struct Desired {
     pub volumes: Vec<DesiredVolume>,
     /// Containers, in the order of service and replica.
     pub containers: Vec<DesiredContainer>,
-    /// Services that the manifest names with `replicas: 0`.
+    /// Services that run no container: by `replicas: 0`, or as they are stopped.
     pub scaled_to_zero: BTreeSet<String>,
+    /// Services that somebody has stopped: they have no container, however many
+    /// the manifest says.
+    pub stopped: BTreeSet<String>,
     /// Remarks on the manifest, for the plan to carry.
     pub lints: Vec<Lint>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hades_api::{Protocol, label};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What was found on each host that concerns an environment.
@@ -59,6 +60,9 @@ pub struct ObservedContainer {
     pub state: ContainerState,
     /// Exit status of its last end, where the engine tells.
     pub exit_code: Option<i64>,
+    /// When it was made, where the engine tells.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
     /// Names of the networks that it is attached to.
     pub networks: Vec<String>,
     /// Ids of those networks in the same order, empty text for those that the

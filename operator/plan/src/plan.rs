@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use hades_api::name::EnvironmentName;
 use hades_api::{Drift, Health, PortMapping};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Operation, Target};
@@ -168,4 +169,7 @@ pub struct ResourceState {
     pub ports: Vec<String>,
     /// Id that the engine gave, where it is there.
     pub id: Option<String>,
+    /// When it was made (containers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
 }

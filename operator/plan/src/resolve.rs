@@ -7,6 +7,7 @@ mod image;
 mod port;
 mod restart;
 mod service;
+mod stop;
 mod suggest;
 mod variables;
 mod volume;
@@ -43,7 +44,7 @@ pub struct Inputs<'a> {
     pub installation: &'a str,
     /// The merged spec.
     pub spec: &'a EnvironmentSpec,
-    /// Annotations of the Environment: requests for restarts.
+    /// Annotations of the Environment: requests for restarts and stops.
     pub annotations: &'a BTreeMap<String, String>,
     /// Every DockerHost there is, by name; the names also serve suggestions.
     pub hosts: &'a BTreeMap<String, DockerHostSpec>,
@@ -122,6 +123,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     let mut findings = Findings::default();
     check_names(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
+    let stopped = stop::requests(inputs, &mut findings);
     let mut placed = Vec::new();
     for (name, service) in &inputs.spec.services {
         let host = host::place(inputs, name, service, &mut findings);
@@ -129,7 +131,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         placed.push(service::Placed {
             name,
             host,
-            replicas: service.replicas.unwrap_or(1),
+            replicas: if stopped.contains(name) { 0 } else { service.replicas.unwrap_or(1) },
             service,
             spec,
         });
@@ -154,6 +156,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         volumes,
         containers,
         scaled_to_zero,
+        stopped,
         lints,
     })
 }
@@ -195,6 +198,7 @@ pub(crate) fn for_deletion(
         volumes,
         containers: Vec::new(),
         scaled_to_zero: BTreeSet::new(),
+        stopped: BTreeSet::new(),
         lints: Vec::new(),
     }
 }

@@ -17,17 +17,23 @@
 //!                     (once)    (single calls)  └─ fake, which fails as told
 //! ```
 
+mod address;
 pub mod coalesce;
 pub mod conformance;
+mod dial;
 pub mod engine;
 mod error;
+mod exec;
 pub mod fake;
 pub mod image;
 mod logs;
 pub mod ownership;
 pub mod refusal;
+mod stats;
 pub mod steps;
+mod volume;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,8 +42,13 @@ use hades_api::name::EnvironmentName;
 use hades_plan::{Action, HostSnapshot};
 use serde::{Deserialize, Serialize};
 
+pub use address::{Credentials, HostAddress};
+pub use dial::{ByteStream, Duplex};
 pub use error::{ErrorClass, ProviderError};
+pub use exec::{ExecControl, ExecOptions, ExecSession, TerminalSize};
 pub use logs::{LogChunk, LogOptions, LogStream};
+pub use stats::ContainerStats;
+pub use volume::{NewVolume, VolumeArchive};
 
 /// One host, or one account: a place where things are.
 ///
@@ -85,15 +96,65 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError>;
+
+    /// Starts a command in a running container, by its id on the host. The one
+    /// thing besides `execute` that may change something, and only because a
+    /// person asked for it.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`]; `Conflict` when there is no such container or
+    /// it doesn't run; `Terminal` when the command can't be started.
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError>;
+
+    /// What a running container uses now, by its id on the host. Cheap: it
+    /// doesn't wait for a second look.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError>;
+
+    /// A stream to an address of the host's own network, such as that of a
+    /// container, within the time of a look.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when the host doesn't answer, `Retry` when
+    /// nothing does at the address, `Terminal` when addresses of this host can't
+    /// be reached at all.
+    async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError>;
+
+    /// Names of the containers that run and may write to a volume.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when the host doesn't answer.
+    async fn volume_writers(&self, name: &str) -> Result<Vec<String>, ProviderError>;
+
+    /// The content of a volume. Changes nothing in it.
+    ///
+    /// # Errors
+    /// `Conflict` when there is no such volume.
+    async fn read_volume(&self, name: &str) -> Result<VolumeArchive, ProviderError>;
+
+    /// Makes a volume with that content. One that can't be filled whole is
+    /// removed again; one that is there already is left alone.
+    ///
+    /// # Errors
+    /// `Conflict` when there is one of that name; the error of `content` when
+    /// that ends with one.
+    async fn fill_volume(
+        &self,
+        volume: NewVolume<'_>,
+        content: VolumeArchive,
+    ) -> Result<(), ProviderError>;
 }
 
 /// Makes providers from endpoints, so that controllers know no SDK.
 pub trait Connect: Send + Sync + 'static {
-    /// A provider for `endpoint`; doesn't talk to it yet.
+    /// A provider for the host at `address`; doesn't talk to it yet.
     ///
     /// # Errors
-    /// [`ErrorClass::Terminal`] when the endpoint isn't one it can use.
-    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError>;
+    /// [`ErrorClass::Terminal`] when the endpoint isn't one it can use, or the
+    /// credentials aren't what it needs.
+    fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError>;
 }
 
 /// What a place is.

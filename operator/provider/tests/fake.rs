@@ -11,7 +11,7 @@ use hades_api::Protocol;
 use hades_plan::{Action, ContainerSpec, ContainerState, Operation, TargetKind};
 use hades_provider::conformance::{Scene, Testbed};
 use hades_provider::fake::{CallKind, FakeConnect, FakeHost, Fault, FaultPlan, Moment};
-use hades_provider::{Connect, ErrorClass, LogChunk, Outcome, Provider};
+use hades_provider::{Connect, ErrorClass, HostAddress, LogChunk, Outcome, Provider};
 use ipnet::Ipv4Net;
 
 const INSTALLATION: &str = "fake-installation";
@@ -47,6 +47,9 @@ impl Testbed for FakeBed {
     }
     fn installation(&self) -> &str {
         INSTALLATION
+    }
+    fn copying_command(&self) -> Vec<String> {
+        vec!["cat".to_owned()]
     }
     fn project(&self) -> String {
         "shop".to_owned()
@@ -268,8 +271,38 @@ async fn endpoints_of_fake_hosts() {
     let host = FakeHost::new();
     let connect = FakeConnect::new().with("unix:///a.sock", host.clone());
     host.add_foreign_container("x", &[]);
-    let provider = connect.connect("unix:///a.sock").unwrap();
+    let provider = connect.connect(&HostAddress::plain("unix:///a.sock")).unwrap();
     assert_eq!(provider.observe().await.unwrap().containers.len(), 1);
-    let error = connect.connect("unix:///b.sock").err().unwrap();
+    let error = connect.connect(&HostAddress::plain("unix:///b.sock")).err().unwrap();
+    assert_eq!(error.class, ErrorClass::Terminal);
+}
+
+#[tokio::test]
+async fn commands_of_the_fake_are_attended_to_their_end() {
+    use futures::StreamExt;
+    use tokio::io::AsyncWriteExt;
+    let bed = fake().await;
+    let scene = Scene::new(&bed);
+    let id = scene.web().await;
+    let start = |words: &[&str]| {
+        let command = words.iter().map(|&word| word.to_owned()).collect();
+        let options = hades_provider::ExecOptions { command, ..Default::default() };
+        let (host, id) = (bed.host.clone(), id.clone());
+        async move { host.exec(&id, &options).await }
+    };
+    let mut echo = start(&["echo", "a", "b"]).await.unwrap();
+    assert_eq!(&echo.output.next().await.unwrap().unwrap().bytes[..], b"a b\n");
+    assert!(echo.output.next().await.is_none());
+    assert_eq!(echo.control.exit_code().await, Ok(0));
+    let mut cat = start(&["cat"]).await.unwrap();
+    cat.input.write_all(b"hello").await.unwrap();
+    assert_eq!(&cat.output.next().await.unwrap().unwrap().bytes[..], b"hello");
+    cat.input.shutdown().await.unwrap();
+    assert!(cat.output.next().await.is_none());
+    let mut sleep = start(&["sleep"]).await.unwrap();
+    sleep.control.hang_up().await;
+    assert!(sleep.output.next().await.is_none());
+    assert_ne!(sleep.control.exit_code().await, Ok(0));
+    let error = start(&["nothing"]).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Terminal);
 }

@@ -107,6 +107,12 @@ impl Connection {
                 self.given_up.store(true, Ordering::Relaxed);
                 Err(lost())
             }
+            // The server is waiting for somebody else.
+            Err(_) if matches!(opening, Opening::Tcp(..)) => Err(Error::Refused {
+                address: self.address.clone(),
+                what: opening.to_string(),
+                reason: "no answer in time".to_owned(),
+            }),
             Err(_) => {
                 self.given_up.store(true, Ordering::Relaxed);
                 Err(silent(self.address.clone()))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -15,6 +15,10 @@ use crate::{Error, Target};
 /// How long output may be left unread while others share the connection.
 const SHARED_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a refusal that only a person can mend is believed. Servers shut those
+/// out who knock too often with a wrong key.
+const BELIEVED: Duration = Duration::from_secs(30);
+
 type Attempt = Shared<BoxFuture<'static, Result<Arc<Connection>, Error>>>;
 
 /// The way to one server: connects when first used and again after a loss.
@@ -23,6 +27,9 @@ type Attempt = Shared<BoxFuture<'static, Result<Arc<Connection>, Error>>>;
 /// All streams of a link share one TCP connection, in which a stream that isn't
 /// read holds up the others. So output that is left unread for 10 s ends with an
 /// error, except on a link of its own ([`Link::alone`]).
+///
+/// A refusal that only a person can mend (a wrong host key, a login that is
+/// denied) is answered for 30 s without asking again; a new link asks at once.
 #[derive(Clone)]
 pub struct Link {
     shared: Arc<Inner>,
@@ -40,6 +47,7 @@ struct State {
     kept: Option<Arc<Connection>>,
     passing: Weak<Connection>,
     attempt: Option<Attempt>,
+    refused: Option<(Instant, Error)>,
 }
 
 impl Link {
@@ -140,6 +148,11 @@ impl Link {
         }
         let attempt = {
             let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((since, error)) = &state.refused
+                && since.elapsed() < BELIEVED
+            {
+                return Err(error.clone());
+            }
             state.attempt.get_or_insert_with(|| attempt(&self.shared)).clone()
         };
         attempt.await
@@ -155,9 +168,16 @@ fn attempt(shared: &Arc<Inner>) -> Attempt {
         let opened = Connection::open(&link.target).await.map(Arc::new);
         let mut state = link.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.attempt = None;
-        if let Ok(connection) = &opened {
-            state.passing = Arc::downgrade(connection);
-            state.kept = link.keep.then(|| connection.clone());
+        state.refused = None;
+        match &opened {
+            Ok(connection) => {
+                state.passing = Arc::downgrade(connection);
+                state.kept = link.keep.then(|| connection.clone());
+            }
+            Err(error) if error.is_lasting() => {
+                state.refused = Some((Instant::now(), error.clone()));
+            }
+            Err(_) => {}
         }
         opened
     });

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
@@ -10,10 +11,10 @@ use hades_api::{
     PinnedImage, reason,
 };
 use hades_plan::{
-    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming,
-    needs, resolve,
+    Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge,
+    naming, needs, resolve,
 };
-use hades_provider::Provider;
+use hades_provider::{ErrorClass, Provider, ProviderError};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -22,6 +23,9 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::driver::ReconcileError;
+
+/// A look that fails within this time costs little to be tried again.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// All that a plan is made from.
 pub(crate) struct Gathered {
@@ -37,6 +41,11 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    /// Hosts that were looked at, or would have been if they were there.
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+        self.observed.hosts.keys().chain(&self.missing_hosts).cloned().collect()
+    }
+
     /// Hosts that can't be looked at now: unreachable ones and those that are no
     /// DockerHosts any more.
     pub(crate) fn unseen_hosts(&self) -> BTreeSet<String> {
@@ -265,7 +274,7 @@ async fn observe(
             missing_hosts.push(host);
             continue;
         };
-        match context.hosts.get(&host, &spec.endpoint) {
+        match context.hosts.get(&host, spec).await {
             Ok(provider) => {
                 providers.insert(host, provider);
             }
@@ -275,7 +284,7 @@ async fn observe(
         }
     }
     let snapshots = providers.iter().map(|(host, provider)| async move {
-        let view = match provider.observe().await {
+        let view = match look(&**provider).await {
             Ok(snapshot) => HostView::Snapshot(Arc::new(snapshot)),
             Err(error) => HostView::Unreachable { message: error.message },
         };
@@ -285,6 +294,18 @@ async fn observe(
     let fingerprint = fingerprint(&desired);
     let observed = Observed { hosts: views };
     Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts }
+}
+
+/// One failed look is not an outage: a connection that was lost since the last one
+/// is noticed by the first call on it. What took long isn't tried again.
+async fn look(provider: &dyn Provider) -> Result<HostSnapshot, ProviderError> {
+    let started = Instant::now();
+    match provider.observe().await {
+        Err(error) if error.class == ErrorClass::Unreachable && started.elapsed() < AT_ONCE => {
+            provider.observe().await
+        }
+        outcome => outcome,
+    }
 }
 
 fn fingerprint(desired: &Desired) -> String {

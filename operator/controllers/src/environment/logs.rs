@@ -102,7 +102,7 @@ async fn of_host(
     query: &LogQuery,
 ) -> Result<Vec<BoxStream<'static, LogLine>>, String> {
     let provider =
-        context.hosts.get(&host.name_any(), &host.spec.endpoint).map_err(|error| error.message)?;
+        context.hosts.get(&host.name_any(), &host.spec).await.map_err(|error| error.message)?;
     let snapshot = provider.observe().await.map_err(|error| error.message)?;
     let options = LogOptions {
         follow: query.follow,

@@ -1,10 +1,13 @@
 //! Environment: gather → plan → execute → record.
 
+mod container;
+mod exec;
 mod execute;
 mod gather;
 mod logs;
 mod preview;
 mod record;
+mod stats;
 mod wakes;
 
 use std::collections::HashMap;
@@ -23,8 +26,11 @@ use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, finalizer, status};
 
+pub use container::PickError;
+pub use exec::{ExecError, exec};
 pub use logs::{LogLine, LogQuery, logs};
 pub use preview::{PlanReply, preview};
+pub use stats::{StatsEntry, StatsReply, stats};
 
 /// How soon to look again at what can't go on now, where nothing is sure to
 /// wake it (an engine that doesn't answer sends no events).
@@ -115,6 +121,8 @@ impl Reconciler for Environments {
     ) -> Result<Progress, ReconcileError> {
         let api = Self::api(&context.client, environment.namespace().as_deref());
         if environment.meta().deletion_timestamp.is_some() {
+            let project = environment.namespace().unwrap_or_default();
+            context.hosts.users.looking(&project, &environment.name_any());
             return clean_up(context, &self.memory, &api, &environment).await;
         }
         if !finalizer::is_set(&environment) {
@@ -139,8 +147,13 @@ async fn converge(
     if after.last_handled_reconcile_at != before.last_handled_reconcile_at {
         memory.failures.forget(|(failed, _)| *failed == uid);
     }
+    let (project, name) = (environment.namespace().unwrap_or_default(), environment.name_any());
+    context.hosts.users.looking(&project, &name);
     let gathered = match gather::gather(context, environment).await? {
-        Ok(gathered) => gathered,
+        Ok(gathered) => {
+            context.hosts.users.looked(&project, &name, gathered.hosts());
+            gathered
+        }
         Err(faults) => {
             record::faults(&mut after, environment, &faults, context.now());
             record::tell_faults(context, environment, &before, &faults).await;

@@ -188,10 +188,13 @@ pub(super) fn outcome(
         progressing(status, environment, plan, now);
         return;
     }
-    let message = match status.resources.iter().filter(|r| r.kind == CONTAINER).count() {
+    let mut message = match status.resources.iter().filter(|r| r.kind == CONTAINER).count() {
         1 => "1 container runs as described".to_owned(),
         n => format!("{n} containers run as described"),
     };
+    if !status.stopped.is_empty() {
+        message.push_str(&format!("; stopped: {}", status.stopped.join(", ")));
+    }
     set(status, environment, (condition::READY, true), (reason::RECONCILED, &message), now);
     clear(status, &[condition::RECONCILING, condition::STALLED, condition::SUSPENDED]);
 }
@@ -246,6 +249,7 @@ fn found(
     plan: &Plan,
 ) {
     status.observed_generation = environment.meta().generation;
+    status.stopped = gathered.desired.stopped.iter().cloned().collect();
     let wanted: BTreeSet<(&str, &str)> = gathered
         .desired
         .containers
@@ -315,6 +319,7 @@ fn resource(found: &ResourceState, gathered: &Gathered) -> ResourceStatus {
         message: found.message.clone(),
         image: found.image.clone(),
         ports: found.ports.clone(),
+        created_at: found.created_at,
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::Context;
 use crate::driver::{Meta, references};
+use crate::hosts::HostWake;
 
 type References = BoxStream<'static, ObjectRef<Meta<Environment>>>;
 
@@ -54,6 +55,7 @@ fn of_hosts(
     context: &Arc<Context>,
     store: Store<Meta<Environment>>,
 ) -> impl Stream<Item = ObjectRef<Meta<Environment>>> + Send + use<> {
+    let context = context.clone();
     stream::unfold(context.hosts.wakes(), |mut wakes| async move {
         match wakes.recv().await {
             Ok(wake) => Some((Some(wake), wakes)),
@@ -66,11 +68,19 @@ fn of_hosts(
         if let Some(wake) = &wake {
             tracing::trace!(host = wake.host, wake = ?wake.wake, "wake");
         }
-        let woken = match wake.map(|wake| wake.wake) {
-            Some(Wake::Environment(name)) => {
+        let woken = match wake {
+            Some(HostWake { wake: Wake::Environment(name), .. }) => {
                 vec![ObjectRef::new(&name.environment).within(&name.project)]
             }
-            Some(Wake::Foreign | Wake::Everything) | None => references(&store, None),
+            Some(HostWake { host, wake: Wake::Foreign | Wake::Everything }) => {
+                let concerned = context.hosts.users.concerned(&host);
+                let mut woken = references(&store, None);
+                woken.retain(|found| {
+                    concerned(found.namespace.as_deref().unwrap_or_default(), &found.name)
+                });
+                woken
+            }
+            None => references(&store, None),
         };
         stream::iter(woken)
     })

@@ -6,17 +6,20 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use hades_api::label;
 use hades_client::nearest::nearest;
-use hades_client::object::{self, Applied, ApplyMode, Owner};
+use hades_client::object::{self, Applied, ApplyMode, Owner, Selection};
 use hades_client::wait::{Goal, until};
-use hades_client::{Catalog, FIELD_MANAGER, Kind, Session, catalog};
+use hades_client::{Address, Catalog, FIELD_MANAGER, Kind, Session, catalog};
 use hades_source::manifest::{Document, ManifestError};
 use kube::api::DynamicObject;
 use kube::core::Status;
+use serde_json::Value;
 
 use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{self, Project};
+use crate::rollout::{self, WaitFlags};
+use crate::scope::address_of;
 use crate::target::Target;
 
 /// How long the namespace of a new project may take to be made.
@@ -40,6 +43,9 @@ pub struct Arguments {
     /// Change what a repository owns, and take over fields that others set
     #[arg(long)]
     r#override: bool,
+
+    #[command(flatten)]
+    waiting: WaitFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,7 +123,35 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         };
         context.terminal.line(&result_line(item, applied))?;
     }
+    if arguments.waiting.wait {
+        for address in concerned(session, &items).await? {
+            rollout::request_and_follow(context, &address, arguments.waiting.timeout).await?;
+        }
+    }
     Ok(())
+}
+
+/// The environments that what was applied leads to, those of templates included.
+async fn concerned(session: &Session, items: &[Item]) -> Result<Vec<Address>, Error> {
+    let of_kind = |kind: &'static str| {
+        items.iter().filter(move |item| {
+            item.document.kind == kind && item.kind.resource.group == hades_api::GROUP
+        })
+    };
+    let mut addresses: Vec<Address> = of_kind("Environment")
+        .map(|item| Address::environment(item.namespace().unwrap_or_default(), &item.document.name))
+        .collect();
+    for template in of_kind("EnvironmentTemplate") {
+        let selection = Selection::of_project(template.namespace());
+        for environment in object::list(session, &catalog::environment(), &selection).await? {
+            let used = environment.data.pointer("/spec/templateRef/name").and_then(Value::as_str);
+            let address = address_of(&environment);
+            if used == Some(template.document.name.as_str()) && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    Ok(addresses)
 }
 
 fn result_line(item: &Item, applied: Applied) -> String {

@@ -31,8 +31,8 @@ const COLORS: [AnsiColor; 6] = [
 /// Show what containers write
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// PROJECT/ENVIRONMENT for all services, PROJECT/ENVIRONMENT/SERVICE for one
-    address: String,
+    /// PROJECT/ENVIRONMENT for all services, PROJECT/ENVIRONMENT/SERVICE[/REPLICA] for one
+    address: Option<String>,
 
     /// Only this replica of the service
     #[arg(long, value_name = "NUMBER")]
@@ -57,10 +57,9 @@ pub struct Arguments {
 
 /// Shows logs.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
-    let address = context.address(&arguments.address).await?;
-    if arguments.replica.is_some() && address.service.is_none() {
-        return Err(Error::usage("--replica needs a service", format!("write {address}/SERVICE")));
-    }
+    let mut address = context.container_address(arguments.address.as_deref()).await?;
+    let replica = replica(&address, arguments.replica)?;
+    address.instance = None;
     let session = context.session().await?;
     let target = Target::environment(&address);
     let project = Some(address.project.as_str());
@@ -83,13 +82,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         context.now().as_second().saturating_sub(seconds)
     });
     let query = LogQuery {
-        replica: arguments.replica,
+        replica,
         follow: arguments.follow,
         tail: arguments.tail,
         since,
         timestamps: arguments.timestamps,
     };
-    let mut printer = Printer::new(&address, arguments.replica, &services, context.terminal.paint);
+    let mut printer = Printer::new(&address, replica, &services, context.terminal.paint);
     let mut entries = pin!(stream(session, &address, &query).await?);
     let mut problems = 0_usize;
     while let Some(entry) = entries.try_next().await? {
@@ -109,6 +108,24 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         return Err(Error::incomplete("not all containers could be read"));
     }
     Ok(())
+}
+
+/// The one replica that is asked for.
+fn replica(address: &Address, flag: Option<u32>) -> Result<Option<u32>, Error> {
+    match (flag, &address.instance, &address.service) {
+        (Some(_), _, None) => {
+            Err(Error::usage("--replica needs a service", format!("write {address}/SERVICE")))
+        }
+        (Some(flag), Some(_), _) if address.replica() != Some(flag) => Err(Error::usage(
+            format!("{address} and --replica {flag} are two containers"),
+            "leave one away",
+        )),
+        (None, Some(instance), Some(service)) if address.replica().is_none() => Err(Error::usage(
+            format!("logs are shown by replica, and {instance:?} is a container's name"),
+            format!("write {}/{service}/NUMBER", address.whole()),
+        )),
+        (flag, _, _) => Ok(flag.or_else(|| address.replica())),
+    }
 }
 
 fn problem(entry: &LogLine, error: &str) -> String {

@@ -5,15 +5,25 @@ pub mod completion;
 pub mod delete;
 pub mod describe;
 pub mod diff;
+pub mod edit;
 pub mod events;
+pub mod exec;
 pub mod get;
+pub mod host;
 pub mod init;
 pub mod logs;
+pub mod ps;
 pub mod render;
 pub mod restart;
+pub mod scale;
+pub mod set;
+pub mod stop;
 pub mod suspend;
 pub mod sync;
+pub mod top;
+pub mod use_;
 pub mod version;
+pub mod volume;
 pub mod wait;
 
 use std::process::ExitCode;
@@ -37,7 +47,18 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Suspend(arguments) => suspend::run(context, &arguments, true).await,
         Command::Resume(arguments) => suspend::run(context, &arguments, false).await,
         Command::Restart(arguments) => restart::run(context, &arguments).await,
+        Command::Stop(arguments) => stop::run(context, &arguments, true).await,
+        Command::Start(arguments) => stop::run(context, &arguments, false).await,
+        Command::Scale(arguments) => scale::run(context, &arguments).await,
+        Command::Set(arguments) => set::run(context, &arguments).await,
+        Command::Edit(arguments) => edit::run(context, &arguments).await,
+        Command::Ps(arguments) => ps::run(context, &arguments).await,
+        Command::Top(arguments) => top::run(context, &arguments).await,
         Command::Logs(arguments) => logs::run(context, &arguments).await,
+        Command::Exec(arguments) => return exec::run(context, &arguments).await,
+        Command::Use(arguments) => use_::run(context, &arguments).await,
+        Command::Host(arguments) => host::run(context, &arguments).await,
+        Command::Volume(arguments) => volume::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Completion(arguments) => completion::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments).await,

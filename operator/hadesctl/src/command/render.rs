@@ -21,8 +21,7 @@ use crate::target::{self, Target};
 /// With -f it needs no server.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// PROJECT/ENVIRONMENT; may be left out with -f for all environments in the files
-    #[arg(required_unless_present = "files")]
+    /// PROJECT/ENVIRONMENT; with -f all environments in the files when left out
     address: Option<String>,
 
     /// Manifests to take environment and template from: files, folders, or -
@@ -44,8 +43,8 @@ enum Output {
 /// Shows merged environments.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     let rendered = if arguments.files.is_empty() {
-        let text = arguments.address.as_deref().unwrap_or_default();
-        vec![of_server(context, &context.address(text).await?).await?]
+        let address = context.address_or_default(arguments.address.as_deref()).await?;
+        vec![of_server(context, &address).await?]
     } else {
         of_files(context, arguments)?
     };

@@ -1,34 +1,26 @@
 //! `hadesctl restart`.
 
-use std::time::Duration;
-
 use clap::Args;
 use hades_client::{object, request, wait};
 
-use crate::age::parse_duration;
-use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
+use crate::rollout::{self, WaitFlags};
 use crate::target::{self, Target};
 
 /// Replace containers by new ones of the same description
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// PROJECT/ENVIRONMENT for all services, PROJECT/ENVIRONMENT/SERVICE for one
-    address: String,
+    address: Option<String>,
 
-    /// Wait until the new containers run
-    #[arg(long)]
-    wait: bool,
-
-    /// How long to wait at most
-    #[arg(long, value_parser = parse_duration, default_value = "5m", requires = "wait")]
-    timeout: Duration,
+    #[command(flatten)]
+    waiting: WaitFlags,
 }
 
 /// Asks for the restart.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
-    let address = context.address(&arguments.address).await?;
+    let address = context.address_or_default(arguments.address.as_deref()).await?;
     let session = context.session().await?;
     let target = Target::environment(&address);
     let project = Some(address.project.as_str());
@@ -47,11 +39,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         Some(service) => format!("service {service} of {target}"),
         None => target.to_string(),
     };
-    if !arguments.wait {
-        return context.terminal.line(&format!("{what}: restart requested"));
+    context.terminal.line(&format!("{what}: restart requested"))?;
+    if !arguments.waiting.wait {
+        return Ok(());
     }
     let goal = wait::Goal::HandledAndReady(request);
-    wait::until(session, target.subject(), &goal, arguments.timeout, progress(context, &target))
-        .await?;
-    context.terminal.line(&format!("{what} restarted"))
+    rollout::follow(context, &address, &goal, arguments.waiting.timeout).await
 }

@@ -1,16 +1,14 @@
 //! `hadesctl sync`.
 
-use std::time::Duration;
-
 use clap::Args;
 use hades_client::nearest::suggestion;
-use hades_client::{Session, catalog, object, request, wait};
+use hades_client::{Address, Session, catalog, object, request, wait};
 use serde_json::Value;
 
-use crate::age::parse_duration;
 use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
+use crate::rollout::{self, WaitFlags};
 use crate::target::{self, Search, Target};
 
 /// Have Hades look now: fetch a repository, check an environment
@@ -22,13 +20,8 @@ pub struct Arguments {
     /// when left out
     target: Option<String>,
 
-    /// Wait until it is done and ready
-    #[arg(long)]
-    wait: bool,
-
-    /// How long to wait at most, for each
-    #[arg(long, value_parser = parse_duration, default_value = "5m", requires = "wait")]
-    timeout: Duration,
+    #[command(flatten)]
+    waiting: WaitFlags,
 
     /// Agree to the prune that the repository waits with
     #[arg(long, requires = "target")]
@@ -56,7 +49,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
             Ok(asked) => asked,
             Err(error) => return Err(target::explain(session, &target, error).await),
         };
-        if !arguments.wait {
+        if !arguments.waiting.wait {
             let agreed = commit.map_or_else(String::new, |commit| {
                 format!(", the prune of commit {} is agreed to", short(&commit))
             });
@@ -64,16 +57,39 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         }
         requests.push((target, asked));
     }
-    if !arguments.wait {
+    if !arguments.waiting.wait {
         return Ok(());
     }
     for (target, asked) in requests {
         let goal = wait::Goal::HandledAndReady(asked);
+        let timeout = arguments.waiting.timeout;
+        if target.kind == catalog::environment() {
+            let project = target.namespace.as_deref().unwrap_or_default();
+            let address = Address::environment(project, &target.name);
+            rollout::follow(context, &address, &goal, timeout).await?;
+            continue;
+        }
         let tell = progress(context, &target);
-        wait::until(session, target.subject(), &goal, arguments.timeout, tell).await?;
+        wait::until(session, target.subject(), &goal, timeout, tell).await?;
         context.terminal.line(&format!("{target} is in sync"))?;
+        for address in written(session, &target).await? {
+            rollout::follow(context, &address, &wait::Goal::Ready, timeout).await?;
+        }
     }
     Ok(())
+}
+
+/// The environments that a repository has written.
+async fn written(session: &Session, repository: &Target) -> Result<Vec<Address>, Error> {
+    let Target { kind, namespace, name } = repository;
+    let found = object::get(session, kind, namespace.as_deref(), name).await?;
+    let inventory = found.as_ref().and_then(|found| found.data.pointer("/status/inventory"));
+    let entries = inventory.and_then(Value::as_array).into_iter().flatten();
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    Ok(entries
+        .filter(|entry| entry["kind"] == "Environment")
+        .map(|entry| Address::environment(text(entry, "namespace"), text(entry, "name")))
+        .collect())
 }
 
 fn short(commit: &str) -> &str {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -118,6 +119,7 @@ fn operations() -> Router {
             "/namespaces/{namespace}/environments/{name}/plan",
             get(|path| plan(path, false)).post(|path| plan(path, true)),
         )
+        .route("/namespaces/{namespace}/environments/{name}/stats", get(|| async { Json(stats()) }))
         .route(
             "/namespaces/{namespace}/environments/{name}/logs",
             get(|| async {
@@ -131,6 +133,28 @@ fn operations() -> Router {
                 .concat()
             }),
         )
+}
+
+/// A busy container, one that has ended, and a host that doesn't answer. Every
+/// call is a second later than the one before.
+fn stats() -> Value {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let time = NOW.parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(call as i64);
+    let entry = |replica: u64, stats: Value, error: Value| {
+        json!({"service": "api", "replica": replica, "container": format!("c{replica}"),
+               "host": "local", "time": time, "stats": stats, "error": error})
+    };
+    let counters = json!({
+        "cpuNanoseconds": call * 250_000_000, "memoryBytes": 20 << 20, "memoryLimitBytes": 64 << 20,
+        "receivedBytes": call * 2048, "sentBytes": call * 100, "processes": 4,
+    });
+    json!({"items": [
+        entry(1, counters, Value::Null),
+        entry(2, Value::Null, json!("it is exited")),
+        {"service": "", "replica": 0, "container": "", "host": "web-2", "time": time,
+         "error": "connection refused"},
+    ]})
 }
 
 /// Nothing to do for what is stored, a network to make for what is previewed.

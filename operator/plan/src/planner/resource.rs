@@ -22,6 +22,7 @@ fn state(target: Target, state: &str, health: Health, drift: Drift) -> ResourceS
         image_id: None,
         ports: Vec::new(),
         id: None,
+        created_at: None,
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) fn container(found: &Found<'_>, drift: Drift) -> ResourceState {
     state.image_id = Some(container.image_id.clone()).filter(|id| !id.is_empty());
     state.ports = ports(container);
     state.id = Some(container.id.clone());
+    state.created_at = container.created_at;
     state
 }
 

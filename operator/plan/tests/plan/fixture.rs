@@ -26,6 +26,7 @@ impl Default for Fixture {
             endpoint: "unix:///var/run/docker.sock".into(),
             subnet_pool: Some(pool.into()),
             subnet_prefix: None,
+            ..DockerHostSpec::default()
         };
         let values = [("password", PASSWORD), ("user", "app")];
         let values =

@@ -245,3 +245,31 @@ fn kinds_of_errors_are_told_apart() {
     let kinds: Vec<SpecErrorKind> = found.iter().map(|error| error.kind).collect();
     assert_eq!(kinds, [SpecErrorKind::SecretNotFound, SpecErrorKind::HostNotFound]);
 }
+
+#[test]
+fn a_stopped_service_has_no_containers_and_keeps_its_count() {
+    let mut fixture = Fixture::default();
+    let time = || "2026-01-01T00:00:00Z".to_owned();
+    fixture.annotations.insert(format!("{}api", annotation::STOPPED_SERVICE), time());
+    fixture.annotations.insert(format!("{}apo", annotation::STOPPED_SERVICE), time());
+    let yaml = "
+defaults: {host: local}
+services:
+  api: {image: 'api:1', replicas: 3, volumes: ['data:/data']}
+  web: {image: 'web:1'}
+volumes: {data: {}}
+";
+    let desired = fixture.resolve(yaml).unwrap();
+    let services: Vec<&str> = desired.containers.iter().map(|c| c.service.as_str()).collect();
+    assert_eq!(services, ["web"]);
+    assert_eq!(Vec::from_iter(&desired.stopped), ["api"]);
+    assert_eq!(desired.volumes.len(), 1, "its data stays");
+    assert!(
+        desired
+            .lints
+            .iter()
+            .any(|lint| lint.field.contains("apo") && lint.message.contains("did you mean")),
+        "{:?}",
+        desired.lints
+    );
+}

@@ -3,6 +3,7 @@
 //! Every function checks one law on what a [`Testbed`] offers, and panics where
 //! it is broken. [`crate::conformance_tests!`] makes a test of each.
 
+mod attending;
 mod foreign;
 mod healing;
 mod idempotence;
@@ -18,6 +19,7 @@ use ipnet::Ipv4Net;
 
 use crate::Provider;
 
+pub use attending::*;
 pub use foreign::*;
 pub use healing::*;
 pub use idempotence::*;
@@ -44,6 +46,8 @@ pub trait Testbed: Send + Sync {
     fn running_spec(&self) -> ContainerSpec;
     /// One whose containers end with this status as soon as they are started.
     fn ending_spec(&self, code: i64) -> ContainerSpec;
+    /// A command that copies its input to its output, in containers of both.
+    fn copying_command(&self) -> Vec<String>;
     /// A reference of an image that isn't on the host and can't be pulled.
     fn missing_image(&self) -> String;
     /// Takes a port of the host outside of any container, until the test ends.
@@ -102,6 +106,9 @@ macro_rules! conformance_tests {
             images_that_are_not_to_be_had_are_named,
             images_that_are_there_are_not_pulled,
             the_value_of_a_secret_must_be_known,
+            a_command_is_attended_to_its_end,
+            commands_need_a_container_that_runs,
+            usage_is_read_at_once,
         );
     };
     (@each $testbed:path; $($law:ident,)*) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hades_api::reason;
 
-use crate::{Connect, ErrorClass, Provider, ProviderError};
+use crate::{Connect, ErrorClass, HostAddress, Provider, ProviderError};
 
 use super::FakeHost;
 
@@ -14,6 +14,7 @@ use super::FakeHost;
 #[derive(Debug, Clone, Default)]
 pub struct FakeConnect {
     hosts: Arc<Mutex<BTreeMap<String, FakeHost>>>,
+    connected: Arc<Mutex<Vec<HostAddress>>>,
 }
 
 impl FakeConnect {
@@ -28,6 +29,11 @@ impl FakeConnect {
         hosts.insert(endpoint.to_owned(), host);
     }
 
+    /// What was connected to so far, with the credentials that were shown.
+    pub fn connected(&self) -> Vec<HostAddress> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// With one more host, for building up in one expression.
     #[must_use]
     pub fn with(self, endpoint: &str, host: FakeHost) -> Self {
@@ -37,7 +43,9 @@ impl FakeConnect {
 }
 
 impl Connect for FakeConnect {
-    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+    fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner).push(address.clone());
+        let HostAddress { endpoint, credentials: _ } = address;
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         match hosts.get(endpoint) {
             Some(host) => Ok(Arc::new(host.clone())),

@@ -49,12 +49,32 @@ pub enum CallKind {
     PullImage,
     /// Output of a container.
     Logs,
+    /// A command in a container.
+    Exec,
+    /// What a container uses.
+    Stats,
+    /// A stream to an address of the host's network.
+    Dial,
+    /// Read a volume.
+    ReadVolume,
+    /// Make and fill a volume.
+    FillVolume,
 }
 
 impl CallKind {
     /// Whether such a call changes anything.
     pub fn is_mutating(self) -> bool {
-        !matches!(self, Self::Describe | Self::List | Self::Inspect | Self::Logs)
+        !matches!(
+            self,
+            Self::Describe
+                | Self::List
+                | Self::Inspect
+                | Self::Logs
+                | Self::Exec
+                | Self::Stats
+                | Self::Dial
+                | Self::ReadVolume
+        )
     }
 }
 

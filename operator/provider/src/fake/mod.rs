@@ -12,15 +12,18 @@
 
 mod connect;
 mod engine;
+mod exec;
 mod faults;
 mod state;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use hades_api::{Protocol, reason};
 use hades_plan::{
     Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort,
@@ -31,8 +34,10 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    ByteStream, ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk,
+    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, VolumeArchive, Wake,
 };
+use state::State;
 
 pub use connect::FakeConnect;
 pub use engine::FakeEngine;
@@ -326,7 +331,8 @@ impl FakeHost {
             seen.id = state.next_id();
             let id = seen.id.clone();
             let (aliases, logs) = (BTreeMap::new(), Vec::new());
-            let container = state::Container { seen, spec: None, aliases, logs };
+            let stats = ContainerStats::default();
+            let container = state::Container { seen, spec: None, aliases, logs, stats };
             state.containers.insert(id.clone(), container);
             id
         };
@@ -339,6 +345,17 @@ impl FakeHost {
         let made = self.engine().state().create_network(name, subnet, BTreeMap::new());
         self.engine().wake(Wake::Foreign);
         made.ok()
+    }
+
+    /// Puts content into a volume; archives of fakes are any bytes.
+    pub fn set_content(&self, volume: &str, content: &'static [u8]) {
+        let content = Bytes::from_static(content);
+        self.engine().state().contents.insert(volume.to_owned(), content);
+    }
+
+    /// The content of a volume, if it has any.
+    pub fn content(&self, volume: &str) -> Option<Bytes> {
+        self.engine().state().contents.get(volume).cloned()
     }
 
     /// A volume that Hades didn't make.
@@ -362,6 +379,12 @@ impl FakeHost {
             .container(id_or_name)
             .map(|container| container.logs.push(chunk))
             .is_ok()
+    }
+
+    /// What a container is to use from now on.
+    pub fn set_stats(&self, id_or_name: &str, stats: ContainerStats) -> bool {
+        let mut state = self.engine().state();
+        state.container(id_or_name).map(|container| container.stats = stats).is_ok()
     }
 
     fn change(&self, id_or_name: &str, how: impl FnOnce(&mut state::Container)) -> bool {
@@ -389,6 +412,15 @@ fn image_id(reference: &str, content: &str) -> String {
 }
 
 /// The error of a call that isn't part of an action.
+fn no_volume(error: CallError, name: &str) -> ProviderError {
+    let conflict = |words| ProviderError::new(ErrorClass::Conflict, reason::ACTION_FAILED, words);
+    match error {
+        CallError::Absent => conflict(format!("there is no volume {name} on the host")),
+        CallError::NameTaken => conflict(format!("there is a volume {name} on the host already")),
+        error => plain_error(error),
+    }
+}
+
 fn plain_error(error: CallError) -> ProviderError {
     match error {
         CallError::Other(error) => error,
@@ -426,6 +458,52 @@ impl Provider for FakeHost {
         .boxed()
     }
 
+    async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError> {
+        let answer = self.engine().call(CallKind::Dial, &address.to_string(), |_| Ok(())).await;
+        answer.map_err(plain_error)?;
+        // A fake host's network is this machine's.
+        let stream = tokio::net::TcpStream::connect(address).await.map_err(|error| {
+            let words = format!("nothing answers at {address}: {error}");
+            ProviderError::new(ErrorClass::Retry, reason::ACTION_FAILED, words)
+        })?;
+        Ok(Box::new(stream))
+    }
+
+    async fn volume_writers(&self, name: &str) -> Result<Vec<String>, ProviderError> {
+        let answer = self.engine().call(CallKind::Inspect, name, |state| Ok(state.writers(name)));
+        answer.await.map_err(plain_error)
+    }
+
+    async fn read_volume(&self, name: &str) -> Result<VolumeArchive, ProviderError> {
+        let content = |state: &mut State| match state.volumes.contains_key(name) {
+            true => Ok(state.contents.get(name).cloned().unwrap_or_default()),
+            false => Err(CallError::Absent),
+        };
+        let answer = self.engine().call(CallKind::ReadVolume, name, content).await;
+        let content = answer.map_err(|error| no_volume(error, name))?;
+        Ok(stream::iter([Ok(content)]).boxed())
+    }
+
+    async fn fill_volume(
+        &self,
+        volume: NewVolume<'_>,
+        content: VolumeArchive,
+    ) -> Result<(), ProviderError> {
+        let NewVolume { name, labels } = volume;
+        let pieces: Vec<Bytes> = content.try_collect().await?;
+        let fill = |state: &mut State| {
+            if state.volumes.contains_key(name) {
+                return Err(CallError::NameTaken);
+            }
+            let made = ObservedVolume { name: name.to_owned(), labels: labels.clone() };
+            state.volumes.insert(name.to_owned(), made);
+            state.contents.insert(name.to_owned(), pieces.concat().into());
+            Ok(())
+        };
+        let answer = self.engine().call(CallKind::FillVolume, name, fill).await;
+        answer.map_err(|error| no_volume(error, name))
+    }
+
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError> {
         let chunks = self
             .engine()
@@ -444,5 +522,13 @@ impl Provider for FakeHost {
             None => 0,
         };
         Ok(stream::iter(chunks.into_iter().skip(skipped).map(Ok)).boxed())
+    }
+
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError> {
+        exec::start(self.engine(), id, options).await
+    }
+
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError> {
+        exec::stats(self.engine(), id).await
     }
 }

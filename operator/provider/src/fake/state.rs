@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use hades_api::{PortMapping, Protocol, RestartPolicy};
 use hades_plan::{
     ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer, ObservedNetwork,
@@ -11,7 +12,7 @@ use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
 
 use crate::engine::{CallError, ContainerDetail, NewContainer};
-use crate::{LogChunk, image};
+use crate::{ContainerStats, LogChunk, image};
 
 use super::faults::{Call, FaultPlan};
 
@@ -26,6 +27,8 @@ pub(super) struct State {
     /// Networks of which the engine thinks that something is attached.
     pub miscounted: BTreeSet<String>,
     pub volumes: BTreeMap<String, ObservedVolume>,
+    /// Content of volumes; nothing for those that aren't named.
+    pub contents: BTreeMap<String, Bytes>,
     /// Image id by reference as given.
     pub images: BTreeMap<String, String>,
     /// Images that a registry has, and their ids.
@@ -51,6 +54,7 @@ pub(super) struct Container {
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
     pub logs: Vec<LogChunk>,
+    pub stats: ContainerStats,
 }
 
 impl State {
@@ -58,6 +62,16 @@ impl State {
     pub fn next_id(&mut self) -> String {
         self.ids += 1;
         format!("{:064x}", u128::from(self.ids) * 0x9e37_79b9_7f4a_7c15_f39c_0c2b)
+    }
+
+    /// Names of the containers that run and may write to a volume.
+    pub fn writers(&self, volume: &str) -> Vec<String> {
+        let writes = |container: &&Container| {
+            let mounts = container.spec.iter().flat_map(|spec| &spec.mounts);
+            let mut written = mounts.filter(|mount| !mount.read_only);
+            container.seen.state.is_live() && written.any(|mount| mount.source == volume)
+        };
+        self.containers.values().filter(writes).map(|found| found.seen.name.clone()).collect()
     }
 
     pub fn snapshot(&self) -> HostSnapshot {
@@ -167,6 +181,7 @@ impl State {
             spec: Some(new.spec.clone()),
             aliases: BTreeMap::from([(new.network.to_owned(), new.spec.aliases.clone())]),
             logs: Vec::new(),
+            stats: ContainerStats::default(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
+use crate::transport::{Purpose, Transport};
 
 /// Limit of calls that only look. A list of some hundred containers takes
 /// under a second, even on a busy host.
@@ -38,7 +39,7 @@ pub const PULLS_AT_ONCE: usize = 3;
 
 /// The connection to one engine.
 pub(crate) struct Client {
-    endpoint: Endpoint,
+    transport: Transport,
     /// Open, with the API version agreed on; none before the first call and
     /// after the connection was lost, as another version may answer then.
     docker: RwLock<Option<Docker>>,
@@ -49,9 +50,9 @@ pub(crate) struct Client {
 
 impl Client {
     /// Doesn't talk yet.
-    pub fn new(endpoint: Endpoint) -> Self {
+    pub fn new(transport: Transport) -> Self {
         Self {
-            endpoint,
+            transport,
             docker: RwLock::new(None),
             changes: Semaphore::new(CHANGES_AT_ONCE),
             stops: Semaphore::new(STOPS_AT_ONCE),
@@ -60,20 +61,42 @@ impl Client {
     }
 
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.transport.endpoint()
     }
 
-    /// The library's client, for streams; calls go through the methods below.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The library's client for streams that are read as fast as somebody else
+    /// takes them, such as output. Calls go through the methods below.
     pub async fn docker(&self) -> Result<Docker, Failure> {
+        self.docker_for(Purpose::Streams).await
+    }
+
+    /// As [`Self::docker`], for what the client is to be used for.
+    pub async fn docker_for(&self, purpose: Purpose) -> Result<Docker, Failure> {
+        let docker = self.calls().await?;
+        if purpose == Purpose::Calls {
+            return Ok(docker);
+        }
+        self.transport.open(purpose, &docker.client_version()).map_err(|e| self.failure(&e))
+    }
+
+    /// The client that calls share.
+    async fn calls(&self) -> Result<Docker, Failure> {
         let open = self.docker.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(docker) = open {
             return Ok(docker);
         }
-        let docker = self.endpoint.open().map_err(|e| self.failure(&e))?;
+        let docker = self
+            .transport
+            .open(Purpose::Calls, bollard::API_DEFAULT_VERSION)
+            .map_err(|e| self.failure(&e))?;
         let docker = match tokio::time::timeout(LOOK_LIMIT, docker.negotiate_version()).await {
             Ok(Ok(docker)) => docker,
             Ok(Err(error)) => return Err(self.failure(&error)),
-            Err(_) => return Err(Failure::timeout(&self.endpoint, LOOK_LIMIT)),
+            Err(_) => return Err(Failure::timeout(self.endpoint(), LOOK_LIMIT)),
         };
         *self.docker.write().unwrap_or_else(PoisonError::into_inner) = Some(docker.clone());
         Ok(docker)
@@ -81,7 +104,7 @@ impl Client {
 
     /// What an error of the library means; forgets a lost connection.
     pub fn failure(&self, error: &Error) -> Failure {
-        let failure = Failure::new(error, &self.endpoint);
+        let failure = Failure::new(error, self.endpoint());
         self.forget_if_lost(&failure);
         failure
     }
@@ -136,12 +159,12 @@ impl Client {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let docker = self.docker().await?;
+        let docker = self.calls().await?;
         match tokio::time::timeout(limit, call(docker)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.failure(&error)),
             Err(_) => {
-                let failure = Failure::timeout(&self.endpoint, limit);
+                let failure = Failure::timeout(self.endpoint(), limit);
                 self.forget_if_lost(&failure);
                 Err(failure)
             }

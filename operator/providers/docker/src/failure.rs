@@ -9,6 +9,7 @@ use hades_provider::engine::CallError;
 use hades_provider::{ErrorClass, ProviderError, refusal};
 
 use crate::endpoint::Endpoint;
+use crate::wire::{DialError, of_tls, tls_error};
 
 /// Why a call didn't succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub enum Failure {
 impl Failure {
     /// What the library's error means for an engine at `endpoint`.
     pub fn new(error: &Error, endpoint: &Endpoint) -> Self {
+        if let Some(dialled) = dial_error(error) {
+            return Self::Failed(dialled.into_provider_error(endpoint));
+        }
         match error {
             Error::DockerResponseServerError { status_code, message } => {
                 Self::Refused { status: *status_code, words: message.trim().to_owned() }
@@ -112,6 +116,24 @@ fn unreachable(endpoint: &Endpoint, error: &Error) -> ProviderError {
         _ => innermost(error),
     };
     refusal::unreachable(format!("cannot reach Docker at {endpoint}: {why}"))
+}
+
+/// Why there was no connection, or why TLS ended it, if that is what happened.
+fn dial_error(error: &Error) -> Option<DialError> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(dialled) = error.downcast_ref::<DialError>() {
+            return Some(dialled.clone());
+        }
+        // A server that refuses a certificate says so after the handshake.
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && tls_error(io).is_some()
+        {
+            return Some(of_tls(io));
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The kind of the IO error at the bottom of an error, if there is one.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -11,21 +12,21 @@ use bollard::query_parameters::{
 };
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use hades_api::reason;
 use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    Connect, ErrorClass, HostInfo, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    ByteStream, Connect, ContainerStats, ExecOptions, ExecSession, HostAddress, HostInfo,
+    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, VolumeArchive, Wake,
 };
 
 use crate::calls::Calls;
 use crate::client::Client;
-use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
-use crate::logs;
+use crate::transport::Transport;
 use crate::wakes::{self, Index};
+use crate::{exec, logs, stats, volumes};
 
 /// Inspections at once, when containers that don't run have to be looked at.
 const INSPECTIONS_AT_ONCE: usize = 8;
@@ -45,8 +46,8 @@ impl DockerConnect {
 }
 
 impl Connect for DockerConnect {
-    fn connect(&self, endpoint: &str) -> Result<Arc<dyn Provider>, ProviderError> {
-        Ok(Arc::new(DockerHost::connect(endpoint, &self.installation)?))
+    fn connect(&self, address: &HostAddress) -> Result<Arc<dyn Provider>, ProviderError> {
+        Ok(Arc::new(DockerHost::at(address, &self.installation)?))
     }
 }
 
@@ -75,12 +76,20 @@ impl DockerHost {
     /// made may be changed.
     ///
     /// # Errors
-    /// [`ErrorClass::Terminal`] when that is no endpoint.
+    /// [`ErrorClass::Terminal`](hades_provider::ErrorClass::Terminal) when that is
+    /// no endpoint, or one that needs credentials.
     pub fn connect(endpoint: &str, installation: &str) -> Result<Self, ProviderError> {
-        let endpoint = Endpoint::parse(endpoint).map_err(|error| {
-            ProviderError::new(ErrorClass::Terminal, reason::INVALID_ENDPOINT, error.to_string())
-        })?;
-        let client = Arc::new(Client::new(endpoint));
+        Self::at(&HostAddress::plain(endpoint), installation)
+    }
+
+    /// The host at `address`, on which only what `installation` made may be
+    /// changed.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Terminal`](hades_provider::ErrorClass::Terminal) when that is
+    /// no endpoint, or the credentials aren't what it needs.
+    pub fn at(address: &HostAddress, installation: &str) -> Result<Self, ProviderError> {
+        let client = Arc::new(Client::new(Transport::new(address)?));
         let steps = Steps::new(Calls::new(client.clone()), Some(installation.to_owned()));
         Ok(Self {
             client,
@@ -186,5 +195,33 @@ impl Provider for DockerHost {
 
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError> {
         logs::open(self.client.clone(), id, options).await
+    }
+
+    async fn exec(&self, id: &str, options: &ExecOptions) -> Result<ExecSession, ProviderError> {
+        exec::start(self.client.clone(), id, options).await
+    }
+
+    async fn stats(&self, id: &str) -> Result<ContainerStats, ProviderError> {
+        stats::look(&self.client, id).await
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError> {
+        self.client.transport().dial(address).await
+    }
+
+    async fn volume_writers(&self, name: &str) -> Result<Vec<String>, ProviderError> {
+        volumes::writers(&self.client, name).await
+    }
+
+    async fn read_volume(&self, name: &str) -> Result<VolumeArchive, ProviderError> {
+        volumes::read(self.client.clone(), self.steps.installation(), name).await
+    }
+
+    async fn fill_volume(
+        &self,
+        volume: NewVolume<'_>,
+        content: VolumeArchive,
+    ) -> Result<(), ProviderError> {
+        volumes::fill(&self.client, self.steps.installation(), volume, content).await
     }
 }

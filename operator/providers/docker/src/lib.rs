@@ -1,10 +1,17 @@
 //! Docker Engine as a provider.
 //!
 //! ```text
-//! DockerConnect ──endpoint──▶ DockerHost ─┬─ observe ─▶ four list calls ─▶ HostSnapshot
+//! DockerConnect ──address──▶ DockerHost ─┬─ observe ─▶ four list calls ─▶ HostSnapshot
 //!                                         ├─ execute ─▶ hades_provider::steps ─▶ Calls ─▶ Client
 //!                                         ├─ wakes ───▶ event stream, reconnected
-//!                                         └─ logs ────▶ log stream
+//!                                         ├─ logs ────▶ log stream
+//!                                         ├─ exec ────▶ stream of its own, both ways
+//!                                         ├─ stats ───▶ one look
+//!                                         └─ dial ────▶ address of a container
+//! Client ──▶ Transport ─┬─ unix socket
+//!                       ├─ TLS, with certificates out of memory
+//!                       └─ SSH: one connection for calls and events, another for
+//!                          streams that somebody reads slowly, while there are any
 //! ```
 //!
 //! Invariants:
@@ -20,11 +27,18 @@ mod calls;
 pub mod client;
 pub mod config;
 mod endpoint;
+mod exec;
 mod failure;
+mod hijack;
 mod host;
 mod listing;
 mod logs;
+mod stats;
+mod tls;
+mod transport;
+mod volumes;
 mod wakes;
+mod wire;
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
 pub use host::{DockerConnect, DockerHost};

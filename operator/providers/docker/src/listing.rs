@@ -12,6 +12,7 @@ use hades_plan::{
     ContainerState, HostSnapshot, ObservedContainer, ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use hades_provider::image;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 /// What the engine calls images without a name.
@@ -83,6 +84,7 @@ fn container(
         image_id: summary.image_id.unwrap_or_default(),
         state,
         exit_code: exit_code(&status),
+        created_at: summary.created.and_then(|time| Timestamp::from_second(time).ok()),
         networks: names,
         network_ids,
         ports,
@@ -297,6 +299,7 @@ mod tests {
             json!({
                 "Id": "c1", "Names": ["/other/alias", "/web"], "Image": "web:1",
                 "ImageID": "sha256:1", "State": "running", "Status": "Up 2 hours",
+                "Created": 1_767_225_600,
                 "Labels": {"k": "v"},
                 "Ports": [
                     {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
@@ -309,6 +312,7 @@ mod tests {
             &DormantPorts::new(),
         );
         assert_eq!(seen.name, "web");
+        assert_eq!(seen.created_at, "2026-01-01T00:00:00Z".parse().ok());
         assert_eq!((seen.state, seen.exit_code), (ContainerState::Running, None));
         assert_eq!(
             (&*seen.networks, &*seen.network_ids),

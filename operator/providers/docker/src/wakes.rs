@@ -18,6 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::transport::Purpose;
 
 /// Pause before the connection is tried again, and how long it may grow.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -164,7 +165,7 @@ async fn subscribe(
     if let Some(now) = now {
         options = options.since(&format!("{}.{:09}", now.as_second(), now.subsec_nanosecond()));
     }
-    let docker = client.docker().await?;
+    let docker = client.docker_for(Purpose::Calls).await?;
     let options = options.build();
     Ok(docker.events(Some(options)).boxed())
 }

@@ -49,7 +49,8 @@ impl Sshd {
     /// A new key pair is the one that may log in.
     pub fn rotate_login(&mut self) {
         let pair = KeyPair::generate("test").unwrap();
-        std::fs::write(self.folder.path().join("authorized_keys"), pair.public + "\n").unwrap();
+        std::fs::create_dir_all(self.folder.path().join(".ssh")).unwrap();
+        std::fs::write(self.authorized_keys(), pair.public + "\n").unwrap();
         self.key = pair.private;
     }
 
@@ -103,6 +104,11 @@ impl Sshd {
     /// The key that the server shows.
     pub fn host_key(&self) -> HostKey {
         std::fs::read_to_string(self.folder.path().join("host_key.pub")).unwrap().parse().unwrap()
+    }
+
+    /// The file that says who may log in.
+    pub fn authorized_keys(&self) -> PathBuf {
+        self.folder.path().join(".ssh/authorized_keys")
     }
 
     /// The private key that may log in.

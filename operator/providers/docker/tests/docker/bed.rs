@@ -1,6 +1,7 @@
 //! A real engine for the checks, and the `docker` command as the hands that
 //! change it behind the provider's back.
 
+use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +25,8 @@ const FOREIGN_LABEL: &str = "hades-provider-test";
 pub struct DockerBed {
     pub endpoint: String,
     pub host: DockerHost,
+    /// What must live as long as the test: servers that the host is reached through.
+    pub peers: Vec<Box<dyn Any + Send + Sync>>,
     installation: String,
     next: AtomicU32,
     taken_ports: Mutex<Vec<TcpListener>>,
@@ -47,6 +50,7 @@ impl DockerBed {
         Self {
             host: DockerHost::connect(endpoint, &installation).unwrap(),
             endpoint: endpoint.to_owned(),
+            peers: Vec::new(),
             installation,
             next: AtomicU32::new(0),
             taken_ports: Mutex::default(),
@@ -140,6 +144,9 @@ impl Testbed for DockerBed {
     }
     fn project(&self) -> String {
         unique("shop")
+    }
+    fn copying_command(&self) -> Vec<String> {
+        vec!["/sample-app".to_owned(), "cat".to_owned()]
     }
     fn subnet(&self) -> Ipv4Net {
         // Four for each process, in a range of their own.

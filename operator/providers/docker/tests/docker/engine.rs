@@ -4,25 +4,36 @@ use futures::StreamExt;
 use hades_api::RestartPolicy;
 use hades_plan::{ContainerState, Operation};
 use hades_provider::conformance::{Scene, Testbed};
-use hades_provider::{Connect, ErrorClass, Provider, Wake};
+use hades_provider::{Connect, ErrorClass, HostAddress, Provider, Wake};
 use hades_provider_docker::{DockerConnect, DockerHost};
 
 use crate::bed::{DockerBed, testbed, unique};
 
 /// A private engine, removed with all that it kept.
-struct PrivateEngine {
+pub struct PrivateEngine {
     name: String,
 }
 
 impl PrivateEngine {
-    fn start() -> (Self, String) {
-        let engine = Self { name: unique("engine") };
+    pub fn start() -> (Self, String) {
+        let engine = Self::named();
         let endpoint = engine.command("start");
         (engine, endpoint)
     }
 
-    fn command(&self, command: &str) -> String {
+    /// Not started yet.
+    pub fn named() -> Self {
+        Self { name: unique("engine") }
+    }
+
+    pub fn command(&self, command: &str) -> String {
         testbed("dockerd.sh", &[command, &self.name], &[])
+    }
+
+    /// Starts it with further options of dockerd.
+    pub fn start_with(&self, options: &str) -> String {
+        let variables = [("HADES_TESTBED_DOCKERD_OPTIONS", options)];
+        testbed("dockerd.sh", &["start", &self.name], &variables)
     }
 }
 
@@ -86,7 +97,8 @@ async fn an_engine_that_is_not_there_is_unreachable_and_told_how() {
 
 #[tokio::test]
 async fn what_is_no_endpoint_is_refused_at_once() {
-    let error = DockerConnect::new("i").connect("tcp://10.0.0.1:2375").err().unwrap();
+    let error =
+        DockerConnect::new("i").connect(&HostAddress::plain("10.0.0.1:2375")).err().unwrap();
     assert_eq!(error.class, ErrorClass::Terminal);
     assert!(error.message.contains("unix:///var/run/docker.sock"), "{error}");
 }

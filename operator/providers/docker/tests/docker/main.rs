@@ -14,6 +14,11 @@ mod proxy;
 mod pulls;
 mod registry;
 mod secrets;
+mod ssh;
+#[path = "../../../../ssh/tests/support/mod.rs"]
+mod sshd;
+mod tls;
+mod volumes;
 
 use bed::DockerBed;
 

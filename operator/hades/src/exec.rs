@@ -1,0 +1,425 @@
+//! `…/exec`: a command in a container over a WebSocket, in Kubernetes's protocol
+//! `v5.channel.k8s.io`: each message begins with the number of its channel.
+//!
+//! ```text
+//! client ──0 stdin─────▶          ──input──▶  command in
+//!        ──4 resize────▶  session             a container
+//!        ◀─1 stdout────           ◀─output──
+//!        ◀─2 stderr────
+//!        ◀─3 status────  once, at the end
+//! ```
+//!
+//! What is held of either direction is a few messages: whoever doesn't read holds
+//! up the other side. A client that is not heard of ends its session, and a
+//! session's end hangs up on its command.
+//! Source: kubernetes.io/docs, "WebSocket streaming"; package
+//! `k8s.io/apimachinery/pkg/util/remotecommand`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use hades_apiserver::wire::status::StatusError;
+use hades_controllers::environment::{ExecError, exec};
+use hades_controllers::{Context, error_chain};
+use hades_provider::{ErrorClass, ExecControl, ExecOptions, ExecSession, TerminalSize};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The protocols that are spoken, the preferred one first. The fourth lacks only
+/// the sign that a channel has ended.
+const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+const RESIZE: u8 = 4;
+const CLOSE: u8 = 255;
+
+/// Sessions at once. Each costs two connections and some buffers.
+const SESSIONS: usize = 64;
+/// The longest message of a client: input comes in pieces.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+/// Pieces of input that may wait for a command to read them.
+const INPUT_PIECES: usize = 8;
+/// How often a client is asked for a sign of life, and how long it may give none.
+const PING: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(60);
+/// A session in which nothing is typed or written for so long ends, as kubelets
+/// end theirs.
+const IDLE: Duration = Duration::from_secs(4 * 60 * 60);
+/// How long the last words to a client may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The sessions of a server.
+pub(crate) struct Sessions {
+    context: Arc<Context>,
+    places: Arc<Semaphore>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Sessions {
+    /// None yet; all end with `shutdown`.
+    pub(crate) fn new(context: Arc<Context>, shutdown: CancellationToken) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(SESSIONS));
+        Arc::new(Self { context, places, tracker: TaskTracker::new(), shutdown })
+    }
+
+    /// Returns once all sessions have ended, after `shutdown`.
+    pub(crate) async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// What the address of a session says: the parameters of Kubernetes's `exec`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    container: String,
+    options: ExecOptions,
+}
+
+impl Wanted {
+    fn read(query: Vec<(String, String)>) -> Result<Self, StatusError> {
+        let mut wanted = Self::default();
+        for (key, value) in query {
+            let flag = || value.is_empty() || value == "true" || value == "1";
+            match key.as_str() {
+                "container" => wanted.container = value,
+                "command" => wanted.options.command.push(value),
+                "tty" => wanted.options.tty = flag(),
+                "stdin" => wanted.options.stdin = flag(),
+                // Always sent: who doesn't want it doesn't look.
+                "stdout" | "stderr" => {}
+                "user" => wanted.options.user = Some(value),
+                "workingDir" => wanted.options.working_dir = Some(value),
+                other => {
+                    let message = format!("exec has no parameter {other:?}");
+                    return Err(StatusError::bad_request(message));
+                }
+            }
+        }
+        if wanted.container.is_empty() {
+            let message = "say in which container: container=SERVICE or container=SERVICE/REPLICA";
+            return Err(StatusError::bad_request(message));
+        }
+        if wanted.options.command.is_empty() {
+            return Err(StatusError::bad_request("say what to run: command=PROGRAM"));
+        }
+        Ok(wanted)
+    }
+}
+
+/// The route.
+pub(crate) async fn open(
+    State(sessions): State<Arc<Sessions>>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(query): Query<Vec<(String, String)>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let wanted = match Wanted::read(query) {
+        Ok(wanted) => wanted,
+        Err(error) => return error.into_response(),
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade.protocols(PROTOCOLS).max_message_size(MESSAGE_BYTES),
+        Err(error) => {
+            let message = format!("exec is a WebSocket of {}: {error}", PROTOCOLS[0]);
+            return StatusError::bad_request(message).into_response();
+        }
+    };
+    if upgrade.selected_protocol().is_none() {
+        let message = format!("exec speaks {}", PROTOCOLS.join(" and "));
+        return StatusError::bad_request(message).into_response();
+    }
+    let Ok(place) = sessions.places.clone().try_acquire_owned() else {
+        let message = format!("{SESSIONS} commands are followed already, which is the most");
+        return StatusError::too_many_requests(message, 30).into_response();
+    };
+    let Wanted { container, options } = wanted;
+    let started = exec(&sessions.context, &namespace, &name, &container, &options).await;
+    let session = match started {
+        Ok(Some(session)) => session,
+        Ok(None) => {
+            return StatusError::not_found("hades.dev", "environments", &name).into_response();
+        }
+        Err(error) => return refusal(&error).into_response(),
+    };
+    tracing::info!(namespace, name, container, tty = options.tty, "a command was started");
+    let token = sessions.tracker.token();
+    let shutdown = sessions.shutdown.clone();
+    upgrade.on_upgrade(move |socket| async move {
+        let _held = (place, token);
+        follow(socket, session, shutdown).await;
+        tracing::info!(namespace, name, container, "a command was left");
+    })
+}
+
+fn refusal(error: &ExecError) -> StatusError {
+    match error {
+        ExecError::Pick(error) => StatusError::bad_request(error.to_string()),
+        ExecError::Provider(error) if error.class == ErrorClass::Unreachable => {
+            StatusError::unavailable(error.message.clone())
+        }
+        ExecError::Provider(error) => StatusError::bad_request(error.message.clone()),
+        ExecError::Api(error) => StatusError::internal(error_chain(error)),
+    }
+}
+
+/// Why a session is over.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The command has ended.
+    Command,
+    /// The client has gone or is not heard of.
+    Client,
+    /// Hades ends it, for this reason.
+    Hades(String),
+}
+
+/// What both directions know of one another.
+struct Life {
+    start: Instant,
+    /// When the client was heard of, in milliseconds after `start`.
+    heard: AtomicU64,
+    /// When something was typed or written.
+    busy: AtomicU64,
+    /// The command doesn't read, so that the client isn't listened to.
+    held_up: AtomicBool,
+}
+
+impl Life {
+    fn new() -> Self {
+        let (heard, busy) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { start: Instant::now(), heard, busy, held_up: AtomicBool::new(false) }
+    }
+
+    fn note(&self, what: &AtomicU64) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        what.store(now, Ordering::Relaxed);
+    }
+
+    fn since(&self, what: &AtomicU64) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(what.load(Ordering::Relaxed)))
+    }
+
+    /// Why the session should end now, if it should.
+    fn verdict(&self) -> Option<End> {
+        let silent = match self.held_up.load(Ordering::Relaxed) {
+            true => Duration::ZERO,
+            false => self.since(&self.heard),
+        };
+        verdict(silent, self.since(&self.busy))
+    }
+}
+
+/// Why a session should end of whose client nothing was heard for so long, and
+/// in which nothing was typed or written for so long.
+fn verdict(silent: Duration, idle: Duration) -> Option<End> {
+    if idle > IDLE {
+        let hours = IDLE.as_secs() / 3600;
+        return Some(End::Hades(format!("nothing was typed or written for {hours} hours")));
+    }
+    (silent > SILENCE).then_some(End::Client)
+}
+
+/// Passes on what comes until either side has ended.
+async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationToken) {
+    let ExecSession { output, input, control } = session;
+    let (mut sink, stream) = socket.split();
+    let life = Life::new();
+    let (pieces, mut typed) = mpsc::channel::<Option<Bytes>>(INPUT_PIECES);
+    let write = async {
+        let mut input = input;
+        while let Some(Some(piece)) = typed.recv().await {
+            // A command that has closed its input is none the worse for it.
+            if input.write_all(&piece).await.is_err() || input.flush().await.is_err() {
+                break;
+            }
+        }
+        let _ = input.shutdown().await;
+        // What comes now goes nowhere, and must not hold up the client.
+        while typed.recv().await.is_some() {}
+        std::future::pending::<End>().await
+    };
+    let end = tokio::select! {
+        end = hear(stream, &pieces, &*control, &life) => end,
+        end = speak(&mut sink, output, &life) => end,
+        end = write => end,
+        () = shutdown.cancelled() => End::Hades("Hades stops".to_owned()),
+    };
+    let status = match &end {
+        End::Command => match control.exit_code().await {
+            Ok(code) => ended(code),
+            Err(error) => failed(&error.message),
+        },
+        End::Hades(why) => failed(why),
+        End::Client => Value::Null,
+    };
+    if end != End::Client {
+        let _ = timeout(FAREWELL, farewell(&mut sink, &status)).await;
+    }
+    if end != End::Command {
+        control.hang_up().await;
+    }
+}
+
+/// Takes what the client sends.
+async fn hear(
+    mut stream: SplitStream<WebSocket>,
+    pieces: &mpsc::Sender<Option<Bytes>>,
+    control: &dyn ExecControl,
+    life: &Life,
+) -> End {
+    while let Some(Ok(message)) = stream.next().await {
+        life.note(&life.heard);
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(text) => Bytes::from(text),
+            Message::Close(_) => break,
+            Message::Ping(_) | Message::Pong(_) => continue,
+        };
+        let Some((&channel, rest)) = bytes.split_first() else { continue };
+        let piece = match channel {
+            STDIN if rest.is_empty() => continue,
+            STDIN => Some(bytes.slice(1..)),
+            CLOSE if rest == [STDIN] => None,
+            RESIZE => {
+                // A size that can't be read, or set, is no reason to end.
+                if let Ok(size) = serde_json::from_slice::<TerminalSize>(rest) {
+                    let _ = control.resize(size).await;
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        life.note(&life.busy);
+        life.held_up.store(true, Ordering::Relaxed);
+        // An error means that the session is over.
+        let _ = pieces.send(piece).await;
+        life.held_up.store(false, Ordering::Relaxed);
+        life.note(&life.heard);
+    }
+    End::Client
+}
+
+/// Sends the client what the command writes, and asks for signs of life.
+async fn speak(
+    sink: &mut SplitSink<WebSocket, Message>,
+    mut output: hades_provider::LogStream,
+    life: &Life,
+) -> End {
+    let mut pings = interval(PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            chunk = output.next() => match chunk {
+                None => return End::Command,
+                Some(Err(error)) => return End::Hades(error.message),
+                Some(Ok(chunk)) => {
+                    life.note(&life.busy);
+                    on_channel(if chunk.stderr { STDERR } else { STDOUT }, &chunk.bytes)
+                }
+            },
+            _ = pings.tick() => match life.verdict() {
+                Some(end) => return end,
+                None => Message::Ping(Bytes::new()),
+            },
+        };
+        // A client that takes nothing for so long has gone.
+        match timeout(SILENCE, sink.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return End::Client,
+        }
+    }
+}
+
+fn on_channel(channel: u8, bytes: &[u8]) -> Message {
+    let mut message = Vec::with_capacity(bytes.len() + 1);
+    message.push(channel);
+    message.extend_from_slice(bytes);
+    Message::Binary(message.into())
+}
+
+async fn farewell(sink: &mut SplitSink<WebSocket, Message>, status: &Value) {
+    let _ = sink.send(on_channel(STATUS, status.to_string().as_bytes())).await;
+    let _ = sink.close().await;
+}
+
+/// The end of a command, as Kubernetes tells it.
+fn ended(code: i64) -> Value {
+    if code == 0 {
+        return json!({"metadata": {}, "status": "Success"});
+    }
+    json!({
+        "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "message": format!("command terminated with non-zero exit code {code}"),
+        "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
+    })
+}
+
+fn failed(why: &str) -> Value {
+    json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "message": why})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn parameters_are_those_of_kubernetes() {
+        let wanted = Wanted::read(pairs(&[
+            ("command", "sh"),
+            ("command", "-c"),
+            ("command", "exit 3"),
+            ("container", "api/2"),
+            ("stdin", "true"),
+            ("stdout", "true"),
+            ("tty", "true"),
+        ]))
+        .unwrap();
+        assert_eq!(wanted.container, "api/2");
+        assert_eq!(wanted.options.command, ["sh", "-c", "exit 3"]);
+        assert!(wanted.options.tty && wanted.options.stdin);
+        for (query, part) in [
+            (pairs(&[("command", "sh")]), "in which container"),
+            (pairs(&[("container", "api")]), "what to run"),
+            (pairs(&[("container", "api"), ("comand", "sh")]), "no parameter \"comand\""),
+        ] {
+            let error = Wanted::read(query).unwrap_err();
+            assert_eq!(error.code(), 400);
+            assert!(error.to_value()["message"].as_str().unwrap().contains(part), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_command_carries_its_exit_status() {
+        assert_eq!(ended(0)["status"], "Success");
+        assert_eq!(ended(3).pointer("/details/causes/0/message").unwrap(), "3");
+    }
+
+    #[test]
+    fn silence_and_idleness_end_a_session() {
+        let second = Duration::from_secs(1);
+        assert_eq!(verdict(SILENCE, IDLE), None);
+        assert_eq!(verdict(SILENCE + second, second), Some(End::Client));
+        assert!(matches!(verdict(second, IDLE + second), Some(End::Hades(_))));
+    }
+}

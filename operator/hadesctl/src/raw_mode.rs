@@ -1,0 +1,37 @@
+//! A terminal that passes every key on instead of acting on it.
+
+use std::io::{self, Write};
+
+use crate::error::Error;
+
+/// What programs switch on and a connection that breaks off leaves so: other
+/// screen, hidden cursor, mouse, brackets around pasted text, colours.
+const TIDY: &str = "\u{1b}[?1049l\u{1b}[?25h\u{1b}[?1000l\u{1b}[?1002l\u{1b}[?1003l\u{1b}[?1006l\u{1b}[?2004l\u{1b}[0m";
+
+/// A terminal in raw mode, as long as this lives.
+pub struct RawMode(());
+
+impl RawMode {
+    /// Takes hold of the terminal.
+    pub fn begin() -> Result<Self, Error> {
+        crossterm::terminal::enable_raw_mode().map_err(|source| Error::File {
+            verb: "use",
+            path: "the terminal".into(),
+            source,
+        })?;
+        Ok(Self(()))
+    }
+
+    /// Gives it back after a program that could not put it in order.
+    pub fn abandon(self) {
+        let _ = io::stdout().write_all(TIDY.as_bytes());
+        let _ = io::stdout().flush();
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // Nobody is left to tell when this fails.
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
