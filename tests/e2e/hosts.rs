@@ -14,18 +14,30 @@ struct Studio {
     hades: Hades,
     server: Sshd,
     engine: Engine,
-    name: String,
     address: String,
     /// Holds the `ssh` of somebody who may log in.
     person: PathBuf,
+    _machine: Machine,
+}
+
+/// The second machine's engine, removed at the end, also of a start that fails.
+struct Machine {
+    name: String,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = Command::new(testbed("dockerd.sh")).args(["remove", &self.name]).output();
+    }
 }
 
 impl Studio {
     fn start() -> Self {
-        let name = format!("studio-{}", std::process::id());
-        let engine = Engine::named(&name);
+        let machine = Machine { name: format!("studio-{}", std::process::id()) };
+        let name = &machine.name;
+        let engine = Engine::named(name);
         let tell = |what: &str| {
-            let output = Command::new(testbed("dockerd.sh")).args([what, &name]).output().unwrap();
+            let output = Command::new(testbed("dockerd.sh")).args([what, name]).output().unwrap();
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
         let address = tell("address");
@@ -36,7 +48,7 @@ impl Studio {
         );
         let person = hades.dir.path().join("person");
         std::fs::create_dir(&person).unwrap();
-        let studio = Self { hades, server, engine, name, address, person };
+        let studio = Self { hades, server, engine, address, person, _machine: machine };
         studio.write_ssh();
         studio
     }
@@ -137,13 +149,6 @@ impl Studio {
     fn keys_of_hades(&self) -> usize {
         let keys = std::fs::read_to_string(self.server.authorized_keys()).unwrap();
         keys.lines().filter(|line| line.contains(" hades/")).count()
-    }
-}
-
-impl Drop for Studio {
-    fn drop(&mut self) {
-        self.server.stop();
-        let _ = Command::new(testbed("dockerd.sh")).args(["remove", &self.name]).output();
     }
 }
 

@@ -66,7 +66,7 @@ async fn another_host_key_is_refused_and_told() {
         (error.class, error.reason),
         (ErrorClass::Unreachable, reason::HOST_IDENTITY_CHANGED)
     );
-    assert!(error.message.contains(&pinned.endpoint), "{error}");
+    assert!(error.message.contains(&format!("ssh://{}", server.authority())), "{error}");
     assert!(error.message.contains(&fingerprint), "{error}");
     assert!(error.message.contains(&server.host_key().fingerprint()), "{error}");
     assert!(reach(&server, &bed).describe().await.is_ok());
