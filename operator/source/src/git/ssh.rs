@@ -112,7 +112,7 @@ impl Transport for Ssh {
             Ok(_) => {
                 let body = self.body();
                 let exchange = body.exchange;
-                let source = io::Cursor::new(first).chain(body.source);
+                let source = Read::chain(io::Cursor::new(first), body.source);
                 Ok(Body { source: Box::new(source), exchange, ends: false })
             }
         }

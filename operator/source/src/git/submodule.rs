@@ -82,10 +82,10 @@ fn walk(
 
 /// What is left of a folder's path inside a submodule; `.` if the folder is above it.
 pub(super) fn within(below: &str, submodule: &str) -> String {
-    let (below, submodule) = (names(below), names(submodule));
-    below.get(submodule.len()..).filter(|rest| !rest.is_empty()).map_or(".".to_owned(), |rest| {
-        rest.join("/")
-    })
+    match names(below).get(names(submodule).len()..) {
+        Some(rest) if !rest.is_empty() => rest.join("/"),
+        _ => ".".to_owned(),
+    }
 }
 
 /// The URLs of a commit's submodules by path.
@@ -110,7 +110,7 @@ pub(super) fn urls(
 /// libgit2's reader would follow includes, out of the commit.
 fn parse(text: &str) -> BTreeMap<String, String> {
     let mut urls = BTreeMap::new();
-    let (mut path, mut url) = (None, None);
+    let (mut path, mut url): (Option<String>, Option<String>) = (None, None);
     for line in text.lines().map(str::trim).chain(["["]) {
         if line.starts_with('[') {
             if let (Some(path), Some(url)) = (path.take(), url.take()) {
