@@ -169,7 +169,11 @@ fn judged(
             let message = format!(
                 "the Secret holds {} for {}; whether the forge takes them shows in the \
                  repositories that use them",
-                if access.kinds.is_empty() { "no credentials".to_owned() } else { access.kinds.join(" and ") },
+                if access.kinds.is_empty() {
+                    "no credentials".to_owned()
+                } else {
+                    access.kinds.join(" and ")
+                },
                 after.host.as_deref().unwrap_or_default()
             );
             (true, reason::ACCOUNT_READY, message)

@@ -58,7 +58,8 @@ fn parse(data: BTreeMap<String, ByteString>, token_user: &str) -> Result<GitAcce
         Ok(Some(text))
     };
     // A line end behind a token is the editor's, and no server would take it.
-    let line = |text: Option<String>| text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    let line =
+        |text: Option<String>| text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     let username = line(take("username")?);
     let password = line(take("password")?);
     let token = take("token")?.map(|text| text.trim().to_owned());
@@ -100,7 +101,9 @@ fn parse(data: BTreeMap<String, ByteString>, token_user: &str) -> Result<GitAcce
         }
     };
     if http.is_none() && ssh.is_none() && extra_ca.is_none() {
-        return Err("it holds none of token, username and password, bearerToken, identity".to_owned());
+        return Err(
+            "it holds none of token, username and password, bearerToken, identity".to_owned()
+        );
     }
     Ok(GitAccess { credentials: Credentials { http, ssh }, extra_ca, kinds })
 }

@@ -27,9 +27,10 @@ pub(super) struct Source {
 pub(super) fn credentials_of(repository: &ConfigRepository) -> Vec<Credential> {
     let spec = &repository.spec;
     let namespace = repository.namespace().unwrap_or_default();
-    let secret = spec.secret_ref.iter().map(|secret| {
-        Credential::Secret(namespace.clone(), secret.name.clone())
-    });
+    let secret = spec
+        .secret_ref
+        .iter()
+        .map(|secret| Credential::Secret(namespace.clone(), secret.name.clone()));
     let account = spec.account.iter().cloned().map(Credential::Account);
     secret.chain(account).collect()
 }

@@ -296,9 +296,8 @@ mod tests {
 
     #[test]
     fn intervals_are_spread() {
-        let pauses: Vec<u64> = (0..50)
-            .map(|index| spread(MINUTE, &format!("uid-{index}"), 1).as_secs())
-            .collect();
+        let pauses: Vec<u64> =
+            (0..50).map(|index| spread(MINUTE, &format!("uid-{index}"), 1).as_secs()).collect();
         assert!(pauses.iter().all(|pause| (54..=66).contains(pause)), "{pauses:?}");
         assert!(pauses.iter().any(|pause| *pause < 58) && pauses.iter().any(|pause| *pause > 62));
     }

@@ -183,11 +183,7 @@ impl ConfigRepositories {
         self.record(draft, step).await
     }
 
-    async fn record(
-        &self,
-        mut draft: Draft<'_>,
-        step: Step,
-    ) -> Result<Progress, ReconcileError> {
+    async fn record(&self, mut draft: Draft<'_>, step: Step) -> Result<Progress, ReconcileError> {
         let (context, repository) = (draft.context, draft.repository);
         let before = repository.status.clone().unwrap_or_default();
         let now = context.now();

@@ -20,11 +20,7 @@ pub struct Changes {
 
 /// Reads what changed below the path. None if the whole must be read: the earlier
 /// commit isn't there any more, what is left out differs, or the path is no folder.
-pub(super) fn read(
-    source: Source<'_>,
-    from: &str,
-    to: &str,
-) -> Result<Option<Changes>, ReadError> {
+pub(super) fn read(source: Source<'_>, from: &str, to: &str) -> Result<Option<Changes>, ReadError> {
     let names = path_names(&source.options.path)?;
     let (Ok(Place::Folder(from)), Ok(Place::Folder(to))) =
         (source.place(from, &names), source.place(to, &names))

@@ -38,8 +38,7 @@ pub struct SshCredentials {
 impl Credentials {
     /// User name and password, or token, for HTTPS alone.
     pub fn basic(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        let basic =
-            HttpCredentials::Basic { username: username.into(), password: password.into() };
+        let basic = HttpCredentials::Basic { username: username.into(), password: password.into() };
         Credentials { http: Some(basic), ssh: None }
     }
 }

@@ -49,10 +49,8 @@ impl Http {
         // Fails only for URLs without a host, which http ones have.
         let _ = base.set_username("");
         let credentials = credentials.cloned().or_else(|| {
-            (!username.is_empty()).then(|| HttpCredentials::Basic {
-                username,
-                password: SecretString::default(),
-            })
+            (!username.is_empty())
+                .then(|| HttpCredentials::Basic { username, password: SecretString::default() })
         });
         let exchange = Exchange::new(RemoteUrl::Http(base.clone()).shown(), budget);
         Ok(Http { client: client(extra_ca, exchange.budget())?, base, credentials, exchange })
@@ -212,9 +210,7 @@ fn reason(error: &reqwest::Error) -> Option<String> {
     } else if error.is_timeout() {
         format!("{host} accepts no connection")
     } else if cause.contains("certificate") {
-        format!(
-            "TLS: {cause}; if {host} has a certificate of an own CA, add that CA's certificate"
-        )
+        format!("TLS: {cause}; if {host} has a certificate of an own CA, add that CA's certificate")
     } else {
         cause
     })

@@ -40,7 +40,8 @@ pub(super) fn pinned(known_hosts: Option<&str>, host: &str, port: u16) -> Vec<Ho
 /// `[git.example.com]:2222 ssh-ed25519 AAAA…`, or, for any host, the key alone. Hashed
 /// names can't be told and are passed over, and so are certificate authorities.
 fn read(known_hosts: &str, host: &str, port: u16) -> Vec<HostKey> {
-    let name = if port == 22 { host.to_lowercase() } else { format!("[{}]:{port}", host.to_lowercase()) };
+    let name =
+        if port == 22 { host.to_lowercase() } else { format!("[{}]:{port}", host.to_lowercase()) };
     let mut keys = Vec::new();
     let mut revoked = Vec::new();
     for line in known_hosts.lines() {
@@ -53,13 +54,14 @@ fn read(known_hosts: &str, host: &str, port: u16) -> Vec<HostKey> {
         };
         let mut rest: Vec<&str> = words.take(2).collect();
         // A key alone begins with its kind.
-        let is_for_us = if rest.len() == 1 || rest.get(1).is_some_and(|word| !word.starts_with("AAAA")) {
-            rest.truncate(1);
-            rest.insert(0, first);
-            true
-        } else {
-            first.split(',').any(|each| each.eq_ignore_ascii_case(&name))
-        };
+        let is_for_us =
+            if rest.len() == 1 || rest.get(1).is_some_and(|word| !word.starts_with("AAAA")) {
+                rest.truncate(1);
+                rest.insert(0, first);
+                true
+            } else {
+                first.split(',').any(|each| each.eq_ignore_ascii_case(&name))
+            };
         if is_for_us && let Ok(key) = rest.join(" ").parse::<HostKey>() {
             target.push(key);
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use git2::Oid;
 
+use super::FetchError;
 use super::budget::Budget;
 use super::cache::{Cache, Locked};
 use super::changes::{self, Changes};
@@ -18,7 +19,6 @@ use super::submodule::{self, MAX_DEPTH, MAX_SUBMODULES, Submodule};
 use super::transport::Origin;
 use super::tree::{self, Source};
 use super::url::{RemoteUrl, parse_url};
-use super::FetchError;
 use crate::manifest::stack::with_stack;
 use crate::manifest::{Limits, ManifestSet, ReadError};
 

@@ -2,11 +2,13 @@
 //! input and output.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use hades_ssh::{Error, Link, Process, Target};
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::FetchError;
@@ -57,11 +59,10 @@ impl Ssh {
             .map_err(|error| exchange.unreachable(error.to_string()))?;
         let Some(left) = exchange.budget().left() else { return Err(exchange.timed_out()) };
         let command = format!("git-upload-pack {}", quoted(&url.path));
-        let started = runtime.block_on(async {
-            let link = Link::alone(target);
+        let started = within(&runtime, left, async {
             // Servers that don't let it through speak version 0.
             let environment = [("GIT_PROTOCOL", "version=2")];
-            timeout(left, link.exec_with(&command, &environment)).await
+            Link::alone(target).exec_with(&command, &environment).await
         });
         match started {
             Err(_) => Err(exchange.timed_out()),
@@ -81,12 +82,14 @@ impl Ssh {
         let mut text = Vec::new();
         let left = self.exchange.budget().left().unwrap_or_default();
         let mut stderr = (&mut self.process.stderr).take(MAX_COMPLAINT);
-        let _ = self.runtime.block_on(timeout(left, stderr.read_to_end(&mut text)));
+        let _ = within(&self.runtime, left, stderr.read_to_end(&mut text));
         let text = String::from_utf8_lossy(&text);
         // Forges draw boxes around their words.
         let words: Vec<&str> = text
             .lines()
-            .map(|line| line.trim_matches(|each: char| each.is_whitespace() || "=*#".contains(each)))
+            .map(|line| {
+                line.trim_matches(|each: char| each.is_whitespace() || "=*#".contains(each))
+            })
             .filter(|line| !line.is_empty())
             .collect();
         let words = shorten(&words.join(" "));
@@ -123,10 +126,10 @@ impl Transport for Ssh {
             return Err(self.exchange.timed_out());
         };
         let stdin = &mut self.process.stdin;
-        let sent = self.runtime.block_on(timeout(left, async {
+        let sent = within(&self.runtime, left, async {
             stdin.write_all(&request).await?;
             stdin.flush().await
-        }));
+        });
         match sent {
             Err(_) => Err(self.exchange.timed_out()),
             Ok(Err(error)) => Err(self.exchange.broken(&error)),
@@ -147,9 +150,18 @@ impl Read for Output<'_> {
         let over = || io::Error::other(Stop::TimedOut);
         let left = self.budget.left().ok_or_else(over)?;
         let read = self.process.stdout.read(buffer);
-        // The timer belongs to the runtime, so it is made inside.
-        self.runtime.block_on(async { timeout(left, read).await }).unwrap_or_else(|_| Err(over()))
+        within(self.runtime, left, read).unwrap_or_else(|_| Err(over()))
     }
+}
+
+/// Waits for something, for so long.
+fn within<T>(
+    runtime: &Runtime,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    // The timer belongs to the runtime, so it is made inside.
+    runtime.block_on(async { timeout(limit, work).await })
 }
 
 fn target(
@@ -166,8 +178,7 @@ fn target(
     };
     let host_keys = pinned(known_hosts.as_deref(), &url.host, url.port);
     if host_keys.is_empty() {
-        let port =
-            if url.port == 22 { String::new() } else { format!("-p {} ", url.port) };
+        let port = if url.port == 22 { String::new() } else { format!("-p {} ", url.port) };
         return Err(FetchError::HostKey {
             url: exchange.shown().to_owned(),
             reason: format!(

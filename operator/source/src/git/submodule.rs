@@ -145,11 +145,7 @@ fn unquoted(value: &str) -> String {
 
 /// Where a submodule comes from. `parent` is what it is in, `root` the repository that
 /// was configured. The error says what is wrong with it.
-pub(super) fn locate(
-    url: &str,
-    parent: &RemoteUrl,
-    root: &RemoteUrl,
-) -> Result<RemoteUrl, String> {
+pub(super) fn locate(url: &str, parent: &RemoteUrl, root: &RemoteUrl) -> Result<RemoteUrl, String> {
     let whole = if url.starts_with("./") || url.starts_with("../") {
         relative(url, parent)?
     } else {

@@ -97,9 +97,7 @@ impl Exchange {
             Some(Stop::TooLarge) => FetchError::TooLarge { limit: self.budget.limit() },
             Some(Stop::TimedOut) => self.timed_out(),
             Some(Stop::Failed(reason)) => self.unreachable(reason.as_str()),
-            None if error.kind() == io::ErrorKind::InvalidData => {
-                self.nonsense(&error.to_string())
-            }
+            None if error.kind() == io::ErrorKind::InvalidData => self.nonsense(&error.to_string()),
             None => self.unreachable(format!("the connection broke: {error}")),
         }
     }

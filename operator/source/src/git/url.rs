@@ -56,8 +56,7 @@ impl RemoteUrl {
                 }
                 let shown_host =
                     if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                let port =
-                    if *port == SSH_PORT { String::new() } else { format!(":{port}") };
+                let port = if *port == SSH_PORT { String::new() } else { format!(":{port}") };
                 // `ssh://host/~/path` counts from the home, too.
                 let path = if path.starts_with('/') { path.clone() } else { format!("/~/{path}") };
                 (format!("ssh://{user}@{shown_host}{port}"), path)

@@ -37,9 +37,12 @@ fn a_tag_or_the_newest_of_a_range() {
     let (origin, commits) = releases();
     let server = Server::http(&origin);
     for url in [origin.url(), server.url("git"), server.url("old")] {
-        for (wanted, found, commit) in
-            [("v1.0.0", "v1.0.0", 0), ("^1", "v1.1.0", 1), ("v1.1.0", "v1.1.0", 1), ("*", "v2.0.0", 2)]
-        {
+        for (wanted, found, commit) in [
+            ("v1.0.0", "v1.0.0", 0),
+            ("^1", "v1.1.0", 1),
+            ("v1.1.0", "v1.1.0", 1),
+            ("*", "v2.0.0", 2),
+        ] {
             let clone = following(&url, tag(wanted));
             let fetched = clone.fetch(None).unwrap();
             assert_eq!(fetched.id, commits[commit], "{wanted} of {url}");

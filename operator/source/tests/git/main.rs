@@ -236,7 +236,8 @@ fn a_missing_branch() {
     let server = Server::http(&origin);
     for url in [origin.url(), server.url("git"), server.url("old")] {
         let missing = |branch: &str| {
-            let clone = clone_with(&url, |options| options.follow = Follow::Branch(branch.to_owned()));
+            let clone =
+                clone_with(&url, |options| options.follow = Follow::Branch(branch.to_owned()));
             clone.fetch(None).unwrap_err().to_string()
         };
         assert_eq!(
