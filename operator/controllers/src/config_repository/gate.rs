@@ -15,7 +15,7 @@ const FETCHES: usize = 32;
 /// Repositories whose documents are all in memory at the same time.
 const FULL_READS: usize = 4;
 /// How long a pass waits to be let in before it makes room for others.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Hosts that are remembered while nobody fetches from them.
 const IDLE_HOSTS: usize = 256;
 
