@@ -255,8 +255,8 @@ async fn a_thousand_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_repositories_beside_seventy_whose_server_hangs() {
-    const REPOSITORIES: usize = 200;
+async fn a_hundred_repositories_beside_seventy_whose_server_hangs() {
+    const REPOSITORIES: usize = 100;
     let hades = Hades::start().await;
     let all: Vec<(String, String)> = (0..REPOSITORIES)
         .map(|index| (format!("{index}/a.yaml"), template(&format!("t{index}"), "x")))
