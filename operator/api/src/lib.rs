@@ -28,6 +28,7 @@ mod environment;
 mod git_account;
 pub mod label;
 pub mod name;
+pub mod overriding;
 mod port;
 mod project;
 pub mod reason;
