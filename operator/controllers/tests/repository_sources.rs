@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/git_server.rs"]
-#[allow(dead_code)] // not every test uses all of it
 mod git_server;
 #[path = "../../ssh/tests/support/mod.rs"]
 mod sshd;
