@@ -11,6 +11,8 @@ import time
 import urllib.parse
 
 API = "/v1.41"
+# The engine closes connections that are idle for long.
+IDLE_SECONDS = 5
 
 
 class _Connection(http.client.HTTPConnection):
@@ -34,6 +36,7 @@ class Engine:
     def __init__(self, path):
         self.path = path
         self._connection = _Connection(path, timeout=120)
+        self._used = time.monotonic()
 
     def call(self, method, path, body=None, **query):
         """The answer to a request, from JSON. Raises Refused."""
@@ -42,9 +45,12 @@ class Engine:
             url += "?" + urllib.parse.urlencode(query)
         data = None if body is None else json.dumps(body)
         headers = {} if data is None else {"Content-Type": "application/json"}
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()  # the next call opens it again
         self._connection.request(method, url, data, headers)
         response = self._connection.getresponse()
         text = response.read()
+        self._used = time.monotonic()
         if response.status >= 400:
             raise Refused(f"{method} {url}: {response.status} {text.decode()[:300]}")
         return json.loads(text) if text.strip() else None
@@ -85,7 +91,7 @@ class Events:
 
     def __init__(self, path):
         self._connection = _Connection(path, timeout=None)
-        filters = json.dumps({"type": ["container"], "event": ["start", "destroy"]})
+        filters = json.dumps({"type": ["container"], "event": ["create", "start", "destroy"]})
         self._connection.request("GET", f"{API}/events?filters={urllib.parse.quote(filters)}")
         self._response = self._connection.getresponse()
         self._socket = self._connection.sock

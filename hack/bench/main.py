@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import apiserver
+import change
 import heal
 import memory
 import noop
@@ -19,7 +20,10 @@ from engine import Engine
 from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS = {"noop": noop, "scale": scale, "heal": heal, "memory": memory, "apiserver": apiserver}
+BENCHMARKS = {
+    "noop": noop, "scale": scale, "heal": heal, "change": change, "memory": memory,
+    "apiserver": apiserver,
+}
 
 
 class Context:

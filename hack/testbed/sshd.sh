@@ -33,6 +33,8 @@ PermitRootLogin prohibit-password
 LogLevel VERBOSE
 MaxStartups 100
 END
+# git servers pass this one on; a file `no-environment` makes one that doesn't.
+[ -e "$folder/no-environment" ] || echo "AcceptEnv GIT_PROTOCOL" >>"$folder/sshd_config"
 mkdir -p /run/sshd
 # Not `ip netns exec`: it mounts a new /sys.
 enter=()

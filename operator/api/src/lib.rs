@@ -29,6 +29,7 @@ mod file;
 mod file_mode;
 mod health_check;
 mod int_or_string;
+mod git_account;
 pub mod label;
 mod logging;
 pub mod name;
@@ -47,7 +48,8 @@ mod ulimit;
 mod volume;
 
 pub use config_repository::{
-    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, InventoryEntry, ManifestProblem,
+    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
+    ManifestProblem,
 };
 pub use docker_host::{
     Capacity, DockerHost, DockerHostSpec, DockerHostStatus, SSH_PRIVATE_KEY, SshAccess, TLS_CA,
@@ -65,6 +67,7 @@ pub use health_check::{HealthCheck, HttpCheck, HttpScheme, TcpCheck};
 pub use int_or_string::IntOrString;
 pub use logging::{LogDriver, Logging};
 pub use placement::{HostSelector, Placement};
+pub use git_account::{GitAccount, GitAccountSpec, GitAccountStatus, GitProvider};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
 pub use quantity::Quantity;

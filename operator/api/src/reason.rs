@@ -66,3 +66,18 @@ pub const INVALID_ENDPOINT: &str = "InvalidEndpoint";
 pub const RESERVED_NAME: &str = "ReservedName";
 /// The namespace exists and belongs to something else.
 pub const NAMESPACE_CONFLICT: &str = "NamespaceConflict";
+/// The server of a repository doesn't take the credentials, or wants some.
+pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+/// An SSH server shows another host key than the one that is pinned, or none is
+/// pinned for it.
+pub const HOST_KEY_MISMATCH: &str = "HostKeyMismatch";
+/// A repository has no branch, tag or commit of that name.
+pub const REVISION_NOT_FOUND: &str = "RevisionNotFound";
+/// A Secret doesn't hold what it is named for.
+pub const INVALID_SECRET: &str = "InvalidSecret";
+/// An account of that name isn't there.
+pub const ACCOUNT_NOT_FOUND: &str = "AccountNotFound";
+/// An account isn't for this project, or not for this host.
+pub const ACCOUNT_NOT_ALLOWED: &str = "AccountNotAllowed";
+/// An account can be used.
+pub const ACCOUNT_READY: &str = "AccountReady";

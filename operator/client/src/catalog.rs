@@ -1,6 +1,8 @@
 //! Which kinds there are, by any of the names that people use for them.
 
-use hades_api::{ConfigRepository, DockerHost, Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{
+    ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
+};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::{ApiResource, Resource};
@@ -85,6 +87,7 @@ impl Catalog {
                 hades(erase::<HadesProject>(), "hp", false, true),
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
+                hades(erase::<GitAccount>(), "ga", false, true),
                 core(erase::<Namespace>(), &["ns"], false),
                 core(erase::<Secret>(), &[], true),
                 core(erase::<Event>(), &["ev"], true),
@@ -275,7 +278,8 @@ mod tests {
             assert_eq!(catalog.kind(word).unwrap().resource.kind, "Environment", "{word}");
         }
         assert!(catalog.kind("environments.example.com").is_none());
-        assert_eq!(catalog.category("hades").len(), 5);
+        let ours = catalog.kinds.iter().filter(|kind| kind.resource.group == hades_api::GROUP);
+        assert_eq!(catalog.category("hades").len(), ours.count());
         assert_eq!(environment().qualified(), "environment.hades.dev");
         assert_eq!(namespace().qualified(), "namespace");
         for kind in [environment_template(), config_repository(), project(), event()] {

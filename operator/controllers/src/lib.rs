@@ -30,6 +30,8 @@ mod error_chain;
 mod events;
 mod finalizer;
 mod host_users;
+mod git_account;
+mod git_credentials;
 mod hosts;
 mod metrics;
 mod project;
@@ -58,11 +60,13 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         config_repository::ConfigRepositories::default(),
         shutdown.clone(),
     );
+    let account = driver::run(context.clone(), git_account::GitAccounts, shutdown.clone());
     let tasks = [
         tokio::spawn(project),
         tokio::spawn(host),
         tokio::spawn(environment),
         tokio::spawn(repository),
+        tokio::spawn(account),
     ];
     join_all(tasks).await;
     context.hosts.close();

@@ -2,7 +2,7 @@
 //! webhook would: the spec must be readable as its type.
 
 use hades_api::{
-    ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
+    ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP, GitAccountSpec,
     HadesProjectSpec,
 };
 use hades_apiserver::Validator;
@@ -25,6 +25,7 @@ impl Validator for Typed {
             "EnvironmentTemplate" => readable::<EnvironmentTemplateSpec>(spec),
             "DockerHost" => readable::<DockerHostSpec>(spec),
             "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
+            "GitAccount" => readable::<GitAccountSpec>(spec),
             "HadesProject" => readable::<HadesProjectSpec>(spec),
             _ => None,
         };

@@ -106,8 +106,22 @@ impl Link {
     /// # Errors
     /// When there is no connection, or the server won't run it.
     pub async fn exec(&self, command: &str) -> Result<Process, Error> {
+        self.exec_with(command, &[]).await
+    }
+
+    /// As [`Link::exec`], with variables in its environment. Servers pass on only
+    /// those that they are set to accept (`AcceptEnv`), and drop others in silence.
+    ///
+    /// # Errors
+    /// When there is no connection, or the server won't run it.
+    pub async fn exec_with(
+        &self,
+        command: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Process, Error> {
         let (connection, channel) = self.channel(&Opening::Session).await?;
-        process::run(connection, channel, command, self.shared.patience).await
+        let patience = self.shared.patience;
+        process::run(connection, channel, command, environment, patience).await
     }
 
     async fn stream(&self, opening: Opening) -> Result<Stream, Error> {

@@ -72,12 +72,17 @@ pub(crate) async fn run(
     connection: Arc<Connection>,
     channel: Channel<Msg>,
     command: &str,
+    environment: &[(&str, &str)],
     patience: Patience,
 ) -> Result<Process, Error> {
     let address = connection.address().to_owned();
     let Parts { stdin, stdout, stderr, exit, accepted, open, requests } =
         parts(connection, channel, patience);
     let lost = || Error::Lost { address: address.clone() };
+    for (name, value) in environment {
+        // No answer wanted: it couldn't be told from the command's.
+        requests.set_env(false, *name, *value).await.map_err(|_| lost())?;
+    }
     requests.exec(true, command).await.map_err(|_| lost())?;
     match timeout(OPEN_LIMIT, accepted).await {
         Ok(Ok(true)) => {}

@@ -61,6 +61,11 @@ impl Sshd {
         }
     }
 
+    /// The server takes no variables from its clients, after a restart.
+    pub fn refuse_environment(&self) {
+        std::fs::write(self.folder.path().join("no-environment"), "").unwrap();
+    }
+
     /// Ends the server and all of its connections.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
