@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
+use crate::{Duration, SecretRef};
 
 /// A git repository that manifests come from.
 #[derive(CustomResource, Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -64,6 +64,11 @@ pub struct ConfigRepositorySpec {
     #[serde(default = "default_prune")]
     pub prune: bool,
 
+    /// Lets a forge say that something was pushed, by
+    /// `POST /hooks/config/NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+
     /// Holds syncs back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -90,9 +95,19 @@ impl ConfigRepositorySpec {
             path: None,
             interval: default_interval(),
             prune: default_prune(),
+            webhook: None,
             suspend: None,
         }
     }
+}
+
+/// How a forge shows that a delivery is its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Webhook {
+    /// Secret in the namespace of the ConfigRepository; its key `token` holds what
+    /// the forge signs with.
+    pub secret_ref: SecretRef,
 }
 
 /// What Hades found and did.
@@ -125,6 +140,12 @@ pub struct ConfigRepositoryStatus {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inventory: Vec<InventoryEntry>,
 
+    /// Objects of the inventory that are left as a hand edit made them, for a
+    /// time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub overrides: Vec<OverrideEntry>,
+
     /// What is wrong with `observedCommit`, the first 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
@@ -150,6 +171,18 @@ pub struct InventoryEntry {
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
+}
+
+/// An object that a hand edit keeps from what git says.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideEntry {
+    /// The object.
+    pub object: InventoryEntry,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// Something wrong with a manifest.

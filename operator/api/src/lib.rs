@@ -36,7 +36,8 @@ mod service;
 mod volume;
 
 pub use config_repository::{
-    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, InventoryEntry, ManifestProblem,
+    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, InventoryEntry,
+    ManifestProblem, OverrideEntry, Webhook,
 };
 pub use docker_host::{Capacity, DockerHost, DockerHostSpec, DockerHostStatus};
 pub use duration::Duration;

@@ -59,3 +59,9 @@ pub const INVALID_ENDPOINT: &str = "InvalidEndpoint";
 pub const RESERVED_NAME: &str = "ReservedName";
 /// The namespace exists and belongs to something else.
 pub const NAMESPACE_CONFLICT: &str = "NamespaceConflict";
+/// A delivery to a repository's webhook didn't show that it knows the secret.
+pub const WEBHOOK_REFUSED: &str = "WebhookRefused";
+/// Hand edits go before what git says, until their time is over.
+pub const OVERRIDDEN: &str = "Overridden";
+/// The time of hand edits is over, and git has its say again.
+pub const OVERRIDE_ENDED: &str = "OverrideEnded";

@@ -28,6 +28,7 @@ pub mod environment;
 mod error_chain;
 mod events;
 mod finalizer;
+pub mod hook;
 mod hosts;
 mod metrics;
 mod project;

@@ -1,10 +1,13 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod certificates;
 mod cli;
+mod hooks;
 mod local_host;
 mod logging;
 mod operations;
 mod probes;
+mod public;
 mod serve;
 mod store;
 mod validator;

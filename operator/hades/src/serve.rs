@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeFlags;
 use crate::probes::Probes;
+use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{local_host, operations};
+use crate::{hooks, local_host, operations};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub(crate) enum ServeError {
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
     Stopped { source: io::Error },
+    #[error(transparent)]
+    Public(#[from] PublicError),
     #[error("cannot wait for signals")]
     Signals { source: io::Error },
 }
@@ -50,6 +53,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
+    let public = PublicListener::open(&flags.public).await?;
     let installation = prepare(&flags, address)?;
     let server = open(&flags, &installation).await?;
     let client = server.client(Identity::controller("controllers"));
@@ -68,10 +72,15 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let probes = Probes::new(registry);
     let server = server
         .with_routes(operations::PREFIX, operations::router(context.clone()))
-        .public_routes(probes.router());
+        .public_routes(probes.router())
+        .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
         .await
         .map_err(|source| ServeError::Api { source: Box::new(source) })?;
+    if let Some(public) = public {
+        public.announce();
+        tokio::spawn(public.serve(hooks::public_router(context.clone()), shutdown.clone()));
+    }
     let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
     probes.set_ready(true);
     greet(&flags, &installation, address, made);
@@ -162,6 +171,9 @@ fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, m
     tracing::info!(%address, installation = installation.id, "hades is ready");
     println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
     println!("Installation {}, data in {}", installation.id, flags.data_dir.display());
+    if let Some(url) = &flags.public.public_url {
+        println!("Webhooks at {url}{}", hades_controllers::hook::path("PROJECT", "REPOSITORY"));
+    }
     if made {
         println!("DockerHost {} was made for {}", local_host::NAME, flags.docker_socket.display());
     }

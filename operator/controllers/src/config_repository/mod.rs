@@ -15,12 +15,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use hades_api::{ConfigRepository, ConfigRepositoryStatus, SYSTEM_NAMESPACE, annotation, reason};
 use hades_source::git::Commit;
 use hades_source::manifest::ManifestSet;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 
-use crate::driver::{Progress, ReconcileError, Reconciler};
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, error_chain, status};
 
 use kinds::Kinds;
@@ -58,20 +61,39 @@ impl Reconciler for ConfigRepositories {
         }
     }
 
+    fn wakes(
+        &self,
+        context: &Arc<Context>,
+        _store: Store<Meta<ConfigRepository>>,
+    ) -> BoxStream<'static, ObjectRef<Meta<ConfigRepository>>> {
+        context.hooks.wakes.stream().boxed()
+    }
+
+    async fn forget(&self, context: &Arc<Context>, namespace: Option<&str>, name: &str) {
+        context.hooks.table.forget(namespace.unwrap_or_default(), name);
+    }
+
     async fn reconcile(
         &self,
         context: &Arc<Context>,
         repository: ConfigRepository,
     ) -> Result<Progress, ReconcileError> {
+        let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
         if repository.meta().deletion_timestamp.is_some() {
+            context.hooks.table.forget(&namespace, &name);
             return Ok(Progress::Gone);
         }
+        context.hooks.table.learn(&repository);
         let interval = repository.spec.interval.get();
-        if let Some(rest) = self.too_early(&repository, interval) {
+        let pushed = context.hooks.wakes.take(&namespace, &name);
+        if let Some(rest) = self.too_early(&repository, interval).filter(|_| !pushed) {
             return Ok(Progress::After(rest));
         }
-        let progress = self.sync(context, &repository).await?;
-        Ok(match progress {
+        let progress = self.sync(context, &repository).await;
+        if pushed && !matches!(progress, Ok(Progress::Settled)) {
+            context.hooks.wakes.keep(&namespace, &name);
+        }
+        Ok(match progress? {
             Progress::Settled => {
                 self.note_fetch(&repository);
                 Progress::After(interval)
