@@ -9,6 +9,7 @@
 //!                        ├─ request   restart, sync, suspend: what people ask for
 //!                        ├─ wait      until an object is as wanted, and why it isn't
 //!                        ├─ plan      what would change
+//!                        ├─ webhook  what forges deliver to
 //!                        └─ logs      output of containers
 //! ```
 //!
@@ -32,6 +33,7 @@ mod session;
 pub mod table;
 pub mod wait;
 mod warnings;
+pub mod webhook;
 
 pub use address::{Address, AddressError};
 pub use catalog::{Catalog, Kind};

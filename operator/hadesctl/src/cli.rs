@@ -86,6 +86,8 @@ pub enum Command {
     Resume(command::suspend::Arguments),
     /// Replace containers by new ones of the same description
     Restart(command::restart::Arguments),
+    /// Set up a webhook, so that a push is applied at once
+    Webhook(command::webhook::Arguments),
     /// Show what containers write
     Logs(command::logs::Arguments),
     /// Make a starter repository of manifests

@@ -7,6 +7,7 @@ mod apply;
 mod check;
 mod inventory;
 mod kinds;
+mod overrides;
 mod record;
 
 use std::collections::HashMap;
@@ -86,17 +87,19 @@ impl Reconciler for ConfigRepositories {
         context.hooks.table.learn(&repository);
         let interval = repository.spec.interval.get();
         let pushed = context.hooks.wakes.take(&namespace, &name);
-        if let Some(rest) = self.too_early(&repository, interval).filter(|_| !pushed) {
+        let asked = pushed || overrides::any_ended(&repository, context.now());
+        if let Some(rest) = self.too_early(&repository, interval).filter(|_| !asked) {
             return Ok(Progress::After(rest));
         }
-        let progress = self.sync(context, &repository).await;
-        if pushed && !matches!(progress, Ok(Progress::Settled)) {
+        let outcome = self.sync(context, &repository).await;
+        if pushed && !matches!(outcome, Ok((Progress::Settled, _))) {
             context.hooks.wakes.keep(&namespace, &name);
         }
-        Ok(match progress? {
+        let (progress, override_ends) = outcome?;
+        Ok(match progress {
             Progress::Settled => {
                 self.note_fetch(&repository);
-                Progress::After(interval)
+                Progress::After(override_ends.map_or(interval, |end| end.min(interval)))
             }
             other => other,
         })
@@ -120,17 +123,18 @@ impl ConfigRepositories {
         fetched.insert(repository.uid().unwrap_or_default(), note);
     }
 
+    /// Returns, besides, when the next override ends.
     async fn sync(
         &self,
         context: &Context,
         repository: &ConfigRepository,
-    ) -> Result<Progress, ReconcileError> {
+    ) -> Result<(Progress, Option<Duration>), ReconcileError> {
         let mut draft = Draft::new(context, repository);
         if repository.spec.suspend.unwrap_or(false) {
             record::request_handled(&mut draft.after, repository);
             record::suspended(&mut draft.after, repository, context.now());
             draft.save().await?;
-            return Ok(Progress::Settled);
+            return Ok((Progress::Settled, None));
         }
         let fetched = match forbidden(repository) {
             Some(problem) => Err(problem),
@@ -148,6 +152,7 @@ impl ConfigRepositories {
             Step::Synced { commit, pruning } => {
                 record::synced(&mut draft.after, repository, &commit.id, context.now());
                 record::tell_synced(context, repository, &before, &draft.after, &commit).await;
+                record::tell_overrides(context, repository, &before, &draft.after).await;
                 if pruning { Progress::After(PRUNE_POLL) } else { Progress::Settled }
             }
             Step::WaitForNamespaces => {
@@ -163,7 +168,7 @@ impl ConfigRepositories {
         // Told only now: conditions of before must not pass for the answer.
         record::request_handled(&mut draft.after, repository);
         draft.save().await?;
-        Ok(progress)
+        Ok((progress, overrides::next_end(&draft.after.overrides, context.now())))
     }
 
     async fn sync_commit(
@@ -186,6 +191,7 @@ impl ConfigRepositories {
             Err(problem) => return Ok(Step::Failed(problem)),
         };
         let wanted = inventory::of(&objects);
+        draft.after.overrides = overrides::merged(&draft.after.overrides, &objects, &wanted);
         let leaving = inventory::leaving(&draft.after.inventory, &wanted);
         if repository.spec.prune && !confirmed(repository, &commit.id) {
             let had = &draft.after.inventory;

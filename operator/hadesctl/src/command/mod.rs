@@ -15,6 +15,7 @@ pub mod suspend;
 pub mod sync;
 pub mod version;
 pub mod wait;
+pub mod webhook;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Suspend(arguments) => suspend::run(context, &arguments, true).await,
         Command::Resume(arguments) => suspend::run(context, &arguments, false).await,
         Command::Restart(arguments) => restart::run(context, &arguments).await,
+        Command::Webhook(arguments) => webhook::run(context, &arguments).await,
         Command::Logs(arguments) => logs::run(context, &arguments).await,
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Completion(arguments) => completion::run(context, &arguments),
