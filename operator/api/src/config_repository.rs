@@ -22,7 +22,7 @@ use crate::{Duration, SecretRef};
     derive = "PartialEq",
     doc = "A ConfigRepository is a git repository that manifests come from. In the namespace hades-system it may write everything, elsewhere only its own project.",
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
-    printcolumn(name = "Branch", type_ = "string", json_path = ".spec.branch"),
+    printcolumn(name = "Follows", type_ = "string", json_path = ".status.follows"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -37,24 +37,69 @@ use crate::{Duration, SecretRef};
         priority = 1
     )
 )]
+#[x_kube(validation = ("(has(self.branch) ? 1 : 0) + (has(self.tag) ? 1 : 0) + (has(self.commit) ? 1 : 0) <= 1", "say only one of branch, tag and commit"))]
+#[x_kube(validation = ("!(has(self.secretRef) && has(self.account))", "say only one of secretRef and account"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigRepositorySpec {
-    /// `https://…` or `file:///…`. Never with a password in it.
-    #[x_kube(validation = ("self.startsWith('https://') || self.startsWith('file:///') || self.startsWith('http://127.0.0.1') || self.startsWith('http://localhost')", "write https://host/path or file:///path: other ways to reach a repository are not supported yet"))]
-    #[x_kube(validation = ("!self.matches('^[a-z]+://[^/]*@')", "a URL must not hold a user or password"))]
+    /// `https://…`, `ssh://git@host/path`, `git@host:path` or `file:///…`. Never
+    /// with a password in it.
+    #[x_kube(validation = ("self.matches('^(https://|ssh://|file:///|http://127[.]0[.]0[.]1([:/]|$)|http://localhost([:/]|$))') || (!self.contains('://') && self.matches('^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*:[^/:]'))", "write https://host/path, ssh://git@host/path, git@host:path or file:///path"))]
+    #[x_kube(validation = ("!self.matches('^(https?|file)://[^/]*@') && !self.matches('^ssh://[^/@]*:[^/]*@')", "a URL must not hold a user or password: name a Secret in secretRef, or an account"))]
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
 
-    /// Branch to follow.
-    #[serde(default = "default_branch")]
+    /// Branch to follow; `main` when neither branch, tag nor commit is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    pub branch: String,
+    pub branch: Option<String>,
+
+    /// Tag to follow: its name, or a range of versions (`^1.4`, `>=2, <3`, `1.x`)
+    /// of which the newest tag is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub tag: Option<String>,
+
+    /// The one commit to apply: its whole id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self.matches('^[0-9a-f]{40}$')", "write the whole id of the commit, 40 digits: `git rev-parse HEAD` shows it"))]
+    pub commit: Option<String>,
+
+    /// Secret in the namespace of the ConfigRepository that opens the repository:
+    /// `username` and `password`, or `token`, or `bearerToken`; for SSH
+    /// `identity` (private key) and `known_hosts`; `ca.crt` for a server with a
+    /// certificate of an own CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
+
+    /// GitAccount that opens the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub account: Option<String>,
+
+    /// Whether submodules are read too, at any depth. Those on the host of the
+    /// repository are fetched with its credentials, others without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<bool>,
 
     /// Folder in the repository that the manifests are under, at any depth; the
     /// whole repository when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("!self.startsWith('/') && !self.split('/').exists(p, p == '..')", "a path is relative to the root of the repository and has no .. in it"))]
     pub path: Option<String>,
+
+    /// Only files below `path` that fit one of these patterns are read:
+    /// `apps/*.yaml`, `production`, `**/hades/*`. All of them when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(validation = ("self.all(p, size(p) > 0 && !p.startsWith('!'))", "a pattern isn't empty and doesn't begin with !"))]
+    #[schemars(length(max = 100), inner(length(max = 1024)))]
+    pub include: Vec<String>,
+
+    /// Files and folders below `path` that are left out, beside those that the
+    /// `.hadesignore` in that folder names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(validation = ("self.all(p, size(p) > 0 && !p.startsWith('!'))", "a pattern isn't empty and doesn't begin with !"))]
+    #[schemars(length(max = 100), inner(length(max = 1024)))]
+    pub ignore: Vec<String>,
 
     /// How often to look for new commits.
     #[serde(default = "default_interval")]
@@ -74,9 +119,8 @@ pub struct ConfigRepositorySpec {
     pub suspend: Option<bool>,
 }
 
-fn default_branch() -> String {
-    "main".to_owned()
-}
+/// Branch that is followed when a ConfigRepository says nothing else.
+pub const DEFAULT_BRANCH: &str = "main";
 
 fn default_interval() -> Duration {
     Duration::from_secs(60)
@@ -87,12 +131,27 @@ fn default_prune() -> bool {
 }
 
 impl ConfigRepositorySpec {
+    /// The branch that is followed; none when it is a tag or a commit.
+    pub fn followed_branch(&self) -> Option<&str> {
+        if self.tag.is_some() || self.commit.is_some() {
+            return None;
+        }
+        Some(self.branch.as_deref().unwrap_or(DEFAULT_BRANCH))
+    }
+
     /// Follows `main` of `url` with all defaults.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            branch: default_branch(),
+            branch: None,
+            tag: None,
+            commit: None,
+            secret_ref: None,
+            account: None,
+            submodules: None,
             path: None,
+            include: Vec::new(),
+            ignore: Vec::new(),
             interval: default_interval(),
             prune: default_prune(),
             webhook: None,
@@ -123,7 +182,12 @@ pub struct ConfigRepositoryStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 
-    /// The newest commit seen on the branch.
+    /// What is followed: `branch main`, `tag v1.4.2`, `commit 1f4b…`. For a range
+    /// of versions it is the tag that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<String>,
+
+    /// The newest commit seen there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_commit: Option<String>,
 

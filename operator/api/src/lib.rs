@@ -25,6 +25,7 @@ mod docker_host;
 mod duration;
 mod env_value;
 mod environment;
+mod git_account;
 pub mod label;
 pub mod name;
 pub mod overriding;
@@ -36,7 +37,7 @@ mod service;
 mod volume;
 
 pub use config_repository::{
-    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, InventoryEntry,
+    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
     ManifestProblem, OverrideEntry, Webhook,
 };
 pub use docker_host::{Capacity, DockerHost, DockerHostSpec, DockerHostStatus};
@@ -46,6 +47,7 @@ pub use environment::{
     Defaults, Drift, Environment, EnvironmentSpec, EnvironmentStatus, EnvironmentTemplate,
     EnvironmentTemplateSpec, Health, PinnedImage, PlanRecord, ResourceStatus, TemplateRef,
 };
+pub use git_account::{GitAccount, GitAccountSpec, GitAccountStatus, GitProvider};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
 pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, ServiceSpec};

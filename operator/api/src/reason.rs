@@ -61,7 +61,24 @@ pub const RESERVED_NAME: &str = "ReservedName";
 pub const NAMESPACE_CONFLICT: &str = "NamespaceConflict";
 /// A delivery to a repository's webhook didn't show that it knows the secret.
 pub const WEBHOOK_REFUSED: &str = "WebhookRefused";
+/// A repository's webhook was made, or brought up to date, in its forge.
+pub const WEBHOOK_REGISTERED: &str = "WebhookRegistered";
 /// Hand edits go before what git says, until their time is over.
 pub const OVERRIDDEN: &str = "Overridden";
 /// The time of hand edits is over, and git has its say again.
 pub const OVERRIDE_ENDED: &str = "OverrideEnded";
+/// The server of a repository doesn't take the credentials, or wants some.
+pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
+/// An SSH server shows another host key than the one that is pinned, or none is
+/// pinned for it.
+pub const HOST_KEY_MISMATCH: &str = "HostKeyMismatch";
+/// A repository has no branch, tag or commit of that name.
+pub const REVISION_NOT_FOUND: &str = "RevisionNotFound";
+/// A Secret doesn't hold what it is named for.
+pub const INVALID_SECRET: &str = "InvalidSecret";
+/// An account of that name isn't there.
+pub const ACCOUNT_NOT_FOUND: &str = "AccountNotFound";
+/// An account isn't for this project, or not for this host.
+pub const ACCOUNT_NOT_ALLOWED: &str = "AccountNotAllowed";
+/// An account can be used.
+pub const ACCOUNT_READY: &str = "AccountReady";

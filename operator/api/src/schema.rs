@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{
     API_VERSION, ConfigRepository, ConfigRepositorySpec, DockerHost, DockerHostSpec, Environment,
-    EnvironmentSpec, EnvironmentTemplate, EnvironmentTemplateSpec, HadesProject, HadesProjectSpec,
+    EnvironmentSpec, EnvironmentTemplate, EnvironmentTemplateSpec, GitAccount, GitAccountSpec,
+    HadesProject, HadesProjectSpec,
 };
 
 /// The CustomResourceDefinitions of all kinds, sorted by name.
@@ -20,6 +21,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         DockerHost::crd(),
         Environment::crd(),
         EnvironmentTemplate::crd(),
+        GitAccount::crd(),
         HadesProject::crd(),
     ];
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
@@ -34,6 +36,7 @@ pub fn json_schemas() -> BTreeMap<&'static str, Value> {
         ("DockerHost", manifest::<DockerHostSpec>("DockerHost", false)),
         ("Environment", manifest::<EnvironmentSpec>("Environment", true)),
         ("EnvironmentTemplate", manifest::<EnvironmentTemplateSpec>("EnvironmentTemplate", true)),
+        ("GitAccount", manifest::<GitAccountSpec>("GitAccount", false)),
         ("HadesProject", manifest::<HadesProjectSpec>("HadesProject", false)),
     ])
 }

@@ -1,6 +1,8 @@
 //! Which kinds there are, by any of the names that people use for them.
 
-use hades_api::{ConfigRepository, DockerHost, Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{
+    ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
+};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::{ApiResource, Resource};
@@ -85,6 +87,7 @@ impl Catalog {
                 hades(erase::<HadesProject>(), "hp", false, true),
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
+                hades(erase::<GitAccount>(), "ga", false, true),
                 core(erase::<Namespace>(), &["ns"], false),
                 core(erase::<Secret>(), &[], true),
                 core(erase::<Event>(), &["ev"], true),

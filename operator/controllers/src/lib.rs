@@ -28,6 +28,8 @@ pub mod environment;
 mod error_chain;
 mod events;
 mod finalizer;
+mod git_account;
+mod git_credentials;
 pub mod hook;
 mod hosts;
 mod metrics;
@@ -55,11 +57,13 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         config_repository::ConfigRepositories::default(),
         shutdown.clone(),
     );
+    let account = driver::run(context.clone(), git_account::GitAccounts, shutdown.clone());
     let tasks = [
         tokio::spawn(project),
         tokio::spawn(host),
         tokio::spawn(environment),
         tokio::spawn(repository),
+        tokio::spawn(account),
     ];
     join_all(tasks).await;
     context.hosts.close();

@@ -11,6 +11,7 @@ mod public;
 mod serve;
 mod store;
 mod validator;
+mod webhooks;
 
 use std::process::ExitCode;
 

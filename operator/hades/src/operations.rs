@@ -49,6 +49,7 @@ pub(crate) fn announced() -> Vec<Announced> {
     vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
+        crate::webhooks::announced(group, version),
     ]
 }
 

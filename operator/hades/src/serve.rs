@@ -20,7 +20,7 @@ use crate::cli::ServeFlags;
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{hooks, local_host, operations};
+use crate::{hooks, local_host, operations, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -71,7 +71,14 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
     let server = server
-        .with_routes(operations::PREFIX, operations::router(context.clone()))
+        .with_routes(
+            operations::PREFIX,
+            operations::router(context.clone()).merge(webhooks::router(
+                context.clone(),
+                flags.public.public_url.as_deref(),
+                &own_url(address),
+            )),
+        )
         .public_routes(probes.router())
         .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
@@ -100,9 +107,14 @@ fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, Serv
         names.push(address.ip().to_string());
     }
     names.extend(flags.tls_san.iter().cloned());
-    let url = format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()));
+    let url = own_url(address);
     bootstrap::prepare(&flags.data_dir, &names, &url)
         .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
+}
+
+/// Where clients on this machine find the API.
+fn own_url(address: SocketAddr) -> String {
+    format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()))
 }
 
 /// An address that a client on this machine can use.

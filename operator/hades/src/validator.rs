@@ -3,7 +3,7 @@
 
 use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
-    HadesProjectSpec,
+    GitAccountSpec, HadesProjectSpec,
 };
 use hades_apiserver::Validator;
 use hades_apiserver::admission::{Cause, CauseReason};
@@ -25,6 +25,7 @@ impl Validator for Typed {
             "EnvironmentTemplate" => readable::<EnvironmentTemplateSpec>(spec),
             "DockerHost" => readable::<DockerHostSpec>(spec),
             "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
+            "GitAccount" => readable::<GitAccountSpec>(spec),
             "HadesProject" => readable::<HadesProjectSpec>(spec),
             _ => None,
         };

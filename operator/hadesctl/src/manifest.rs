@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hades_api::name::{check_label, is_reserved};
 use hades_api::{
-    API_VERSION, ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GROUP,
+    API_VERSION, ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GROUP, GitAccount,
     HadesProject,
 };
 use hades_client::Catalog;
@@ -142,6 +142,7 @@ fn check(document: &Document) -> Vec<ManifestError> {
     let problems = match document.kind.as_str() {
         "ConfigRepository" => typed::<ConfigRepository>(&document.value),
         "DockerHost" => typed::<DockerHost>(&document.value),
+        "GitAccount" => typed::<GitAccount>(&document.value),
         "Environment" => typed::<Environment>(&document.value),
         "EnvironmentTemplate" => typed::<EnvironmentTemplate>(&document.value),
         "HadesProject" => typed::<HadesProject>(&document.value),

@@ -4,7 +4,8 @@
 use futures::stream::{self, StreamExt};
 use hades_api::overriding::Override;
 use hades_api::{
-    ConfigRepository, HadesProject, ManifestProblem, SYSTEM_NAMESPACE, annotation, label, reason,
+    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, SYSTEM_NAMESPACE, annotation,
+    label, reason,
 };
 use hades_source::manifest::Document;
 use kube::api::{DynamicObject, PartialObjectMeta, Patch, PatchParams, ValidationDirective};
@@ -12,6 +13,7 @@ use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use super::inventory;
 use super::kinds::{Kind, Kinds};
 use super::record::Problem;
 use crate::Context;
@@ -47,6 +49,25 @@ pub(super) fn owner(repository: &ConfigRepository) -> String {
 /// How a repository signs what it applies.
 pub(super) fn field_manager(repository: &ConfigRepository) -> String {
     format!("hades-config/{}", owner(repository))
+}
+
+/// What documents that were applied stand for in the inventory. None if that can't be
+/// told any more.
+pub(super) async fn entries(
+    context: &Context,
+    kinds: &Kinds,
+    repository: &ConfigRepository,
+    documents: &[Document],
+) -> Result<Option<Vec<InventoryEntry>>, ReconcileError> {
+    let mut objects = Vec::with_capacity(documents.len());
+    for document in documents {
+        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
+        match kind.map(|kind| scoped(repository, document, kind)) {
+            Some(Ok(object)) => objects.push(object),
+            Some(Err(_)) | None => return Ok(None),
+        }
+    }
+    Ok(Some(inventory::of(&objects)))
 }
 
 /// Makes objects of documents and tries them all.

@@ -46,6 +46,12 @@ pub(super) fn leaving(had: &[InventoryEntry], wanted: &[InventoryEntry]) -> Vec<
     had.iter().filter(|entry| !wanted.contains(&identity(entry))).cloned().collect()
 }
 
+/// Whether both have an object in common.
+pub(super) fn meet(a: &[InventoryEntry], b: &[InventoryEntry]) -> bool {
+    let a: BTreeSet<_> = a.iter().map(identity).collect();
+    b.iter().any(|entry| a.contains(&identity(entry)))
+}
+
 fn identity(entry: &InventoryEntry) -> (&str, &str, Option<&str>, &str) {
     let group = entry.api_version.split_once('/').map_or("", |(group, _)| group);
     (group, &entry.kind, entry.namespace.as_deref(), &entry.name)

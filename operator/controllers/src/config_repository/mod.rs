@@ -1,33 +1,50 @@
 //! ConfigRepository: fetch → read → check → apply → prune.
 //!
-//! A commit is applied whole or not at all: everything is read, parsed and
-//! tried without effect before the first object is written.
+//! ```text
+//!   memory ── how much of a commit is to be looked at? ──┐
+//!                                                        ▼
+//!   gate ─▶ fetch (commit) ─▶ commit: all files, or those that changed
+//!                               └─▶ check (dry run) ─▶ apply ─▶ inventory (prune)
+//! ```
+//!
+//! A commit is applied whole or not at all: everything that is to be written is
+//! read, parsed and tried without effect before the first object is.
 
 mod apply;
 mod check;
+mod commit;
+mod fetch;
+mod gate;
 mod inventory;
 mod kinds;
+mod memory;
 mod overrides;
 mod record;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::stream::BoxStream;
-use hades_api::{ConfigRepository, ConfigRepositoryStatus, SYSTEM_NAMESPACE, annotation, reason};
+use futures::{StreamExt, future, stream};
+use hades_api::{
+    ConfigRepository, ConfigRepositoryStatus, GitAccount, InventoryEntry, SYSTEM_NAMESPACE,
+    annotation, reason,
+};
 use hades_source::git::Commit;
-use hades_source::manifest::ManifestSet;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
-use crate::{Context, error_chain, status};
+use crate::{Context, status};
 
+use fetch::Source;
+use gate::Gate;
 use kinds::Kinds;
+use memory::{Credential, Memory};
 use record::Problem;
 
 /// How soon to go on when projects of a commit don't have their namespaces yet.
@@ -36,19 +53,18 @@ const NAMESPACE_POLL: Duration = Duration::from_millis(100);
 /// How soon to look again whether what is pruned has gone.
 const PRUNE_POLL: Duration = Duration::from_secs(1);
 
+/// How soon to ask again for what others take up.
+const BUSY_POLL: Duration = Duration::from_millis(500);
+
+/// What a pass came to, and how long until the next override ends.
+type Outcome = (Progress, Option<Duration>);
+
 /// Works on ConfigRepositories.
 #[derive(Default)]
 pub(crate) struct ConfigRepositories {
-    /// When each repository was last fetched, and what was found, by UID.
-    fetched: Mutex<HashMap<String, Fetched>>,
+    memory: Arc<Memory>,
+    gate: Gate,
     kinds: Kinds,
-}
-
-#[derive(Clone)]
-struct Fetched {
-    at: Instant,
-    /// What the fetch was of: a change means to fetch now.
-    of: String,
 }
 
 #[async_trait]
@@ -67,11 +83,8 @@ impl Reconciler for ConfigRepositories {
         context: &Arc<Context>,
         _store: Store<Meta<ConfigRepository>>,
     ) -> BoxStream<'static, ObjectRef<Meta<ConfigRepository>>> {
-        context.hooks.wakes.stream().boxed()
-    }
-
-    async fn forget(&self, context: &Arc<Context>, namespace: Option<&str>, name: &str) {
-        context.hooks.table.forget(namespace.unwrap_or_default(), name);
+        let hooks = context.hooks.wakes.stream();
+        stream::select(credential_changes(&context.client, self.memory.clone()), hooks).boxed()
     }
 
     async fn reconcile(
@@ -98,69 +111,124 @@ impl Reconciler for ConfigRepositories {
         let (progress, override_ends) = outcome?;
         Ok(match progress {
             Progress::Settled => {
-                self.note_fetch(&repository);
-                Progress::After(override_ends.map_or(interval, |end| end.min(interval)))
+                let next = self.note_fetch(&repository);
+                Progress::After(override_ends.map_or(next, |end| end.min(next)))
             }
             other => other,
         })
     }
+
+    async fn forget(&self, context: &Arc<Context>, namespace: Option<&str>, name: &str) {
+        context.hooks.table.forget(namespace.unwrap_or_default(), name);
+        for uid in self.memory.forget(namespace.unwrap_or_default(), name) {
+            let dir = fetch::cache_dir(context, &uid);
+            // What can't be deleted now is only disk space.
+            if let Err(error) = tokio::fs::remove_dir_all(&dir).await
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(dir = %dir.display(), %error, "can't delete a repository's copy");
+            }
+        }
+    }
+}
+
+/// Repositories whose Secret or GitAccount was made, changed or deleted.
+fn credential_changes(
+    client: &Client,
+    memory: Arc<Memory>,
+) -> BoxStream<'static, ObjectRef<Meta<ConfigRepository>>> {
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::all(client.clone());
+    let secrets = watcher(secrets, watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .filter_map(|secret| future::ready(secret.ok()))
+        .map(|secret| {
+            Credential::Secret(secret.namespace().unwrap_or_default(), secret.name_any())
+        });
+    let accounts: Api<PartialObjectMeta<GitAccount>> = Api::all(client.clone());
+    let accounts = watcher(accounts, watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .filter_map(|account| future::ready(account.ok()))
+        .map(|account| Credential::Account(account.name_any()));
+    stream::select(secrets, accounts)
+        .map(move |credential| stream::iter(memory.wake_users(&credential)))
+        .flatten()
+        .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+        .boxed()
 }
 
 impl ConfigRepositories {
     /// Time that is left of the interval, unless something asks for a sync now.
     fn too_early(&self, repository: &ConfigRepository, interval: Duration) -> Option<Duration> {
-        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = fetched.get(&repository.uid().unwrap_or_default())?;
-        if last.of != request(repository) {
-            return None;
-        }
-        interval.checked_sub(last.at.elapsed()).filter(|rest| !rest.is_zero())
+        let uid = repository.uid().unwrap_or_default();
+        self.memory.rest(&uid, &request(repository), interval)
     }
 
-    fn note_fetch(&self, repository: &ConfigRepository) {
-        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let note = Fetched { at: Instant::now(), of: request(repository) };
-        fetched.insert(repository.uid().unwrap_or_default(), note);
+    /// Notes that a sync came to its end; returns the time until the next one.
+    fn note_fetch(&self, repository: &ConfigRepository) -> Duration {
+        let interval = repository.spec.interval.get();
+        self.memory.looked(&repository.uid().unwrap_or_default(), interval)
     }
 
-    /// Returns, besides, when the next override ends.
     async fn sync(
         &self,
         context: &Context,
         repository: &ConfigRepository,
-    ) -> Result<(Progress, Option<Duration>), ReconcileError> {
+    ) -> Result<Outcome, ReconcileError> {
         let mut draft = Draft::new(context, repository);
+        self.memory.begin(
+            &draft.uid,
+            (&repository.namespace().unwrap_or_default(), &repository.name_any()),
+            &request(repository),
+            fetch::credentials_of(repository),
+        );
+        if overrides::any_ended(repository, context.now()) {
+            self.memory.look_at_all(&draft.uid);
+        }
         if repository.spec.suspend.unwrap_or(false) {
             record::request_handled(&mut draft.after, repository);
             record::suspended(&mut draft.after, repository, context.now());
             draft.save().await?;
             return Ok((Progress::Settled, None));
         }
-        let fetched = match forbidden(repository) {
-            Some(problem) => Err(problem),
-            None => fetch(context, repository).await?,
-        };
-        let step = match fetched {
-            Ok((commit, set)) => {
+        let step = match self.fetch(context, repository, &draft.uid).await? {
+            Fetched::Busy => Step::Busy,
+            Fetched::Failed(problem) => Step::Failed(problem),
+            Fetched::Commit(source, commit) => {
                 draft.after.observed_commit = Some(commit.id.clone());
-                self.sync_commit(&mut draft, &commit, set).await?
+                draft.after.follows = Some(commit.follows.clone());
+                self.sync_commit(&mut draft, &source, commit).await?
             }
-            Err(problem) => Step::Failed(problem),
         };
+        self.record(draft, step).await
+    }
+
+    async fn record(&self, mut draft: Draft<'_>, step: Step) -> Result<Outcome, ReconcileError> {
+        let (context, repository) = (draft.context, draft.repository);
         let before = repository.status.clone().unwrap_or_default();
+        let now = context.now();
+        let mut applied = None;
         let progress = match step {
-            Step::Synced { commit, pruning } => {
-                record::synced(&mut draft.after, repository, &commit.id, context.now());
+            Step::Busy => return Ok((Progress::After(BUSY_POLL), None)),
+            Step::Unchanged(commit) => {
+                record::synced(&mut draft.after, repository, &commit.id, now);
+                Progress::Settled
+            }
+            Step::Synced { commit, leaving, full } => {
+                record::synced(&mut draft.after, repository, &commit.id, now);
                 record::tell_synced(context, repository, &before, &draft.after, &commit).await;
                 record::tell_overrides(context, repository, &before, &draft.after).await;
+                let pruning = !leaving.is_empty();
+                applied = Some((commit, leaving, full));
                 if pruning { Progress::After(PRUNE_POLL) } else { Progress::Settled }
             }
             Step::WaitForNamespaces => {
-                record::waiting(&mut draft.after, repository, context.now());
+                record::waiting(&mut draft.after, repository, now);
                 Progress::After(NAMESPACE_POLL)
             }
             Step::Failed(problem) => {
-                record::failed(&mut draft.after, repository, &problem, context.now());
+                record::failed(&mut draft.after, repository, &problem, now);
                 record::tell_failure(context, repository, &before, &problem).await;
                 Progress::Settled
             }
@@ -168,60 +236,56 @@ impl ConfigRepositories {
         // Told only now: conditions of before must not pass for the answer.
         record::request_handled(&mut draft.after, repository);
         draft.save().await?;
-        Ok((progress, overrides::next_end(&draft.after.overrides, context.now())))
+        // Only when the inventory is on record may a later pass build on it.
+        if let Some((commit, leaving, full)) = applied {
+            self.memory.applied(&draft.uid, &commit.id, &leaving, full);
+        }
+        Ok((progress, overrides::next_end(&draft.after.overrides, now)))
     }
 
-    async fn sync_commit(
+    async fn fetch(
         &self,
-        draft: &mut Draft<'_>,
-        commit: &Commit,
-        set: ManifestSet,
-    ) -> Result<Step, ReconcileError> {
-        let (context, repository) = (draft.context, draft.repository);
-        if !set.errors.is_empty() {
-            return Ok(Step::Failed(Problem::manifests(&set.errors)));
+        context: &Context,
+        repository: &ConfigRepository,
+        uid: &str,
+    ) -> Result<Fetched, ReconcileError> {
+        if let Some(problem) = forbidden(repository) {
+            return Ok(Fetched::Failed(problem));
         }
-        if set.documents.is_empty() && !draft.after.inventory.is_empty() {
-            let had = draft.after.inventory.len();
-            return Ok(Step::Failed(Problem::no_manifests(&commit.id, had)));
+        let mut also = Vec::new();
+        let access = fetch::access(context, repository, &mut also).await?;
+        for credential in also {
+            self.memory.comes_from(uid, credential);
         }
-        let checked = check::check(context, &self.kinds, repository, &set.documents).await?;
-        let objects = match checked {
-            Ok(objects) => objects,
-            Err(problem) => return Ok(Step::Failed(problem)),
+        let dir = fetch::cache_dir(context, uid);
+        let opened = access.and_then(|access| Source::open(&dir, &repository.spec, access));
+        let source = match opened {
+            Ok(source) => source,
+            Err(problem) => return Ok(Fetched::Failed(problem)),
         };
-        let wanted = inventory::of(&objects);
-        draft.after.overrides = overrides::merged(&draft.after.overrides, &objects, &wanted);
-        let leaving = inventory::leaving(&draft.after.inventory, &wanted);
-        if repository.spec.prune && !confirmed(repository, &commit.id) {
-            let had = &draft.after.inventory;
-            if let Some(risk) = inventory::risk(context, &self.kinds, had, &leaving).await? {
-                let problem = Problem::needs_confirmation(repository, &commit.id, &risk);
-                return Ok(Step::Failed(problem));
-            }
-        }
-        // First on record, then made: a crash in between forgets nothing.
-        draft.after.inventory = inventory::union(&draft.after.inventory, &wanted);
-        draft.save().await?;
-        match apply::apply(context, repository, &objects).await? {
-            apply::Applied::All => {}
-            apply::Applied::WaitForNamespaces => return Ok(Step::WaitForNamespaces),
-            apply::Applied::Refused(problem) => return Ok(Step::Failed(problem)),
-        }
-        // What isn't pruned is given up: it belongs to nobody's git any more.
-        let survivors = match repository.spec.prune {
-            true => inventory::prune(context, &self.kinds, repository, &leaving).await?,
-            false => Vec::new(),
+        let Some(_leave) = self.gate.fetch(&fetch::host(&repository.spec)).await else {
+            return Ok(Fetched::Busy);
         };
-        draft.after.inventory = inventory::union(&wanted, &survivors);
-        Ok(Step::Synced { commit: commit.clone(), pruning: !survivors.is_empty() })
+        let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
+        Ok(match source.fetch(known).await? {
+            Ok(commit) => Fetched::Commit(Box::new(source), commit),
+            Err(problem) => Fetched::Failed(problem),
+        })
     }
+}
+
+enum Fetched {
+    Commit(Box<Source>, Commit),
+    Failed(Problem),
+    /// Others are being fetched.
+    Busy,
 }
 
 /// The status of a repository while a pass works on it.
 struct Draft<'a> {
     context: &'a Context,
     repository: &'a ConfigRepository,
+    uid: String,
     stored: ConfigRepositoryStatus,
     after: ConfigRepositoryStatus,
 }
@@ -229,7 +293,8 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(context: &'a Context, repository: &'a ConfigRepository) -> Self {
         let stored = repository.status.clone().unwrap_or_default();
-        Self { context, repository, after: stored.clone(), stored }
+        let uid = repository.uid().unwrap_or_default();
+        Self { context, repository, uid, after: stored.clone(), stored }
     }
 
     async fn save(&mut self) -> Result<(), ReconcileError> {
@@ -242,12 +307,18 @@ impl<'a> Draft<'a> {
 }
 
 enum Step {
+    /// Everything is as the last pass left it.
+    Unchanged(Commit),
     Synced {
         commit: Commit,
-        /// Something that left isn't gone yet.
-        pruning: bool,
+        /// What left and isn't gone yet.
+        leaving: Vec<InventoryEntry>,
+        /// All of the commit was looked at.
+        full: bool,
     },
     WaitForNamespaces,
+    /// Too much is under way.
+    Busy,
     Failed(Problem),
 }
 
@@ -290,38 +361,4 @@ fn confirmed(repository: &ConfigRepository, commit: &str) -> bool {
     repository.annotations().get(annotation::CONFIRM_PRUNE).is_some_and(|confirmed| {
         confirmed.len() >= SHORTEST && commit.starts_with(confirmed.as_str())
     })
-}
-
-/// Folder that a repository is copied into; its UID keeps namesakes apart.
-fn cache_dir(context: &Context, repository: &ConfigRepository) -> PathBuf {
-    context.cache_dir.join(repository.uid().unwrap_or_default())
-}
-
-async fn fetch(
-    context: &Context,
-    repository: &ConfigRepository,
-) -> Result<Result<(Commit, ManifestSet), Problem>, ReconcileError> {
-    let dir = cache_dir(context, repository);
-    let spec = repository.spec.clone();
-    let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
-    let read = tokio::task::spawn_blocking(move || read(&dir, &spec, known.as_deref())).await;
-    read.map_err(|error| ReconcileError::Internal(format!("the fetch was cut off: {error}")))
-}
-
-fn read(
-    dir: &std::path::Path,
-    spec: &hades_api::ConfigRepositorySpec,
-    known: Option<&str>,
-) -> Result<(Commit, ManifestSet), Problem> {
-    use hades_source::git::{ReadOptions, RemoteOptions, Repository};
-    let unreachable =
-        |error: &dyn std::error::Error| Problem::new(reason::FETCH_FAILED, error_chain(error));
-    let options = RemoteOptions::new(spec.url.clone(), spec.branch.clone());
-    let repository = Repository::open(dir, options).map_err(|error| unreachable(&error))?;
-    let commit = repository.fetch(known).map_err(|error| unreachable(&error))?;
-    let options = ReadOptions::new(spec.path.as_deref().unwrap_or("."));
-    let set = repository
-        .read(&commit.id, &options)
-        .map_err(|error| Problem::new(reason::INVALID_MANIFESTS, error_chain(&error)))?;
-    Ok((commit, set))
 }

@@ -213,7 +213,8 @@ fn answer_to(context: &Context, entry: &Entry, meaning: Meaning) -> Answer {
     }
 }
 
-async fn read_token(
+/// The token of a webhook's Secret.
+pub(super) async fn read_token(
     context: &Context,
     namespace: &str,
     name: &str,

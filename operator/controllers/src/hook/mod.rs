@@ -20,7 +20,10 @@
 //!   signed as they come in, and what there is no room for is not kept.
 
 mod delivery;
+mod forge_api;
 mod payload;
+mod registration;
+mod report;
 mod signature;
 mod table;
 #[cfg(test)]
@@ -29,6 +32,7 @@ mod wakes;
 
 pub use delivery::{Answer, Delivery, MAX_BODY};
 pub use payload::{Followed, Forge};
+pub use report::{Registered, Report, Unregistered, register_webhook, report};
 pub use signature::SIGNING_PREFIX;
 
 pub(crate) use delivery::Hooks;

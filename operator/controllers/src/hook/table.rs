@@ -32,7 +32,11 @@ impl Entry {
         bare.metadata.namespace = repository.namespace();
         bare.metadata.uid = repository.uid();
         Self {
-            followed: Followed::Branch(spec.branch.clone()),
+            followed: match (spec.followed_branch(), &spec.tag) {
+                (Some(branch), _) => Followed::Branch(branch.to_owned()),
+                (None, Some(_)) => Followed::Tags,
+                (None, None) => Followed::Commit,
+            },
             secret: spec.webhook.as_ref().map(|webhook| webhook.secret_ref.name.clone()),
             repository: bare,
         }

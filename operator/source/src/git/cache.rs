@@ -30,8 +30,9 @@ pub(super) struct Locked<'a> {
 }
 
 impl Cache {
-    pub(super) fn new(dir: &Path, url: &str, branch: &str) -> Self {
-        Cache { dir: dir.to_owned(), source: format!("{url}\n{branch}\n") }
+    /// `follow` is what of the repository is in it.
+    pub(super) fn new(dir: &Path, url: &str, follow: &str) -> Self {
+        Cache { dir: dir.to_owned(), source: format!("{url}\n{follow}\n") }
     }
 
     /// Waits until the cache is ours alone, for fetching.

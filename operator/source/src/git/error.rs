@@ -60,6 +60,60 @@ pub enum FetchError {
         /// Some of the branches that are there.
         available: Vec<String>,
     },
+    /// The repository has no such tag, or none in the range.
+    #[error(
+        "the repository has no tag {}{tag:?}{}",
+        if *range { "in the range " } else { "" },
+        branches(nearest.as_deref(), available)
+    )]
+    TagNotFound {
+        /// The tag or range that was asked for.
+        tag: String,
+        /// It is a range of versions.
+        range: bool,
+        /// The tag of the most similar name.
+        nearest: Option<String>,
+        /// Some of the tags that are there.
+        available: Vec<String>,
+    },
+    /// The repository has no such commit, or doesn't give it out.
+    #[error(
+        "the repository has no commit {commit}, or doesn't give it out: it must be in a branch or \
+         a tag"
+    )]
+    CommitNotFound {
+        /// The commit that was asked for.
+        commit: String,
+    },
+    /// The SSH server shows a host key that is not pinned.
+    #[error("{url} is not trusted: {reason}")]
+    HostKey {
+        /// The repository.
+        url: String,
+        /// What is wrong with its key and what to do.
+        reason: String,
+    },
+    /// The SSH server doesn't take the key.
+    #[error(
+        "{url} doesn't take the SSH key {fingerprint}: add it there as a key that may read (a \
+         deploy key): {public_key}"
+    )]
+    KeyRefused {
+        /// The repository.
+        url: String,
+        /// Fingerprint of the key.
+        fingerprint: String,
+        /// The public key, in one line.
+        public_key: String,
+    },
+    /// A submodule can't be fetched.
+    #[error("submodule {path:?}")]
+    Submodule {
+        /// Where it is in the repository.
+        path: String,
+        /// Why.
+        source: Box<FetchError>,
+    },
     /// The repository has no commit yet.
     #[error("the repository {url} is empty: push a first commit")]
     EmptyRepository {
@@ -104,6 +158,11 @@ impl FetchError {
             FetchError::AuthenticationRequired { .. } => "AuthenticationRequired",
             FetchError::NotTrusted { .. } => "RepositoryNotTrusted",
             FetchError::BranchNotFound { .. } => "BranchNotFound",
+            FetchError::TagNotFound { .. } => "TagNotFound",
+            FetchError::CommitNotFound { .. } => "CommitNotFound",
+            FetchError::KeyRefused { .. } => "AuthenticationRequired",
+            FetchError::HostKey { .. } => "HostKeyMismatch",
+            FetchError::Submodule { source, .. } => source.reason(),
             FetchError::EmptyRepository { .. } => "RepositoryEmpty",
             FetchError::TooLarge { .. } => "RepositoryTooLarge",
             FetchError::Corrupt { .. } => "RepositoryCorrupt",
@@ -114,10 +173,13 @@ impl FetchError {
     /// Whether it may go away by itself, so that trying again soon makes sense. The
     /// others need a change of the repository or of how it is named.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            FetchError::Unreachable { .. } | FetchError::Corrupt { .. } | FetchError::Io { .. }
-        )
+        match self {
+            FetchError::Unreachable { .. } | FetchError::Corrupt { .. } | FetchError::Io { .. } => {
+                true
+            }
+            FetchError::Submodule { source, .. } => source.is_transient(),
+            _ => false,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! HTTP for git's smart protocol: a client with timeouts, a size limit, few
+//! git's smart protocol over HTTP: a client with timeouts, a size limit, few
 //! redirects, and errors that say what is wrong.
 //!
 //! libgit2's own transport would bring OpenSSL, and a transport of ours can be
@@ -7,16 +7,19 @@
 
 use std::error::Error as _;
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{StatusCode, Url, redirect};
 use rustls::crypto::ring;
-use thiserror::Error;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::FetchError;
-use super::remote::{Credentials, RemoteOptions, RemoteUrl, is_loopback};
+use super::budget::Budget;
+use super::credentials::HttpCredentials;
+use super::transport::{Body, Exchange, Stop, Transport, shorten};
+use super::url::{RemoteUrl, is_loopback};
 
 /// Forges answer by the name's beginning, so it must be git's.
 const USER_AGENT: &str = concat!("git/2.0 (hades ", env!("CARGO_PKG_VERSION"), ")");
@@ -24,75 +27,94 @@ const USER_AGENT: &str = concat!("git/2.0 (hades ", env!("CARGO_PKG_VERSION"), "
 const MAX_REDIRECTS: usize = 5;
 /// A host that takes longer to accept a connection is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Much of a server's error text is enough to recognise it.
-const MAX_REASON: usize = 200;
 
-/// A conversation with one repository.
-pub(super) struct Session {
+/// A repository over HTTP.
+pub(super) struct Http {
     client: Client,
     /// The repository, after redirects.
     base: Url,
-    /// The repository as it was named, for errors.
-    shown: String,
-    credentials: Option<Credentials>,
-    deadline: Instant,
-    timeout: Duration,
-    limit: u64,
-    received: u64,
+    credentials: Option<HttpCredentials>,
+    exchange: Exchange,
 }
 
-impl Session {
-    pub(super) fn new(url: &Url, options: &RemoteOptions) -> Result<Self, FetchError> {
-        // reqwest brings no cryptography of its own. An error only says that
-        // another part of the program installed one before.
-        let _ = ring::default_provider().install_default();
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT.min(options.timeout))
-            .timeout(options.timeout)
-            .redirect(redirect::Policy::custom(follow))
-            .referer(false);
-        if let Some(pem) = &options.extra_ca {
-            let unusable = |reason: String| {
-                FetchError::Invalid(format!("the additional CA certificates: {reason}"))
-            };
-            let certificates = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| unusable(innermost(&error)))?;
-            if certificates.is_empty() {
-                return Err(unusable("no PEM certificate in them".to_owned()));
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let client = builder
-            .build()
-            .map_err(|error| FetchError::Invalid(format!("TLS: {}", innermost(&error))))?;
+impl Http {
+    pub(super) fn new(
+        url: &Url,
+        credentials: Option<&HttpCredentials>,
+        extra_ca: Option<&[u8]>,
+        budget: Budget,
+    ) -> Result<Self, FetchError> {
         let mut base = url.clone();
         let username = url.username().to_owned();
         // Fails only for URLs without a host, which http ones have.
         let _ = base.set_username("");
-        let credentials = options.credentials.clone().or_else(|| {
-            (!username.is_empty()).then_some(Credentials { username, password: String::new() })
+        let credentials = credentials.cloned().or_else(|| {
+            (!username.is_empty())
+                .then(|| HttpCredentials::Basic { username, password: SecretString::default() })
         });
-        Ok(Session {
-            client,
-            shown: RemoteUrl::Http(base.clone()).shown(),
-            base,
-            credentials,
-            deadline: Instant::now() + options.timeout,
-            timeout: options.timeout,
-            limit: options.max_bytes,
-            received: 0,
+        let exchange = Exchange::new(RemoteUrl::Http(base.clone()).shown(), budget);
+        Ok(Http { client: client(extra_ca, exchange.budget())?, base, credentials, exchange })
+    }
+
+    fn endpoint(&self, tail: &str) -> Result<Url, FetchError> {
+        let base = self.base.as_str().trim_end_matches('/');
+        Url::parse(&format!("{base}/{tail}"))
+            .map_err(|_| FetchError::Invalid("the repository's url can't be read".to_owned()))
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Response, FetchError> {
+        let Some(left) = self.exchange.budget().left() else {
+            return Err(self.exchange.timed_out());
+        };
+        let request = request.timeout(left);
+        let request = match &self.credentials {
+            None => request,
+            Some(HttpCredentials::Basic { username, password }) => {
+                request.basic_auth(username, Some(password.expose_secret()))
+            }
+            Some(HttpCredentials::Bearer(token)) => request.bearer_auth(token.expose_secret()),
+        };
+        let response = request.send().map_err(|error| match reason(&error) {
+            None => self.exchange.timed_out(),
+            Some(reason) => self.exchange.unreachable(reason),
+        })?;
+        let url = self.exchange.shown().to_owned();
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(FetchError::AuthenticationRequired { url })
+            }
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                Err(FetchError::NotFound { url, reason: format!("the server answers {status}") })
+            }
+            status => Err(self.exchange.unreachable(format!("the server answers {status}"))),
+        }
+    }
+
+    fn expect_type(&self, response: &Response, wanted: &str) -> Result<(), FetchError> {
+        let sent = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("nothing");
+        if sent.split(';').next().is_some_and(|kind| kind.trim() == wanted) {
+            return Ok(());
+        }
+        Err(FetchError::NotFound {
+            url: self.exchange.shown().to_owned(),
+            reason: format!("the server answers with {}, not with git's protocol", shorten(sent)),
         })
     }
 
-    /// The repository as it was named, without credentials.
-    pub(super) fn shown(&self) -> &str {
-        &self.shown
+    fn body(&self, response: Response) -> Body<'_> {
+        Body { source: Box::new(Answer(response)), exchange: &self.exchange, ends: true }
     }
+}
 
-    /// Asks what the repository has (`info/refs`). Redirects are followed here, and
-    /// all later requests go where they led.
-    pub(super) fn advertisement(&mut self) -> Result<Body<'_>, FetchError> {
+impl Transport for Http {
+    /// `info/refs`. Redirects are followed here, and all later requests go where they
+    /// led.
+    fn advertisement(&mut self) -> Result<Body<'_>, FetchError> {
         let url = self.endpoint("info/refs?service=git-upload-pack")?;
         let request = self
             .client
@@ -117,15 +139,14 @@ impl Session {
         Ok(self.body(response))
     }
 
-    /// Sends a request to `git-upload-pack`.
-    pub(super) fn upload_pack(&mut self, body: Vec<u8>, v2: bool) -> Result<Body<'_>, FetchError> {
+    fn upload_pack(&mut self, request: Vec<u8>, v2: bool) -> Result<Body<'_>, FetchError> {
         let url = self.endpoint("git-upload-pack")?;
         let mut request = self
             .client
             .post(url)
             .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
             .header(ACCEPT, "application/x-git-upload-pack-result")
-            .body(body);
+            .body(request);
         if v2 {
             request = request.header("Git-Protocol", "version=2");
         }
@@ -133,144 +154,66 @@ impl Session {
         self.expect_type(&response, "application/x-git-upload-pack-result")?;
         Ok(self.body(response))
     }
+}
 
-    fn endpoint(&self, tail: &str) -> Result<Url, FetchError> {
-        let base = self.base.as_str().trim_end_matches('/');
-        Url::parse(&format!("{base}/{tail}"))
-            .map_err(|_| FetchError::Invalid("the repository's url can't be read".to_owned()))
+fn client(extra_ca: Option<&[u8]>, budget: &Budget) -> Result<Client, FetchError> {
+    // reqwest brings no cryptography of its own. An error only says that another part
+    // of the program installed one before.
+    let _ = ring::default_provider().install_default();
+    let timeout = budget.left().unwrap_or(CONNECT_TIMEOUT);
+    let mut builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+        .timeout(timeout)
+        .redirect(redirect::Policy::custom(follow))
+        .referer(false);
+    if let Some(pem) = extra_ca {
+        let unusable = |reason: String| {
+            FetchError::Invalid(format!("the additional CA certificates: {reason}"))
+        };
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| unusable(innermost(&error)))?;
+        if certificates.is_empty() {
+            return Err(unusable("no PEM certificate in them".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
     }
+    builder.build().map_err(|error| FetchError::Invalid(format!("TLS: {}", innermost(&error))))
+}
 
-    fn send(&self, request: RequestBuilder) -> Result<Response, FetchError> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(self.timed_out());
-        }
-        let mut request = request.timeout(left);
-        if let Some(credentials) = &self.credentials {
-            request = request.basic_auth(&credentials.username, Some(&credentials.password));
-        }
-        let response = request.send().map_err(|error| self.unreachable(&error))?;
-        let url = self.shown.clone();
-        match response.status() {
-            status if status.is_success() => Ok(response),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(FetchError::AuthenticationRequired { url })
-            }
-            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                Err(FetchError::NotFound { url, reason: format!("the server answers {status}") })
-            }
-            status => {
-                Err(FetchError::Unreachable { url, reason: format!("the server answers {status}") })
-            }
-        }
-    }
+/// An answer whose errors are told in our words.
+struct Answer(Response);
 
-    fn expect_type(&self, response: &Response, wanted: &str) -> Result<(), FetchError> {
-        let sent = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("nothing");
-        if sent.split(';').next().is_some_and(|kind| kind.trim() == wanted) {
-            return Ok(());
-        }
-        Err(FetchError::NotFound {
-            url: self.shown.clone(),
-            reason: format!("the server answers with {}, not with git's protocol", shorten(sent)),
+impl Read for Answer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            match error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>()) {
+                None => error,
+                Some(inner) => io::Error::other(match reason(inner) {
+                    None => Stop::TimedOut,
+                    Some(reason) => Stop::Failed(reason),
+                }),
+            }
         })
     }
-
-    fn body(&mut self, response: Response) -> Body<'_> {
-        Body { response, session: self }
-    }
-
-    fn timed_out(&self) -> FetchError {
-        FetchError::Unreachable {
-            url: self.shown.clone(),
-            reason: format!("it took longer than {} s", self.timeout.as_secs_f32()),
-        }
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> FetchError {
-        if error.is_timeout() && !error.is_connect() {
-            return self.timed_out();
-        }
-        let cause = innermost(error);
-        let host = self.base.host_str().unwrap_or_default();
-        let reason = if error.is_dns() {
-            format!("the host name {host} doesn't resolve ({cause})")
-        } else if error.is_timeout() {
-            format!("{host} accepts no connection")
-        } else if cause.contains("certificate") {
-            format!(
-                "TLS: {cause}; if {host} has a certificate of an own CA, add that CA's certificate"
-            )
-        } else {
-            cause
-        };
-        FetchError::Unreachable { url: self.shown.clone(), reason }
-    }
-
-    /// What went wrong while a body was read.
-    pub(super) fn broken(&self, error: &io::Error) -> FetchError {
-        let inner = error.get_ref();
-        match inner.and_then(|inner| inner.downcast_ref::<Stop>()) {
-            Some(Stop::TooLarge) => FetchError::TooLarge { limit: self.limit },
-            Some(Stop::TimedOut) => self.timed_out(),
-            None if error.kind() == io::ErrorKind::InvalidData => {
-                FetchError::Corrupt { url: self.shown.clone(), reason: shorten(&error.to_string()) }
-            }
-            None => match inner.and_then(|inner| inner.downcast_ref::<reqwest::Error>()) {
-                Some(error) if error.is_timeout() => self.timed_out(),
-                Some(error) => self.unreachable(error),
-                None => FetchError::Unreachable {
-                    url: self.shown.clone(),
-                    reason: format!("the connection broke: {error}"),
-                },
-            },
-        }
-    }
-
-    /// An answer that makes no sense.
-    pub(super) fn nonsense(&self, reason: &str) -> FetchError {
-        FetchError::Corrupt { url: self.shown.clone(), reason: shorten(reason) }
-    }
 }
 
-/// An answer's body, which ends at the deadline and at the size limit.
-pub(super) struct Body<'a> {
-    response: Response,
-    session: &'a mut Session,
-}
-
-impl Body<'_> {
-    /// The conversation that the body belongs to, for its errors.
-    pub(super) fn session(&self) -> &Session {
-        self.session
+/// Why a request failed. None when the time was over.
+fn reason(error: &reqwest::Error) -> Option<String> {
+    if error.is_timeout() && !error.is_connect() {
+        return None;
     }
-}
-
-/// Why we end a transfer by ourselves.
-#[derive(Debug, Error)]
-enum Stop {
-    #[error("too large")]
-    TooLarge,
-    #[error("timed out")]
-    TimedOut,
-}
-
-impl Read for Body<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if Instant::now() >= self.session.deadline {
-            return Err(io::Error::other(Stop::TimedOut));
-        }
-        let length = self.response.read(buffer)?;
-        self.session.received += length as u64;
-        if self.session.received > self.session.limit {
-            return Err(io::Error::other(Stop::TooLarge));
-        }
-        Ok(length)
-    }
+    let cause = innermost(error);
+    let host = error.url().and_then(Url::host_str).unwrap_or("the host");
+    Some(if error.is_dns() {
+        format!("the host name {host} doesn't resolve ({cause})")
+    } else if error.is_timeout() {
+        format!("{host} accepts no connection")
+    } else if cause.contains("certificate") {
+        format!("TLS: {cause}; if {host} has a certificate of an own CA, add that CA's certificate")
+    } else {
+        cause
+    })
 }
 
 /// Redirects: few, and never from https to http.
@@ -297,9 +240,4 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     shorten(&text.unwrap_or_else(|| "the request failed".to_owned()))
-}
-
-/// What a server says, short and without control characters.
-pub(super) fn shorten(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
 }

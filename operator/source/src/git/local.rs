@@ -7,22 +7,19 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Instant;
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, PackBuilder};
 
 use super::FetchError;
-use super::remote::RemoteOptions;
-use super::smart::Branches;
-
-const HEADS: &str = "refs/heads/";
+use super::budget::Budget;
+use super::follow::{HEADS, References, TAGS, Target};
+use super::transport::Origin;
 
 /// A local repository.
-pub(super) struct Local<'a> {
+pub(super) struct Local {
     origin: git2::Repository,
     shown: String,
-    options: &'a RemoteOptions,
-    deadline: Instant,
+    budget: Budget,
 }
 
 /// Why we end a transfer by ourselves.
@@ -32,13 +29,8 @@ enum Stop {
     Refused,
 }
 
-impl<'a> Local<'a> {
-    pub(super) fn open(
-        path: &Path,
-        shown: String,
-        options: &'a RemoteOptions,
-        deadline: Instant,
-    ) -> Result<Self, FetchError> {
+impl Local {
+    pub(super) fn open(path: &Path, shown: String, budget: Budget) -> Result<Self, FetchError> {
         let missing = |url: &str, reason: &str| FetchError::NotFound {
             url: url.to_owned(),
             reason: reason.to_owned(),
@@ -58,59 +50,7 @@ impl<'a> Local<'a> {
             ErrorCode::NotFound => missing(&shown, "the folder is no git repository"),
             _ => corrupt(&shown, &error),
         })?;
-        Ok(Local { origin, shown, options, deadline })
-    }
-
-    /// Its branches.
-    pub(super) fn list(&self) -> Result<Branches, FetchError> {
-        let mut branches = Branches::new();
-        let references = self
-            .origin
-            .references_glob(&format!("{HEADS}*"))
-            .map_err(|error| self.corrupt(&error))?;
-        for reference in references {
-            // A single broken branch must not hide the others.
-            let Ok(reference) = reference else { continue };
-            let name = String::from_utf8_lossy(reference.name_bytes()).into_owned();
-            if let Some(name) = name.strip_prefix(HEADS)
-                && let Ok(commit) = reference.peel_to_commit()
-            {
-                branches.insert(name.to_owned(), commit.id());
-            }
-        }
-        Ok(branches)
-    }
-
-    /// Copies a commit and its files into the cache.
-    pub(super) fn fetch(&self, cache: &git2::Repository, tip: Oid) -> Result<(), FetchError> {
-        let wrong = |error: git2::Error| self.corrupt(&error);
-        let odb = cache.odb().map_err(wrong)?;
-        let mut pack = self.origin.packbuilder().map_err(wrong)?;
-        self.select(&mut pack, &odb, tip)?;
-        let mut writer = odb.packwriter().map_err(wrong)?;
-        let mut written = 0;
-        let mut stop = None;
-        let outcome = pack.foreach(|bytes| {
-            written += bytes.len() as u64;
-            stop = if written > self.options.max_bytes {
-                Some(Stop::TooLarge)
-            } else if Instant::now() >= self.deadline {
-                Some(Stop::TimedOut)
-            } else {
-                writer.write_all(bytes).err().map(|_| Stop::Refused)
-            };
-            stop.is_none()
-        });
-        match stop {
-            Some(Stop::TooLarge) => {
-                return Err(FetchError::TooLarge { limit: self.options.max_bytes });
-            }
-            Some(Stop::TimedOut) => return Err(self.timed_out()),
-            Some(Stop::Refused) => return Err(wrong(git2::Error::last_error(-1))),
-            None => outcome.map_err(wrong)?,
-        }
-        writer.commit().map_err(wrong)?;
-        Ok(())
+        Ok(Local { origin, shown, budget })
     }
 
     /// Whether one commit comes after another. None if that can't be told, as when
@@ -138,8 +78,8 @@ impl<'a> Local<'a> {
             if cache.exists(id) || !seen.insert(id) {
                 continue;
             }
-            if Instant::now() >= self.deadline {
-                return Err(self.timed_out());
+            if self.budget.left().is_none() {
+                return Err(self.budget.timed_out(&self.shown));
             }
             pack.insert_object(id, None).map_err(wrong)?;
             for entry in &self.origin.find_tree(id).map_err(wrong)? {
@@ -155,15 +95,67 @@ impl<'a> Local<'a> {
         Ok(())
     }
 
-    fn timed_out(&self) -> FetchError {
-        FetchError::Unreachable {
-            url: self.shown.clone(),
-            reason: format!("it took longer than {} s", self.options.timeout.as_secs_f32()),
-        }
-    }
-
     fn corrupt(&self, error: &git2::Error) -> FetchError {
         corrupt(&self.shown, error)
+    }
+}
+
+impl Origin for Local {
+    fn list(&mut self, prefix: &str) -> Result<References, FetchError> {
+        let mut found = References::new();
+        let references = self.origin.references().map_err(|error| self.corrupt(&error))?;
+        for reference in references {
+            // A single broken branch must not hide the others.
+            let Ok(reference) = reference else { continue };
+            let name = String::from_utf8_lossy(reference.name_bytes()).into_owned();
+            if name.starts_with(prefix)
+                && (name.starts_with(HEADS) || name.starts_with(TAGS))
+                && let Ok(commit) = reference.peel_to_commit()
+            {
+                // Only the commit is copied, whatever tag leads to it.
+                found.insert(name, Target::commit(commit.id()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn fetch(
+        &mut self,
+        cache: &git2::Repository,
+        wanted: Oid,
+        _have: Option<Oid>,
+    ) -> Result<(), FetchError> {
+        let wrong = |error: git2::Error| self.corrupt(&error);
+        if let Err(error) = self.origin.find_commit(wanted)
+            && error.code() == ErrorCode::NotFound
+        {
+            return Err(FetchError::CommitNotFound { commit: wanted.to_string() });
+        }
+        let odb = cache.odb().map_err(wrong)?;
+        let mut pack = self.origin.packbuilder().map_err(wrong)?;
+        self.select(&mut pack, &odb, wanted)?;
+        let mut writer = odb.packwriter().map_err(wrong)?;
+        let mut stop = None;
+        let outcome = pack.foreach(|bytes| {
+            stop = if !self.budget.take(bytes.len()) {
+                Some(Stop::TooLarge)
+            } else if self.budget.left().is_none() {
+                Some(Stop::TimedOut)
+            } else {
+                writer.write_all(bytes).err().map(|_| Stop::Refused)
+            };
+            stop.is_none()
+        });
+        match stop {
+            Some(Stop::TooLarge) => {
+                return Err(FetchError::TooLarge { limit: self.budget.limit() });
+            }
+            Some(Stop::TimedOut) => return Err(self.budget.timed_out(&self.shown)),
+            Some(Stop::Refused) => return Err(wrong(git2::Error::last_error(-1))),
+            None => outcome.map_err(wrong)?,
+        }
+        writer.commit().map_err(wrong)?;
+        Ok(())
     }
 }
 

@@ -1,32 +1,32 @@
-//! git's smart protocol over HTTP, the part that fetches one branch: version 2 and,
-//! for servers that don't speak it, version 0 (gitprotocol-v2, gitprotocol-pack,
-//! gitprotocol-http).
+//! git's smart protocol, the part that fetches one commit: version 2 and, for servers
+//! that don't speak it, version 0 (gitprotocol-v2, gitprotocol-pack, gitprotocol-http).
 //!
 //! ```text
-//!   GET  info/refs           what the server can do (v0: its branches, too)
-//!   POST git-upload-pack     ls-refs: the branch's commit      (v2)
-//!   POST git-upload-pack     fetch: a pack with that commit, without its history
+//!   over HTTP                                                  over SSH
+//!   GET  info/refs           what the server can do            the process's first words
+//!                            (v0: its references, too)
+//!   POST git-upload-pack     ls-refs: the commit (v2)          written to the process
+//!   POST git-upload-pack     fetch: a pack with that commit,   written to the process
+//!                            without its history
 //! ```
 //! The pack goes to libgit2 as it arrives, which checks and indexes it.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write as _};
 
 use git2::Oid;
 
 use super::FetchError;
-use super::http::{Body, Session, shorten};
+use super::follow::{HEADS, References, TAGS, Target};
 use super::pkt::{self, Packet};
-
-/// Branches and their commits.
-pub(super) type Branches = BTreeMap<String, Oid>;
+use super::transport::{Body, Exchange, Origin, Transport, shorten};
 
 const AGENT: &str = concat!("agent=hades/", env!("CARGO_PKG_VERSION"));
-const HEADS: &str = "refs/heads/";
+/// What version 0 puts behind a tag's name where it tells the tag's commit.
+const PEELED: &str = "^{}";
 
 /// A server that has told what it can do.
 pub(super) struct Server {
-    session: Session,
+    transport: Box<dyn Transport>,
     dialect: Dialect,
     /// It can leave out the history.
     shallow: bool,
@@ -35,14 +35,14 @@ pub(super) struct Server {
 enum Dialect {
     /// Version 2. Whether the format of ids is to be named.
     V2 { names_format: bool },
-    /// Version 0, with the branches out of the greeting.
-    V0 { branches: Branches },
+    /// Version 0, with the references out of the greeting.
+    V0 { references: References },
 }
 
 impl Server {
     /// Greets the server.
-    pub(super) fn connect(mut session: Session) -> Result<Self, FetchError> {
-        let mut body = session.advertisement()?;
+    pub(super) fn connect(mut transport: Box<dyn Transport>) -> Result<Self, FetchError> {
+        let mut body = transport.advertisement()?;
         let mut first = next_line(&mut body)?;
         if first.as_deref().is_some_and(|line| line.starts_with("# service=")) {
             // Ends with a flush of its own.
@@ -52,61 +52,14 @@ impl Server {
         if first.as_deref() == Some("version 2") {
             let (names_format, shallow) = read_capabilities(&mut body)?;
             drop(body);
-            return Ok(Server { session, dialect: Dialect::V2 { names_format }, shallow });
+            return Ok(Server { transport, dialect: Dialect::V2 { names_format }, shallow });
         }
         if first.as_deref() == Some("version 1") {
             first = next_line(&mut body)?;
         }
-        let (branches, shallow) = read_old_greeting(&mut body, first)?;
+        let (references, shallow) = read_old_greeting(&mut body, first)?;
         drop(body);
-        Ok(Server { session, dialect: Dialect::V0 { branches }, shallow })
-    }
-
-    /// The commit of a branch.
-    pub(super) fn find(&mut self, branch: &str) -> Result<Option<Oid>, FetchError> {
-        // A prefix fits longer names, too.
-        Ok(self.list(branch)?.remove(branch))
-    }
-
-    /// All branches whose names begin so.
-    pub(super) fn list(&mut self, prefix: &str) -> Result<Branches, FetchError> {
-        let names_format = match &self.dialect {
-            Dialect::V0 { branches } => return Ok(branches.clone()),
-            Dialect::V2 { names_format } => *names_format,
-        };
-        let mut request = command("ls-refs", names_format);
-        pkt::write_line(&mut request, &format!("ref-prefix {HEADS}{prefix}"));
-        pkt::write_flush(&mut request);
-        let mut body = self.session.upload_pack(request, true)?;
-        let mut branches = Branches::new();
-        while let Some(line) = next_line(&mut body)? {
-            if let Some((name, id)) = parse_ref(&line) {
-                branches.insert(name, id);
-            }
-        }
-        Ok(branches)
-    }
-
-    /// Fetches a commit with its files into the cache. `have` is a commit that is
-    /// there with its files, so that only what differs is sent.
-    pub(super) fn fetch(
-        &mut self,
-        repository: &git2::Repository,
-        wanted: Oid,
-        have: Option<Oid>,
-    ) -> Result<(), FetchError> {
-        let v2 = matches!(self.dialect, Dialect::V2 { .. });
-        let request = match self.dialect {
-            Dialect::V2 { names_format } => self.request_v2(names_format, wanted, have),
-            Dialect::V0 { .. } => self.request_v0(wanted),
-        };
-        let mut body = self.session.upload_pack(request, v2)?;
-        if v2 {
-            skip_to_pack(&mut body)?;
-        } else {
-            skip_old_preamble(&mut body, self.shallow)?;
-        }
-        store_pack(&mut body, repository)
+        Ok(Server { transport, dialect: Dialect::V0 { references }, shallow })
     }
 
     fn request_v2(&self, names_format: bool, wanted: Oid, have: Option<Oid>) -> Vec<u8> {
@@ -147,6 +100,51 @@ impl Server {
     }
 }
 
+impl Origin for Server {
+    fn list(&mut self, prefix: &str) -> Result<References, FetchError> {
+        let names_format = match &self.dialect {
+            Dialect::V0 { references } => {
+                let named = references.iter().filter(|(name, _)| name.starts_with(prefix));
+                return Ok(named.map(|(name, target)| (name.clone(), *target)).collect());
+            }
+            Dialect::V2 { names_format } => *names_format,
+        };
+        let mut request = command("ls-refs", names_format);
+        pkt::write_line(&mut request, "peel");
+        let prefixes = if prefix.is_empty() { [HEADS, TAGS].as_slice() } else { &[prefix] };
+        for prefix in prefixes {
+            pkt::write_line(&mut request, &format!("ref-prefix {prefix}"));
+        }
+        pkt::write_flush(&mut request);
+        let mut body = self.transport.upload_pack(request, true)?;
+        let mut references = References::new();
+        while let Some(line) = next_line(&mut body)? {
+            note_reference(&mut references, &line);
+        }
+        Ok(references)
+    }
+
+    fn fetch(
+        &mut self,
+        cache: &git2::Repository,
+        wanted: Oid,
+        have: Option<Oid>,
+    ) -> Result<(), FetchError> {
+        let v2 = matches!(self.dialect, Dialect::V2 { .. });
+        let request = match self.dialect {
+            Dialect::V2 { names_format } => self.request_v2(names_format, wanted, have),
+            Dialect::V0 { .. } => self.request_v0(wanted),
+        };
+        let mut body = self.transport.upload_pack(request, v2)?;
+        if v2 {
+            skip_to_pack(&mut body)?;
+        } else {
+            skip_old_preamble(&mut body, self.shallow)?;
+        }
+        store_pack(&mut body, cache)
+    }
+}
+
 fn command(name: &str, names_format: bool) -> Vec<u8> {
     let mut request = Vec::new();
     pkt::write_line(&mut request, &format!("command={name}"));
@@ -158,17 +156,23 @@ fn command(name: &str, names_format: bool) -> Vec<u8> {
     request
 }
 
+/// What servers say to a commit that they don't have or don't give out.
+const NOT_OURS: &str = "not our ref ";
+
 fn next(body: &mut Body<'_>) -> Result<Option<Packet>, FetchError> {
-    let packet = pkt::read(body).map_err(|error| body.session().broken(&error))?;
-    if let Some(message) =
-        packet.as_ref().and_then(Packet::line).and_then(|line| line.strip_prefix("ERR "))
-    {
-        return Err(FetchError::Unreachable {
-            url: body.session().shown().to_owned(),
-            reason: format!("the server says: {}", shorten(message)),
-        });
+    let packet = pkt::read(body).map_err(|error| body.exchange.broken(&error))?;
+    match packet.as_ref().and_then(Packet::line).and_then(|line| line.strip_prefix("ERR ")) {
+        None => Ok(packet),
+        Some(message) => Err(complaint(body.exchange, message)),
     }
-    Ok(packet)
+}
+
+/// An error that the server tells in its own words.
+fn complaint(exchange: &Exchange, message: &str) -> FetchError {
+    if let Some((_, commit)) = message.split_once(NOT_OURS) {
+        return FetchError::CommitNotFound { commit: shorten(commit.trim()) };
+    }
+    exchange.unreachable(format!("the server says: {}", shorten(message)))
 }
 
 /// The next line of a message. None at its end.
@@ -176,7 +180,7 @@ fn next_line(body: &mut Body<'_>) -> Result<Option<String>, FetchError> {
     match next(body)? {
         Some(packet @ Packet::Data(_)) => match packet.line() {
             Some(line) => Ok(Some(line.to_owned())),
-            None => Err(body.session().nonsense("a line that is no text")),
+            None => Err(body.exchange.nonsense("a line that is no text")),
         },
         _ => Ok(None),
     }
@@ -190,7 +194,7 @@ fn read_capabilities(body: &mut Body<'_>) -> Result<(bool, bool), FetchError> {
         let (name, value) = line.split_once('=').unwrap_or((&line, ""));
         match name {
             "object-format" => {
-                check_format(body.session(), value)?;
+                check_format(body.exchange, value)?;
                 names_format = true;
             }
             "fetch" => shallow = value.split(' ').any(|feature| feature == "shallow"),
@@ -200,23 +204,23 @@ fn read_capabilities(body: &mut Body<'_>) -> Result<(bool, bool), FetchError> {
     Ok((names_format, shallow))
 }
 
-fn check_format(session: &Session, format: &str) -> Result<(), FetchError> {
+fn check_format(exchange: &Exchange, format: &str) -> Result<(), FetchError> {
     if format == "sha1" {
         return Ok(());
     }
     Err(FetchError::Invalid(format!(
         "the repository {} has {} ids; only sha1 is supported",
-        session.shown(),
+        exchange.shown(),
         shorten(format)
     )))
 }
 
-/// Reads version 0's greeting: branches, and whether the history can be left out.
+/// Reads version 0's greeting: references, and whether the history can be left out.
 fn read_old_greeting(
     body: &mut Body<'_>,
     first: Option<String>,
-) -> Result<(Branches, bool), FetchError> {
-    let mut branches = Branches::new();
+) -> Result<(References, bool), FetchError> {
+    let mut references = References::new();
     let mut shallow = false;
     let mut line = first;
     while let Some(text) = line {
@@ -224,23 +228,35 @@ fn read_old_greeting(
         for capability in capabilities.split(' ') {
             shallow |= capability == "shallow";
             if let Some(format) = capability.strip_prefix("object-format=") {
-                check_format(body.session(), format)?;
+                check_format(body.exchange, format)?;
             }
         }
-        if let Some((name, id)) = parse_ref(reference) {
-            branches.insert(name, id);
-        }
+        note_reference(&mut references, reference);
         line = next_line(body)?;
     }
-    Ok((branches, shallow))
+    Ok((references, shallow))
 }
 
-/// `ID refs/heads/NAME`, with attributes after it in version 2.
-fn parse_ref(line: &str) -> Option<(String, Oid)> {
+/// `ID refs/heads/NAME`, and for tags of their own kind of object the commit: behind
+/// it as ` peeled:ID` (version 2), or as a line of its own, `ID refs/tags/NAME^{}`,
+/// that follows (version 0).
+fn note_reference(references: &mut References, line: &str) {
     let mut words = line.split(' ');
-    let id = Oid::from_str(words.next()?).ok()?;
-    let name = words.next()?.strip_prefix(HEADS)?;
-    Some((name.to_owned(), id))
+    let (Some(id), Some(name)) = (words.next(), words.next()) else { return };
+    let Ok(id) = Oid::from_str(id) else { return };
+    if !name.starts_with(HEADS) && !name.starts_with(TAGS) {
+        return;
+    }
+    if let Some(tag) = name.strip_suffix(PEELED) {
+        if let Some(target) = references.get_mut(tag) {
+            target.commit = id;
+        }
+        return;
+    }
+    let peeled = words
+        .find_map(|word| word.strip_prefix("peeled:"))
+        .and_then(|peeled| Oid::from_str(peeled).ok());
+    references.insert(name.to_owned(), Target { id, commit: peeled.unwrap_or(id) });
 }
 
 /// Version 2: sections, of which the last is the pack.
@@ -249,7 +265,7 @@ fn skip_to_pack(body: &mut Body<'_>) -> Result<(), FetchError> {
         match next(body)? {
             Some(packet) if packet.line() == Some("packfile") => return Ok(()),
             Some(Packet::Data(_) | Packet::Delimiter) => {}
-            _ => return Err(body.session().nonsense("an answer without a pack")),
+            _ => return Err(body.exchange.nonsense("an answer without a pack")),
         }
     }
 }
@@ -261,14 +277,14 @@ fn skip_old_preamble(body: &mut Body<'_>, shallow: bool) -> Result<(), FetchErro
     }
     match next_line(body)?.as_deref() {
         Some("NAK") => Ok(()),
-        _ => Err(body.session().nonsense("an answer without a pack")),
+        _ => Err(body.exchange.nonsense("an answer without a pack")),
     }
 }
 
 /// Takes the pack out of its bands (1 data, 2 progress, 3 error) and has libgit2
 /// check and index it.
 fn store_pack(body: &mut Body<'_>, repository: &git2::Repository) -> Result<(), FetchError> {
-    let refused = |body: &Body<'_>, error: &git2::Error| body.session().nonsense(error.message());
+    let refused = |body: &Body<'_>, error: &git2::Error| body.exchange.nonsense(error.message());
     let odb = repository.odb().map_err(|error| refused(body, &error))?;
     let mut writer = odb.packwriter().map_err(|error| refused(body, &error))?;
     let mut any = false;
@@ -280,20 +296,16 @@ fn store_pack(body: &mut Body<'_>, repository: &git2::Repository) -> Result<(), 
             }
             Some((2, _)) | None => {}
             Some((_, message)) => {
-                let message = String::from_utf8_lossy(message);
-                return Err(FetchError::Unreachable {
-                    url: body.session().shown().to_owned(),
-                    reason: format!("the server says: {}", shorten(&message)),
-                });
+                return Err(complaint(body.exchange, &String::from_utf8_lossy(message)));
             }
         }
     }
     if !any {
-        return Err(body.session().nonsense("an empty pack"));
+        return Err(body.exchange.nonsense("an empty pack"));
     }
     writer.commit().map_err(|error| refused(body, &error))?;
     // Reads the rest, so that a connection cut short is noticed here.
     let mut rest = [0; 64];
-    while body.read(&mut rest).map_err(|error| body.session().broken(&error))? > 0 {}
+    while body.ends && body.read(&mut rest).map_err(|error| body.exchange.broken(&error))? > 0 {}
     Ok(())
 }

@@ -5,44 +5,132 @@
 
 use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, Tree};
 
+use super::ReadOptions;
 use crate::manifest::set::SetBuilder;
-use crate::manifest::{IGNORE_FILE, Limits, ManifestSet, ReadError};
+use crate::manifest::{IGNORE_FILE, ManifestSet, ReadError};
 use crate::nearest::nearest;
 
 /// Folders and files looked at, manifests or not.
-const MAX_ENTRIES: usize = 200_000;
+pub(super) const MAX_ENTRIES: usize = 200_000;
 /// git's file mode of a symbolic link.
-const MODE_LINK: i32 = 0o120_000;
+pub(super) const MODE_LINK: i32 = 0o120_000;
 
-/// Reads the manifests below a path of a commit.
-pub(super) fn read(
-    repository: &Repository,
-    commit: &str,
-    path: &str,
-    limits: &Limits,
-) -> Result<ManifestSet, ReadError> {
-    let names = path_names(path)?;
-    let missing = || ReadError::CommitMissing { commit: commit.to_owned() };
-    let id = Oid::from_str(commit).map_err(|_| missing())?;
-    let commit = repository.find_commit(id).map_err(|error| match error.code() {
-        ErrorCode::NotFound => missing(),
-        _ => corrupt(&error),
-    })?;
-    let root = commit.tree().map_err(|error| corrupt(&error))?;
-    match find(repository, root, &names)? {
-        Place::Folder(tree) => read_folder(repository, &tree, &names, limits),
-        Place::File(blob) => read_file(repository, blob, &names, limits),
-    }
+/// What is read, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) options: &'a ReadOptions,
+    /// Submodules are looked into.
+    pub(super) submodules: bool,
 }
 
 /// What a path leads to.
-enum Place<'a> {
+pub(super) enum Place<'a> {
     Folder(Tree<'a>),
     File(Oid),
 }
 
+impl<'a> Source<'a> {
+    /// Reads the manifests below the path of a commit.
+    pub(super) fn read(self, commit: &str) -> Result<ManifestSet, ReadError> {
+        let names = path_names(&self.options.path)?;
+        match self.place(commit, &names)? {
+            Place::Folder(tree) => self.read_folder(&tree, &names),
+            Place::File(blob) => self.read_file(blob, &names),
+        }
+    }
+
+    /// What the path leads to in a commit.
+    pub(super) fn place(self, commit: &str, names: &[&str]) -> Result<Place<'a>, ReadError> {
+        let missing = || ReadError::CommitMissing { commit: commit.to_owned() };
+        let id = Oid::from_str(commit).map_err(|_| missing())?;
+        let commit = self.repository.find_commit(id).map_err(|error| match error.code() {
+            ErrorCode::NotFound => missing(),
+            _ => corrupt(&error),
+        })?;
+        self.find(commit.tree().map_err(|error| corrupt(&error))?, names)
+    }
+
+    /// A builder for the files below the path, which knows what to leave out.
+    pub(super) fn builder(
+        self,
+        tree: &Tree<'_>,
+        names: &[&str],
+        odb: &Odb<'_>,
+    ) -> Result<SetBuilder, ReadError> {
+        let ReadOptions { path: _, limits, include, ignore } = self.options;
+        let mut builder = SetBuilder::new(limits.clone(), below(names));
+        if let Some(entry) = tree.get_name(IGNORE_FILE)
+            && entry.kind() == Some(ObjectType::Blob)
+        {
+            if entry.filemode_raw() == MODE_LINK {
+                builder.refuse(IGNORE_FILE, "a symbolic link, which is not followed");
+            } else if let Some(bytes) = admitted(&mut builder, odb, entry.id(), IGNORE_FILE)? {
+                builder.ignore(&bytes);
+            }
+        }
+        builder.filter(include, ignore);
+        Ok(builder)
+    }
+
+    /// The folder that a submodule's commit holds.
+    pub(super) fn submodule(self, commit: Oid) -> Result<Tree<'a>, ReadError> {
+        self.repository
+            .find_commit(commit)
+            .and_then(|commit| commit.tree())
+            .map_err(|error| corrupt(&error))
+    }
+
+    fn find(self, root: Tree<'a>, names: &[&str]) -> Result<Place<'a>, ReadError> {
+        let mut tree = root;
+        for (index, name) in names.iter().enumerate() {
+            let so_far = names[..=index].join("/");
+            let missing = |nearest| ReadError::PathNotFound { path: so_far.clone(), nearest };
+            let not_followed = |what| ReadError::PathNotFollowed { path: so_far.clone(), what };
+            let (id, kind, mode) = match tree.get_name(name) {
+                Some(entry) => (entry.id(), entry.kind(), entry.filemode_raw()),
+                None => return Err(missing(nearest_entry(&tree, &names[..index], name))),
+            };
+            match kind {
+                Some(ObjectType::Tree) => {
+                    tree = self.repository.find_tree(id).map_err(|error| corrupt(&error))?;
+                }
+                Some(ObjectType::Commit) if self.submodules => tree = self.submodule(id)?,
+                Some(ObjectType::Commit) => return Err(not_followed("submodule")),
+                _ if mode == MODE_LINK => return Err(not_followed("symbolic link")),
+                _ if index + 1 == names.len() => return Ok(Place::File(id)),
+                // A file in place of a folder.
+                _ => {
+                    return Err(ReadError::PathNotFound {
+                        path: names.join("/"),
+                        nearest: Some(so_far),
+                    });
+                }
+            }
+        }
+        Ok(Place::Folder(tree))
+    }
+
+    fn read_file(self, blob: Oid, names: &[&str]) -> Result<ManifestSet, ReadError> {
+        let (name, above) =
+            names.split_last().map_or(("", [].as_slice()), |(name, above)| (*name, above));
+        let mut builder = SetBuilder::new(self.options.limits.clone(), below(above));
+        let odb = self.repository.odb().map_err(|error| corrupt(&error))?;
+        add_blob(&mut builder, &odb, blob, name)?;
+        Ok(builder.finish())
+    }
+
+    fn read_folder(self, tree: &Tree<'_>, names: &[&str]) -> Result<ManifestSet, ReadError> {
+        let odb = self.repository.odb().map_err(|error| corrupt(&error))?;
+        let mut builder = self.builder(tree, names, &odb)?;
+        let mut walk = Walk { source: self, odb: &odb, builder: &mut builder, entries: 0 };
+        walk.folder(tree, "", 0)?;
+        Ok(builder.finish())
+    }
+}
+
 /// The names of a path. It may be written as `.`, `./a` or `a/`.
-fn path_names(path: &str) -> Result<Vec<&str>, ReadError> {
+pub(super) fn path_names(path: &str) -> Result<Vec<&str>, ReadError> {
     let names: Vec<&str> =
         path.trim().split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     // A leading slash is taken as the repository's root, as forges write it.
@@ -50,39 +138,6 @@ fn path_names(path: &str) -> Result<Vec<&str>, ReadError> {
         return Err(ReadError::PathEscapes { path: path.to_owned() });
     }
     Ok(names)
-}
-
-fn find<'a>(
-    repository: &'a Repository,
-    root: Tree<'a>,
-    names: &[&str],
-) -> Result<Place<'a>, ReadError> {
-    let mut tree = root;
-    for (index, name) in names.iter().enumerate() {
-        let so_far = names[..=index].join("/");
-        let missing = |nearest| ReadError::PathNotFound { path: so_far.clone(), nearest };
-        let not_followed = |what| ReadError::PathNotFollowed { path: so_far.clone(), what };
-        let (id, kind, mode) = match tree.get_name(name) {
-            Some(entry) => (entry.id(), entry.kind(), entry.filemode_raw()),
-            None => return Err(missing(nearest_entry(&tree, &names[..index], name))),
-        };
-        match kind {
-            Some(ObjectType::Tree) => {
-                tree = repository.find_tree(id).map_err(|error| corrupt(&error))?;
-            }
-            Some(ObjectType::Commit) => return Err(not_followed("submodule")),
-            _ if mode == MODE_LINK => return Err(not_followed("symbolic link")),
-            _ if index + 1 == names.len() => return Ok(Place::File(id)),
-            // A file in place of a folder.
-            _ => {
-                return Err(ReadError::PathNotFound {
-                    path: names.join("/"),
-                    nearest: Some(so_far),
-                });
-            }
-        }
-    }
-    Ok(Place::Folder(tree))
 }
 
 fn nearest_entry(tree: &Tree<'_>, above: &[&str], name: &str) -> Option<String> {
@@ -94,48 +149,12 @@ fn nearest_entry(tree: &Tree<'_>, above: &[&str], name: &str) -> Option<String> 
     Some(path.join("/"))
 }
 
-fn read_file(
-    repository: &Repository,
-    blob: Oid,
-    names: &[&str],
-    limits: &Limits,
-) -> Result<ManifestSet, ReadError> {
-    let (name, above) =
-        names.split_last().map_or(("", [].as_slice()), |(name, above)| (*name, above));
-    let mut builder = SetBuilder::new(limits.clone(), below(above));
-    let odb = repository.odb().map_err(|error| corrupt(&error))?;
-    add_blob(&mut builder, &odb, blob, name)?;
-    Ok(builder.finish())
-}
-
-fn read_folder(
-    repository: &Repository,
-    tree: &Tree<'_>,
-    names: &[&str],
-    limits: &Limits,
-) -> Result<ManifestSet, ReadError> {
-    let mut builder = SetBuilder::new(limits.clone(), below(names));
-    let odb = repository.odb().map_err(|error| corrupt(&error))?;
-    if let Some(entry) = tree.get_name(IGNORE_FILE)
-        && entry.kind() == Some(ObjectType::Blob)
-    {
-        if entry.filemode_raw() == MODE_LINK {
-            builder.refuse(IGNORE_FILE, "a symbolic link, which is not followed");
-        } else if let Some(bytes) = admitted(&mut builder, &odb, entry.id(), IGNORE_FILE)? {
-            builder.ignore(&bytes);
-        }
-    }
-    let mut walk = Walk { repository, odb: &odb, builder: &mut builder, entries: 0 };
-    walk.folder(tree, "", 0)?;
-    Ok(builder.finish())
-}
-
 fn below(names: &[&str]) -> String {
     if names.is_empty() { String::new() } else { format!("{}/", names.join("/")) }
 }
 
 struct Walk<'a> {
-    repository: &'a Repository,
+    source: Source<'a>,
     odb: &'a Odb<'a>,
     builder: &'a mut SetBuilder,
     entries: usize,
@@ -158,8 +177,13 @@ impl Walk<'_> {
             }
             match entry.kind() {
                 Some(ObjectType::Tree) => {
+                    let repository = self.source.repository;
                     let below =
-                        self.repository.find_tree(entry.id()).map_err(|error| corrupt(&error))?;
+                        repository.find_tree(entry.id()).map_err(|error| corrupt(&error))?;
+                    self.folder(&below, &format!("{path}/"), depth + 1)?;
+                }
+                Some(ObjectType::Commit) if self.source.submodules => {
+                    let below = self.source.submodule(entry.id())?;
                     self.folder(&below, &format!("{path}/"), depth + 1)?;
                 }
                 Some(ObjectType::Commit) => {
@@ -176,7 +200,7 @@ impl Walk<'_> {
     }
 }
 
-fn add_blob(
+pub(super) fn add_blob(
     builder: &mut SetBuilder,
     odb: &Odb<'_>,
     blob: Oid,
@@ -203,7 +227,7 @@ fn admitted(
     Ok(Some(object.data().to_vec()))
 }
 
-fn corrupt(error: &git2::Error) -> ReadError {
+pub(super) fn corrupt(error: &git2::Error) -> ReadError {
     ReadError::Corrupt { reason: error.message().to_owned() }
 }
 

@@ -1,4 +1,5 @@
-//! `.hadesignore`: which files of a folder are no manifests.
+//! Patterns of files: those of `.hadesignore`, which are no manifests, and those that a
+//! reader names.
 //!
 //! A pattern per line, as in `.gitignore` but simpler: `*` and `?` stay within a
 //! name, `**` spans folders, a pattern with a slash counts from the folder of the
@@ -44,17 +45,24 @@ impl Ignore {
                 });
                 continue;
             }
-            let pattern = text.trim_end_matches('/');
-            let segments: Vec<String> = pattern
-                .split('/')
-                .filter(|segment| !segment.is_empty() && *segment != ".")
-                .map(str::to_owned)
-                .collect();
-            if !segments.is_empty() {
-                patterns.push(Pattern { segments, anchored: pattern.contains('/') });
-            }
+            patterns.extend(Pattern::of(text));
         }
         (Ignore { patterns }, bad)
+    }
+
+    /// The patterns of a list, which has no comments.
+    pub(super) fn of(patterns: &[String]) -> Self {
+        Ignore { patterns: patterns.iter().filter_map(|text| Pattern::of(text.trim())).collect() }
+    }
+
+    /// Adds the patterns of another one.
+    pub(super) fn extend(&mut self, other: Ignore) {
+        self.patterns.extend(other.patterns);
+    }
+
+    /// Whether there is no pattern at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
     }
 
     /// Whether a file, by its path relative to the folder, is left out.
@@ -66,6 +74,18 @@ impl Ignore {
             }
             path_matches(&pattern.segments, &names)
         })
+    }
+}
+
+impl Pattern {
+    fn of(text: &str) -> Option<Self> {
+        let pattern = text.trim_end_matches('/');
+        let segments: Vec<String> = pattern
+            .split('/')
+            .filter(|segment| !segment.is_empty() && *segment != ".")
+            .map(str::to_owned)
+            .collect();
+        (!segments.is_empty()).then(|| Pattern { segments, anchored: pattern.contains('/') })
     }
 }
 

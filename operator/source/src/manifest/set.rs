@@ -110,6 +110,8 @@ pub(crate) struct SetBuilder {
     /// Put before the paths of files in documents and errors, with its `/`.
     shown_below: String,
     ignore: Ignore,
+    /// Where there are any, only files that fit one are read.
+    include: Ignore,
     documents: Vec<Document>,
     errors: Vec<ManifestError>,
     notes: Vec<String>,
@@ -125,6 +127,7 @@ impl SetBuilder {
             limits,
             shown_below,
             ignore: Ignore::default(),
+            include: Ignore::default(),
             documents: Vec::new(),
             errors: Vec::new(),
             notes: Vec::new(),
@@ -158,7 +161,13 @@ impl SetBuilder {
         }
     }
 
-    /// Whether `.hadesignore` leaves out a file or folder, by its relative path.
+    /// Leaves out more, and what doesn't fit a pattern of `include` if there are any.
+    pub(crate) fn filter(&mut self, include: &[String], ignore: &[String]) {
+        self.include = Ignore::of(include);
+        self.ignore.extend(Ignore::of(ignore));
+    }
+
+    /// Whether a file or folder is left out, by its relative path.
     pub(crate) fn is_ignored(&self, path: &str) -> bool {
         self.ignore.covers(path)
     }
@@ -166,7 +175,9 @@ impl SetBuilder {
     /// Whether a file is to be read, by its relative path.
     pub(crate) fn wants(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
-        is_manifest_name(name) && !self.is_ignored(path)
+        is_manifest_name(name)
+            && !self.is_ignored(path)
+            && (self.include.is_empty() || self.include.covers(path))
     }
 
     /// Notes what was left out.

@@ -83,6 +83,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(401, "text/plain", b"", WWW_Authenticate='Basic realm="git"')
 
+    def as_token(self, path, body):
+        if self.headers.get("Authorization") == "Bearer secret":
+            self.as_git(path, body)
+        else:
+            self.reply(401, "text/plain", b"", WWW_Authenticate="Bearer")
+
     def as_moved(self, path, body):
         self.reply(301, "text/plain", b"", Location="/git" + path)
 

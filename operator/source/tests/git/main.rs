@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod following;
 mod origin;
+mod ssh;
+#[path = "../../../ssh/tests/support/mod.rs"]
+mod sshd;
+mod submodules;
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +15,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use hades_source::git::{Credentials, FetchError, ReadOptions, RemoteOptions, Repository};
+use hades_source::git::{Credentials, FetchError, Follow, ReadOptions, RemoteOptions, Repository};
 use hades_source::manifest::{Limits, ManifestSet, ReadError, read_dir};
 use origin::{Origin, Server, git, object};
 use tempfile::TempDir;
@@ -231,7 +236,8 @@ fn a_missing_branch() {
     let server = Server::http(&origin);
     for url in [origin.url(), server.url("git"), server.url("old")] {
         let missing = |branch: &str| {
-            let clone = clone_with(&url, |options| options.branch = branch.to_owned());
+            let clone =
+                clone_with(&url, |options| options.follow = Follow::Branch(branch.to_owned()));
             clone.fetch(None).unwrap_err().to_string()
         };
         assert_eq!(
@@ -302,8 +308,7 @@ fn credentials_open_a_private_repository_and_stay_with_its_host() {
     let origin = Origin::new();
     let server = Server::http(&origin);
     let credentials = |options: &mut RemoteOptions| {
-        options.credentials =
-            Some(Credentials { username: "me".to_owned(), password: "secret".to_owned() });
+        options.credentials = Credentials::basic("me", "secret");
     };
     let clone = clone_with(&server.url("private"), credentials);
     let commit = clone.fetch(None).unwrap();
