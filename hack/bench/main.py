@@ -12,6 +12,7 @@ import sys
 
 import apiserver
 import heal
+import hook
 import memory
 import noop
 import scale
@@ -19,7 +20,10 @@ from engine import Engine
 from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS = {"noop": noop, "scale": scale, "heal": heal, "memory": memory, "apiserver": apiserver}
+BENCHMARKS = {
+    "noop": noop, "scale": scale, "heal": heal, "hook": hook, "memory": memory,
+    "apiserver": apiserver,
+}
 
 
 class Context:
