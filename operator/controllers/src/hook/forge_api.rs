@@ -78,7 +78,7 @@ impl Place {
             Api::Gitea => format!("{scheme}://{rest}/api/v1"),
         };
         let path = match repository.split_once("://") {
-            Some((_, rest)) => rest.split_once('/')?.1,
+            Some((_, rest)) => rest.split_once('/').filter(|(host, _)| !host.is_empty())?.1,
             None => repository.split_once(':')?.1,
         };
         let path = path.trim_matches('/');
