@@ -52,6 +52,14 @@ pub(crate) enum StoreCommand {
     /// while nobody writes; this does the rest, in the file as it is. A server
     /// must not have it open.
     Compact(StoreFlags),
+    /// Say that this data directory is the only one of its installation.
+    ///
+    /// A directory that was copied, such as a restored backup, has the same
+    /// installation id as the original. Two that run would take each other's
+    /// containers for their own, so a copy serves its API and does nothing else,
+    /// until this was said and it is started again. Make sure that the original
+    /// never runs again.
+    Adopt(StoreFlags),
 }
 
 /// Flags of `hades store`.

@@ -3,6 +3,7 @@
 mod certificates;
 mod cli;
 mod hooks;
+mod instance;
 mod local_host;
 mod logging;
 mod operations;
@@ -41,9 +42,9 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     logging::init(flags.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Git fetches and store scans block; more of them at once would only
-        // cost memory.
-        .max_blocking_threads(16)
+        // Git fetches and store scans block. Up to 32 fetches may hang at once, and
+        // must not keep the store waiting; a thread is made only when it is needed.
+        .max_blocking_threads(48)
         .thread_name("hades")
         .build()
     {

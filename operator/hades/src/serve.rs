@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeFlags;
+use crate::instance::{self, InstanceError};
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
@@ -39,7 +40,11 @@ pub(crate) enum ServeError {
     #[error("the API server stopped")]
     Stopped { source: io::Error },
     #[error(transparent)]
+    Instance(#[from] InstanceError),
+    #[error(transparent)]
     Public(#[from] PublicError),
+    #[error("a part of the server panicked, which is a bug; the log says which")]
+    Broken,
     #[error("cannot wait for signals")]
     Signals { source: io::Error },
 }
@@ -56,6 +61,8 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let public = PublicListener::open(&flags.public).await?;
     let installation = prepare(&flags, address)?;
     let server = open(&flags, &installation).await?;
+    // Only now is it certain that no other server has the directory.
+    let copied = instance::is_copy(&flags.data_dir)?;
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -88,17 +95,48 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         public.announce();
         tokio::spawn(public.serve(hooks::public_router(context.clone()), shutdown.clone()));
     }
-    let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
+    let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
     probes.set_ready(true);
     greet(&flags, &installation, address, made);
-    let result = server.clone().serve(listener, &installation.tls, shutdown.clone()).await;
+    if copied {
+        warn_of_copy(&flags);
+    }
+    let serving = server.clone().serve(listener, &installation.tls, shutdown.clone());
+    let result = tokio::select! {
+        result = serving => result.map_err(|source| ServeError::Stopped { source }),
+        () = server.broken() => Err(ServeError::Broken),
+    };
     probes.set_ready(false);
     shutdown.cancel();
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
     server.shutdown().await;
-    result.map_err(|source| ServeError::Stopped { source })
+    result
+}
+
+/// Runs the controllers; those of a copied directory do nothing.
+async fn work(context: Arc<Context>, copied: bool, shutdown: CancellationToken) {
+    if copied {
+        shutdown.cancelled().await;
+    } else {
+        hades_controllers::run(context, shutdown).await;
+    }
+}
+
+/// Says why nothing is done, on the terminal and in the log.
+fn warn_of_copy(flags: &ServeFlags) {
+    let data = flags.data_dir.display();
+    tracing::warn!(
+        "{data} is a copy of another data directory, or was restored: nothing is done until \
+         `hades store adopt` says that it is the only one"
+    );
+    println!();
+    println!("SUSPENDED: {data} is a copy of another data directory, or was restored.");
+    println!("Two that run would take each other's containers for their own, so this one only");
+    println!("serves its API. If the other one will never run again: stop this server, then");
+    println!("  hades store adopt --data-dir {data}");
+    println!("and start it again.");
 }
 
 fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, ServeError> {
