@@ -85,7 +85,7 @@ class Events:
 
     def __init__(self, path):
         self._connection = _Connection(path, timeout=None)
-        filters = json.dumps({"type": ["container"], "event": ["start", "destroy"]})
+        filters = json.dumps({"type": ["container"], "event": ["create", "start", "destroy"]})
         self._connection.request("GET", f"{API}/events?filters={urllib.parse.quote(filters)}")
         self._response = self._connection.getresponse()
         self._socket = self._connection.sock

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import apiserver
+import change
 import heal
 import hook
 import memory
@@ -21,7 +22,8 @@ from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS = {
-    "noop": noop, "scale": scale, "heal": heal, "hook": hook, "memory": memory,
+    "noop": noop, "scale": scale, "heal": heal, "change": change, "hook": hook,
+    "memory": memory,
     "apiserver": apiserver,
 }
 

@@ -253,3 +253,40 @@ async fn a_thousand_manifests() {
     eprintln!("a change of one line: {:?}", started.elapsed());
     assert_eq!(differing(&before, &versions(&hades).await), ["repository", "t500"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_repositories_beside_seventy_whose_server_hangs() {
+    const REPOSITORIES: usize = 100;
+    let hades = Hades::start().await;
+    let all: Vec<(String, String)> = (0..REPOSITORIES)
+        .map(|index| (format!("{index}/a.yaml"), template(&format!("t{index}"), "x")))
+        .collect();
+    let files: Vec<(&str, &str)> =
+        all.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let repository = Repository::new(&files);
+    // More than there are places for passes, and none of them gets an answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let hanging = format!("http://{}/shop", silent.local_addr().unwrap());
+    let made = |name: String, spec: serde_json::Value| {
+        json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "ConfigRepository",
+            "metadata": {"name": name, "namespace": "hades-system"}, "spec": spec,
+        })
+    };
+    for index in 0..70 {
+        hades.apply(made(format!("hanging-{index}"), json!({"url": hanging}))).await;
+    }
+    let started = Instant::now();
+    for index in 0..REPOSITORIES {
+        let spec = json!({"url": repository.url(), "path": index.to_string()});
+        hades.apply(made(format!("good-{index}"), spec)).await;
+    }
+    eventually("all that can be reached", || async {
+        let found = templates(&hades).list(&ListParams::default()).await.unwrap().items.len();
+        if found == REPOSITORIES { Ok(()) } else { Err(found) }
+    })
+    .await;
+    eprintln!("{REPOSITORIES} repositories: {:?}", started.elapsed());
+    // Ends the fetches that wait.
+    drop(silent);
+}

@@ -14,8 +14,9 @@ const FETCHES_PER_HOST: usize = 4;
 const FETCHES: usize = 32;
 /// Repositories whose documents are all in memory at the same time.
 const FULL_READS: usize = 4;
-/// How long a pass waits to be let in before it makes room for others.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a pass that has fetched waits to be let in before it makes room for others.
+/// Those inside work and wait for nobody.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Hosts that are remembered while nobody fetches from them.
 const IDLE_HOSTS: usize = 256;
 
@@ -24,7 +25,6 @@ pub(super) struct Gate {
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
     fetches: Arc<Semaphore>,
     full_reads: Arc<Semaphore>,
-    patience: Duration,
 }
 
 /// Leave to go on until it is dropped.
@@ -38,26 +38,22 @@ impl Default for Gate {
             hosts: Mutex::default(),
             fetches: Arc::new(Semaphore::new(FETCHES)),
             full_reads: Arc::new(Semaphore::new(FULL_READS)),
-            patience: PATIENCE,
         }
     }
 }
 
 impl Gate {
-    /// Leave to fetch from a host. None if it has to be asked for again later.
-    pub(super) async fn fetch(&self, host: &str) -> Option<Leave> {
-        let of_host = self.host(host);
-        let both = async {
-            let host = of_host.acquire_owned().await.ok()?;
-            let all = self.fetches.clone().acquire_owned().await.ok()?;
-            Some(Leave { _permits: vec![host, all] })
-        };
-        timeout(self.patience, both).await.ok().flatten()
+    /// Leave to fetch from a host. None if it has to be asked for again later: passes
+    /// that waited here for a host that hangs would take up all places for passes.
+    pub(super) fn fetch(&self, host: &str) -> Option<Leave> {
+        let host = self.host(host).try_acquire_owned().ok()?;
+        let all = self.fetches.clone().try_acquire_owned().ok()?;
+        Some(Leave { _permits: vec![host, all] })
     }
 
     /// Leave to hold all documents of a repository.
     pub(super) async fn full_read(&self) -> Option<Leave> {
-        let permit = timeout(self.patience, self.full_reads.clone().acquire_owned()).await;
+        let permit = timeout(PATIENCE, self.full_reads.clone().acquire_owned()).await;
         Some(Leave { _permits: vec![permit.ok()?.ok()?] })
     }
 
@@ -77,16 +73,16 @@ impl Gate {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_host_that_hangs_holds_up_only_itself() {
-        let gate = Gate { patience: Duration::ZERO, ..Gate::default() };
+    #[test]
+    fn a_host_that_hangs_holds_up_only_itself() {
+        let gate = Gate::default();
         let mut hanging = Vec::new();
         for _ in 0..FETCHES_PER_HOST {
-            hanging.push(gate.fetch("git.example.com").await.unwrap());
+            hanging.push(gate.fetch("git.example.com").unwrap());
         }
-        assert!(gate.fetch("git.example.com").await.is_none());
-        assert!(gate.fetch("git.example.org").await.is_some());
+        assert!(gate.fetch("git.example.com").is_none());
+        assert!(gate.fetch("git.example.org").is_some());
         hanging.pop();
-        assert!(gate.fetch("git.example.com").await.is_some());
+        assert!(gate.fetch("git.example.com").is_some());
     }
 }

@@ -252,6 +252,9 @@ impl ConfigRepositories {
         if let Some(problem) = forbidden(repository) {
             return Ok(Fetched::Failed(problem));
         }
+        let Some(_leave) = self.gate.fetch(&fetch::host(&repository.spec)) else {
+            return Ok(Fetched::Busy);
+        };
         let mut also = Vec::new();
         let access = fetch::access(context, repository, &mut also).await?;
         for credential in also {
@@ -262,9 +265,6 @@ impl ConfigRepositories {
         let source = match opened {
             Ok(source) => source,
             Err(problem) => return Ok(Fetched::Failed(problem)),
-        };
-        let Some(_leave) = self.gate.fetch(&fetch::host(&repository.spec)).await else {
-            return Ok(Fetched::Busy);
         };
         let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
         Ok(match source.fetch(known).await? {

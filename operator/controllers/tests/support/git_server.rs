@@ -1,4 +1,5 @@
 //! A git server with a password (`me`, `secret`), and a log of who asked.
+#![allow(dead_code)] // not every test uses all of it
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -85,7 +85,12 @@ impl Http {
                 Err(FetchError::AuthenticationRequired { url })
             }
             status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                Err(FetchError::NotFound { url, reason: format!("the server answers {status}") })
+                let hint = match self.credentials {
+                    None => "",
+                    Some(_) => ", as forges do when the credentials may not read it, too",
+                };
+                let reason = format!("the server answers {status}{hint}");
+                Err(FetchError::NotFound { url, reason })
             }
             status => Err(self.exchange.unreachable(format!("the server answers {status}"))),
         }

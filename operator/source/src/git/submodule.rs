@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use git2::{ObjectType, Oid, Repository, Tree};
 
+use super::tree::MAX_ENTRIES;
 use super::url::{RemoteUrl, parse_url};
 
 /// git's own file at the root of a commit.
@@ -36,7 +37,8 @@ pub(super) fn list(
     let below: Vec<&str> = names(below);
     let mut found = Vec::new();
     let root = repository.find_commit(commit)?.tree()?;
-    walk(repository, &root, &mut Vec::new(), &below, &mut found)?;
+    let mut walk = Walk { repository, below: &below, entries: 0, found: &mut found };
+    walk.folder(&root, &mut Vec::new())?;
     Ok(found)
 }
 
@@ -49,35 +51,42 @@ fn meet(one: &[String], other: &[&str]) -> bool {
     one.iter().zip(other).all(|(one, other)| one == other)
 }
 
-fn walk(
-    repository: &Repository,
-    tree: &Tree<'_>,
-    path: &mut Vec<String>,
-    below: &[&str],
-    found: &mut Vec<Submodule>,
-) -> Result<(), git2::Error> {
-    /// As deep as manifests are looked for.
-    const MAX_FOLDERS: usize = 64;
-    if path.len() > MAX_FOLDERS || found.len() > MAX_SUBMODULES {
-        return Ok(());
-    }
-    for entry in tree {
-        let Ok(name) = entry.name() else { continue };
-        path.push(name.to_owned());
-        if meet(path, below) {
-            match entry.kind() {
-                Some(ObjectType::Tree) => {
-                    walk(repository, &repository.find_tree(entry.id())?, path, below, found)?;
-                }
-                Some(ObjectType::Commit) => {
-                    found.push(Submodule { path: path.join("/"), commit: entry.id() });
-                }
-                _ => {}
-            }
+struct Walk<'a> {
+    repository: &'a Repository,
+    below: &'a [&'a str],
+    entries: usize,
+    found: &'a mut Vec<Submodule>,
+}
+
+impl Walk<'_> {
+    /// Ends early where there is too much: reading it is refused later on.
+    fn folder(&mut self, tree: &Tree<'_>, path: &mut Vec<String>) -> Result<(), git2::Error> {
+        /// As deep as manifests are looked for.
+        const MAX_FOLDERS: usize = 64;
+        self.entries = self.entries.saturating_add(tree.len());
+        let too_much = self.entries > MAX_ENTRIES || self.found.len() > MAX_SUBMODULES;
+        if too_much || path.len() > MAX_FOLDERS {
+            return Ok(());
         }
-        path.pop();
+        for entry in tree {
+            let Ok(name) = entry.name() else { continue };
+            path.push(name.to_owned());
+            if meet(path, self.below) {
+                match entry.kind() {
+                    Some(ObjectType::Tree) => {
+                        self.folder(&self.repository.find_tree(entry.id())?, path)?;
+                    }
+                    Some(ObjectType::Commit) => {
+                        let path = path.join("/");
+                        self.found.push(Submodule { path, commit: entry.id() });
+                    }
+                    _ => {}
+                }
+            }
+            path.pop();
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What is left of a folder's path inside a submodule; `.` if the folder is above it.

@@ -250,9 +250,20 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 fn is_loopback_host(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let brackets = if host.contains(':') { ("[", "]") } else { ("", "") };
+    // Brings other spellings of an address, such as 127.1, into the usual one.
+    let usual = Url::parse(&format!("http://{}{host}{}/", brackets.0, brackets.1))
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| host.to_owned());
+    let usual = usual.trim_start_matches('[').trim_end_matches(']');
+    usual == "localhost"
+        || usual.ends_with(".localhost")
+        || usual
+            .parse::<IpAddr>()
+            .map(|ip| ip.to_canonical())
+            .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
 #[cfg(test)]
@@ -374,6 +385,11 @@ mod tests {
             ("https://localhost/shop.git", true),
             ("ssh://git@127.0.0.1:2222/shop.git", true),
             ("git@localhost:shop.git", true),
+            ("ssh://git@127.1/shop.git", true),
+            ("git@2130706433:shop.git", true),
+            ("ssh://git@LocalHost./shop.git", true),
+            ("https://[::ffff:127.0.0.1]/shop.git", true),
+            ("https://0.0.0.0/shop.git", true),
             ("git@github.com:shop.git", false),
             ("nonsense", false),
         ] {

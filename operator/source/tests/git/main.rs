@@ -656,6 +656,8 @@ fn folders_that_multiply() {
             matches!(error, ReadError::TooManyFiles { .. } | ReadError::TooManyEntries { .. }),
             "{error}"
         );
+        let looking = clone_with(&url, |options| options.submodules = Some(".".to_owned()));
+        assert_eq!(looking.fetch(None).unwrap().id, commit, "looking for submodules ends");
     }
 }
 
