@@ -13,6 +13,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/hack/lib/kubectl.sh"
 # shellcheck source=hack/lib/schemathesis.sh
 . "$root/hack/lib/schemathesis.sh"
+# shellcheck source=hack/lib/webhooks.sh
+. "$root/hack/lib/webhooks.sh"
 cd "$root"
 
 step() { printf '\n== %s\n' "$*"; }
@@ -26,6 +28,7 @@ require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
 install_schemathesis
+install_webhook_examples
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1

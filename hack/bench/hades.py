@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -116,6 +118,29 @@ class Hades:
     def merge(self, path, patch):
         """A merge patch."""
         self.request("PATCH", path, patch, kind="application/merge-patch+json")
+
+    def deliver(self, namespace, name, token, payload):
+        """Sends a webhook as GitHub does."""
+        body = json.dumps(payload).encode()
+        signature = hmac.new(token.encode(), body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            "X-GitHub-Event": "push",
+            "X-Hub-Signature-256": f"sha256={signature}",
+        }
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()
+        self._connection.request("POST", f"/hooks/config/{namespace}/{name}", body, headers)
+        response = self._connection.getresponse()
+        text = response.read()
+        self._used = time.monotonic()
+        if response.status != 202:
+            raise OSError(f"webhook: {response.status} {text.decode()[:300]}")
+
+    def synced(self, namespace, name):
+        """The commit that a ConfigRepository has applied."""
+        text = self._get(f"{GROUP}/namespaces/{namespace}/configrepositories/{name}")
+        return json.loads(text).get("status", {}).get("syncedCommit")
 
     @contextlib.contextmanager
     def watch(self, path):

@@ -13,6 +13,7 @@ import sys
 import apiserver
 import change
 import heal
+import hook
 import memory
 import noop
 import scale
@@ -21,7 +22,8 @@ from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS = {
-    "noop": noop, "scale": scale, "heal": heal, "change": change, "memory": memory,
+    "noop": noop, "scale": scale, "heal": heal, "change": change, "hook": hook,
+    "memory": memory,
     "apiserver": apiserver,
 }
 

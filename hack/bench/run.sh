@@ -2,7 +2,7 @@
 # Measures Hades against its peers on one engine, side by side in one run.
 #
 #   hack/bench/run.sh [OPTION…]
-#     --only NAME[,NAME…]  some of: noop, scale, heal, change, memory, apiserver
+#     --only NAME[,NAME…]  some of: noop, scale, heal, change, hook, memory, apiserver
 #     --quick              fewer rounds, to try the scripts out
 #     --json FILE          all samples (default: bench.json beside the build)
 #     --check              end with status 1 when a target is missed

@@ -93,6 +93,25 @@ impl Hades {
         self.dir.path().join("data")
     }
 
+    /// One with a copy of the data folder; it isn't started.
+    pub fn copied(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        checked(Command::new("cp").arg("-a").arg(self.data()).arg(dir.path().join("data")));
+        Self {
+            engine: self.engine.clone(),
+            dir,
+            project: self.project.clone(),
+            child: None,
+            address: String::new(),
+        }
+    }
+
+    /// Says that its data folder is the only one.
+    pub fn adopt(&self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hades"));
+        checked(command.args(["store", "adopt", "--data-dir"]).arg(self.data()));
+    }
+
     /// Starts the server on its data folder and waits until it serves.
     pub fn launch(&mut self) {
         let log = std::fs::OpenOptions::new()

@@ -13,4 +13,5 @@ mod journey;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
 mod terminal;
+mod restored;
 mod trouble;

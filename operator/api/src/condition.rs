@@ -13,6 +13,8 @@ pub const STALLED: &str = "Stalled";
 pub const DRIFTED: &str = "Drifted";
 /// `spec.suspend` holds changes back.
 pub const SUSPENDED: &str = "Suspended";
+/// Objects are as a hand edit left them, and not as git says.
+pub const OVERRIDDEN: &str = "Overridden";
 
 /// A condition's new value; the transition time is worked out by [`set`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -109,6 +109,11 @@ pub struct ConfigRepositorySpec {
     #[serde(default = "default_prune")]
     pub prune: bool,
 
+    /// Lets a forge say that something was pushed, by
+    /// `POST /hooks/config/NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+
     /// Holds syncs back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -149,9 +154,19 @@ impl ConfigRepositorySpec {
             ignore: Vec::new(),
             interval: default_interval(),
             prune: default_prune(),
+            webhook: None,
             suspend: None,
         }
     }
+}
+
+/// How a forge shows that a delivery is its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Webhook {
+    /// Secret in the namespace of the ConfigRepository; its key `token` holds what
+    /// the forge signs with.
+    pub secret_ref: SecretRef,
 }
 
 /// What Hades found and did.
@@ -189,6 +204,12 @@ pub struct ConfigRepositoryStatus {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inventory: Vec<InventoryEntry>,
 
+    /// Objects of the inventory that are left as a hand edit made them, for a
+    /// time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub overrides: Vec<OverrideEntry>,
+
     /// What is wrong with `observedCommit`, the first 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
@@ -214,6 +235,18 @@ pub struct InventoryEntry {
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
+}
+
+/// An object that a hand edit keeps from what git says.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OverrideEntry {
+    /// The object.
+    pub object: InventoryEntry,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// Something wrong with a manifest.

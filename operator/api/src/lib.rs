@@ -49,7 +49,7 @@ mod volume;
 
 pub use config_repository::{
     ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
-    ManifestProblem,
+    ManifestProblem, OverrideEntry, Webhook,
 };
 pub use docker_host::{
     Capacity, DockerHost, DockerHostSpec, DockerHostStatus, SSH_PRIVATE_KEY, SshAccess, TLS_CA,

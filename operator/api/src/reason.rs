@@ -66,6 +66,14 @@ pub const INVALID_ENDPOINT: &str = "InvalidEndpoint";
 pub const RESERVED_NAME: &str = "ReservedName";
 /// The namespace exists and belongs to something else.
 pub const NAMESPACE_CONFLICT: &str = "NamespaceConflict";
+/// A delivery to a repository's webhook didn't show that it knows the secret.
+pub const WEBHOOK_REFUSED: &str = "WebhookRefused";
+/// A repository's webhook was made, or brought up to date, in its forge.
+pub const WEBHOOK_REGISTERED: &str = "WebhookRegistered";
+/// Hand edits go before what git says, until their time is over.
+pub const OVERRIDDEN: &str = "Overridden";
+/// The time of hand edits is over, and git has its say again.
+pub const OVERRIDE_ENDED: &str = "OverrideEnded";
 /// The server of a repository doesn't take the credentials, or wants some.
 pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
 /// An SSH server shows another host key than the one that is pinned, or none is

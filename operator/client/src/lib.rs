@@ -13,7 +13,8 @@
 //!                        ├─ exec      commands in containers
 //!                        ├─ stats     what containers use
 //!                        ├─ host      tests of hosts
-//!                        └─ volume    copies of volumes
+//!                        ├─ volume    copies of volumes
+//!                        └─ webhook   what forges deliver to
 //! ```
 //!
 //! Invariants:
@@ -40,6 +41,7 @@ pub mod table;
 pub mod volume;
 pub mod wait;
 mod warnings;
+pub mod webhook;
 
 pub use address::{Address, AddressError};
 pub use catalog::{Catalog, Kind};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::events::Events;
+use crate::hook::Hooks;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 
@@ -39,6 +40,7 @@ pub struct Context {
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
+    pub(crate) hooks: Hooks,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -50,6 +52,7 @@ impl Context {
         Arc::new(Self {
             events: Events::new(client.clone()),
             hosts: Hosts::new(client.clone(), connect),
+            hooks: Hooks::default(),
             metrics: Metrics::default(),
             client,
             installation,

@@ -32,6 +32,7 @@ mod finalizer;
 mod host_users;
 mod git_account;
 mod git_credentials;
+pub mod hook;
 mod hosts;
 mod metrics;
 mod project;

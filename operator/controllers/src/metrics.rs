@@ -25,6 +25,12 @@ struct ActionLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    forge: &'static str,
+    outcome: &'static str,
+}
+
 /// Counters and times of the controllers. Labels are closed sets, so that there
 /// is no series per object.
 pub struct Metrics {
@@ -32,6 +38,7 @@ pub struct Metrics {
     pass_seconds: Family<KindLabels, Histogram>,
     actions: Family<ActionLabels, Counter>,
     heals: Counter,
+    hooks: Family<HookLabels, Counter>,
 }
 
 fn histogram() -> Histogram {
@@ -46,6 +53,7 @@ impl Default for Metrics {
             pass_seconds: Family::new_with_constructor(histogram),
             actions: Family::default(),
             heals: Counter::default(),
+            hooks: Family::default(),
         }
     }
 }
@@ -73,6 +81,11 @@ impl Metrics {
             "Times that something was brought back without a change of its manifest",
             self.heals.clone(),
         );
+        registry.register(
+            "hades_webhook_deliveries",
+            "Deliveries to webhooks, by forge and outcome",
+            self.hooks.clone(),
+        );
     }
 
     pub(crate) fn pass(&self, kind: &str, outcome: &'static str, took: Duration) {
@@ -85,6 +98,10 @@ impl Metrics {
 
     pub(crate) fn action(&self, verb: &'static str, outcome: &'static str) {
         self.actions.get_or_create(&ActionLabels { verb, outcome }).inc();
+    }
+
+    pub(crate) fn hook(&self, forge: &'static str, outcome: &'static str) {
+        self.hooks.get_or_create(&HookLabels { forge, outcome }).inc();
     }
 
     pub(crate) fn healed(&self) {

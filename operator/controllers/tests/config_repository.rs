@@ -268,6 +268,101 @@ async fn a_hand_edit_of_what_git_owns_is_undone() {
     .await;
 }
 
+/// Edits `blog/a` by hand as `hadesctl --override-until` does.
+async fn override_by_hand(hades: &Hades, until: &str) {
+    let edit = json!({
+        "metadata": {"annotations": {annotation::OVERRIDE_UNTIL: until}},
+        "spec": {"services": {"web": {"replicas": 2, "env": {"MESSAGE": "edited"}}}},
+    });
+    let parameters = PatchParams {
+        field_manager: Some(hades_api::overriding::MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    blog(hades).patch("a", &parameters, &Patch::Merge(edit)).await.unwrap();
+}
+
+/// `spec.services.web` of `blog/a`, and whether an override is on it.
+async fn web(hades: &Hades) -> (serde_json::Value, bool) {
+    let found = serde_json::to_value(blog(hades).get("a").await.unwrap()).unwrap();
+    let overridden = found["metadata"]["annotations"].get(annotation::OVERRIDE_UNTIL).is_some();
+    (found["spec"]["services"]["web"].clone(), overridden)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_override_goes_before_git_until_it_ends_and_then_leaves_nothing() {
+    let hades = Hades::start().await;
+    let repository =
+        Repository::new(&[("project.yaml", PROJECT), ("envs/a.yaml", &environment("a", "x"))]);
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    synced(&hades, &first).await;
+    let before = web(&hades).await;
+    let file = blog(&hades).get("a").await.unwrap().metadata.annotations.unwrap();
+    assert_eq!(file[annotation::CONFIG_FILE], "envs/a.yaml");
+    override_by_hand(&hades, "2199-01-01T00:00:00Z").await;
+    // A commit that changes the object, too, waits for the end.
+    let second = repository.commit(&[("envs/a.yaml", &environment("a", "y"))]);
+    let status = until(&hades, "the override on record", |status| {
+        status.synced_commit.as_deref() == Some(second.as_str())
+            && is_true(&status.conditions, condition::OVERRIDDEN)
+    })
+    .await;
+    assert_eq!(status.overrides[0].object.name, "a");
+    assert_eq!(status.overrides[0].until.to_string(), "2199-01-01T00:00:00Z");
+    let shown = condition::find(&status.conditions, condition::OVERRIDDEN).unwrap();
+    assert!(shown.message.contains("Environment blog/a until 2199"), "{}", shown.message);
+    assert_eq!(web(&hades).await.0["env"]["MESSAGE"], "edited");
+    override_by_hand(&hades, "2020-01-01T00:00:00Z").await;
+    eventually("git to have its say", || async {
+        let (now, overridden) = web(&hades).await;
+        let git = now["env"]["MESSAGE"] == "y" && now["replicas"] == before.0["replicas"];
+        if git && !overridden { Ok(()) } else { Err((now, overridden)) }
+    })
+    .await;
+    until(&hades, "no override on record", |status| {
+        status.overrides.is_empty()
+            && condition::find(&status.conditions, condition::OVERRIDDEN).is_none()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_an_override_is_not_waited_for_until_the_next_interval() {
+    let hades = Hades::start().await;
+    let repository =
+        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    synced(&hades, &first).await;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    override_by_hand(&hades, &soon.to_string()).await;
+    let hourly = json!({
+        "metadata": {"annotations": {annotation::RECONCILE_REQUESTED_AT: "now"}},
+        "spec": {"interval": "1h"},
+    });
+    let repositories = hades.repositories("hades-system");
+    repositories.patch("config", &PatchParams::default(), &Patch::Merge(hourly)).await.unwrap();
+    eventually("git to have its say", || async {
+        let (now, overridden) = web(&hades).await;
+        if now["env"]["MESSAGE"] == "x" && !overridden { Ok(()) } else { Err(now) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn git_itself_overrides_nothing() {
+    let hades = Hades::start().await;
+    let frozen = environment("a", "x").replace(
+        "namespace: blog}",
+        "namespace: blog, annotations: {hades.dev/override-until: '2199-01-01T00:00:00Z'}}",
+    );
+    let repository = Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &frozen)]);
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    let status = stalled(&hades, &first, "InvalidManifests").await;
+    assert!(status.errors[0].message.contains("edits by hand"), "{:?}", status.errors);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_repository_says_so_and_recovers() {
     let hades = Hades::start().await;

@@ -52,6 +52,14 @@ pub(crate) enum StoreCommand {
     /// while nobody writes; this does the rest, in the file as it is. A server
     /// must not have it open.
     Compact(StoreFlags),
+    /// Say that this data directory is the only one of its installation.
+    ///
+    /// A directory that was copied, such as a restored backup, has the same
+    /// installation id as the original. Two that run would take each other's
+    /// containers for their own, so a copy serves its API and does nothing else,
+    /// until this was said and it is started again. Make sure that the original
+    /// never runs again.
+    Adopt(StoreFlags),
 }
 
 /// Flags of `hades store`.
@@ -84,9 +92,52 @@ pub(crate) struct ServeFlags {
     #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
     pub(crate) docker_socket: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) public: PublicFlags,
+
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+}
+
+/// Flags of what forges reach: webhooks, and nothing of the API.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PublicFlags {
+    /// Where forges reach webhooks, such as https://hooks.example.com. Only shown
+    /// to people and registered in forges; what listens there is --public-listen
+    /// or a reverse proxy.
+    #[arg(long, env = "HADES_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+
+    /// A second address to listen on, for webhooks alone. HTTPS with
+    /// --public-cert; else plain HTTP, which only a loopback address may have, or
+    /// any with --behind-proxy.
+    #[arg(long, env = "HADES_PUBLIC_LISTEN", value_name = "ADDRESS")]
+    pub(crate) public_listen: Option<SocketAddr>,
+
+    /// Certificate chain of --public-listen, PEM. Read again when it changes.
+    #[arg(long, env = "HADES_PUBLIC_CERT", value_name = "FILE")]
+    #[arg(requires = "public_key", requires = "public_listen")]
+    pub(crate) public_cert: Option<PathBuf>,
+
+    /// Private key of --public-cert, PEM.
+    #[arg(long, env = "HADES_PUBLIC_KEY", value_name = "FILE", requires = "public_cert")]
+    pub(crate) public_key: Option<PathBuf>,
+
+    /// A reverse proxy in front of --public-listen does the TLS, so plain HTTP may
+    /// be served on an address that others reach.
+    #[arg(long, requires = "public_listen", conflicts_with = "public_cert")]
+    pub(crate) behind_proxy: bool,
+}
+
+/// Checks a URL that others are given; without the slash at its end.
+fn public_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if host.is_empty() || text.contains(['?', '#', '@', ' ']) {
+        return Err("write https://HOST[:PORT][/PATH]".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// How log lines look.
@@ -102,10 +153,21 @@ pub(crate) enum LogFormat {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Cli;
+    use super::{Cli, public_url};
 
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn public_urls() {
+        assert_eq!(public_url("https://h.example.com/").unwrap(), "https://h.example.com");
+        assert_eq!(public_url("https://example.com:8443/h").unwrap(), "https://example.com:8443/h");
+        for bad in
+            ["h.example.com", "https://", "https:///x", "ftp://x", "https://u@h", "https://h?x"]
+        {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,14 +1,19 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod certificates;
 mod cli;
 mod exec;
+mod hooks;
+mod instance;
 mod local_host;
 mod logging;
 mod operations;
 mod probes;
+mod public;
 mod serve;
 mod store;
 mod validator;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -38,9 +43,9 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     logging::init(flags.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Git fetches and store scans block; more of them at once would only
-        // cost memory.
-        .max_blocking_threads(16)
+        // Git fetches and store scans block. Up to 32 fetches may hang at once, and
+        // must not keep the store waiting; a thread is made only when it is needed.
+        .max_blocking_threads(48)
         .thread_name("hades")
         .build()
     {

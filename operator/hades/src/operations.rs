@@ -74,6 +74,7 @@ pub(crate) fn announced() -> Vec<Announced> {
             namespaced: false,
             verbs: &["create"],
         },
+        crate::webhooks::announced(group, version),
     ]
 }
 

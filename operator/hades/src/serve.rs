@@ -18,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServeFlags;
 use crate::exec::Sessions;
+use crate::instance::{self, InstanceError};
 use crate::probes::Probes;
+use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{local_host, operations};
+use crate::{hooks, local_host, operations, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -38,6 +40,10 @@ pub(crate) enum ServeError {
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
     Stopped { source: io::Error },
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    #[error(transparent)]
+    Public(#[from] PublicError),
     #[error("a part of the server panicked, which is a bug; the log says which")]
     Broken,
     #[error("cannot wait for signals")]
@@ -53,8 +59,11 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let address = listener
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
+    let public = PublicListener::open(&flags.public).await?;
     let installation = prepare(&flags, address)?;
     let server = open(&flags, &installation).await?;
+    // Only now is it certain that no other server has the directory.
+    let copied = instance::is_copy(&flags.data_dir)?;
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -71,14 +80,29 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
     let server = server
-        .with_routes(operations::PREFIX, operations::router(context.clone(), sessions.clone()))
-        .public_routes(probes.router());
+        .with_routes(
+            operations::PREFIX,
+            operations::router(context.clone(), sessions.clone()).merge(webhooks::router(
+                context.clone(),
+                flags.public.public_url.as_deref(),
+                &own_url(address),
+            )),
+        )
+        .public_routes(probes.router())
+        .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
         .await
         .map_err(|source| ServeError::Api { source: Box::new(source) })?;
-    let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
+    if let Some(public) = public {
+        public.announce();
+        tokio::spawn(public.serve(hooks::public_router(context.clone()), shutdown.clone()));
+    }
+    let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
     probes.set_ready(true);
     greet(&flags, &installation, address, made);
+    if copied {
+        warn_of_copy(&flags);
+    }
     let serving = server.clone().serve(listener, &installation.tls, shutdown.clone());
     let result = tokio::select! {
         result = serving => result.map_err(|source| ServeError::Stopped { source }),
@@ -95,15 +119,44 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     result
 }
 
+/// Runs the controllers; those of a copied directory do nothing.
+async fn work(context: Arc<Context>, copied: bool, shutdown: CancellationToken) {
+    if copied {
+        shutdown.cancelled().await;
+    } else {
+        hades_controllers::run(context, shutdown).await;
+    }
+}
+
+/// Says why nothing is done, on the terminal and in the log.
+fn warn_of_copy(flags: &ServeFlags) {
+    let data = flags.data_dir.display();
+    tracing::warn!(
+        "{data} is a copy of another data directory, or was restored: nothing is done until \
+         `hades store adopt` says that it is the only one"
+    );
+    println!();
+    println!("SUSPENDED: {data} is a copy of another data directory, or was restored.");
+    println!("Two that run would take each other's containers for their own, so this one only");
+    println!("serves its API. If the other one will never run again: stop this server, then");
+    println!("  hades store adopt --data-dir {data}");
+    println!("and start it again.");
+}
+
 fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, ServeError> {
     let mut names = Vec::new();
     if !address.ip().is_unspecified() {
         names.push(address.ip().to_string());
     }
     names.extend(flags.tls_san.iter().cloned());
-    let url = format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()));
+    let url = own_url(address);
     bootstrap::prepare(&flags.data_dir, &names, &url)
         .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
+}
+
+/// Where clients on this machine find the API.
+fn own_url(address: SocketAddr) -> String {
+    format!("https://{}", SocketAddr::new(reachable(address.ip()), address.port()))
 }
 
 /// An address that a client on this machine can use.
@@ -173,6 +226,9 @@ fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, m
     tracing::info!(%address, installation = installation.id, "hades is ready");
     println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
     println!("Installation {}, data in {}", installation.id, flags.data_dir.display());
+    if let Some(url) = &flags.public.public_url {
+        println!("Webhooks at {url}{}", hades_controllers::hook::path("PROJECT", "REPOSITORY"));
+    }
     if made {
         println!("DockerHost {} was made for {}", local_host::NAME, flags.docker_socket.display());
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use hades_apiserver::maintenance::{self, Compacted, Report, StoreError};
 
 use crate::cli::{StoreCommand, StoreFlags};
+use crate::instance::{self, InstanceError};
 
 /// Why a command on the store ended early.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,8 @@ pub(crate) enum StoreCommandError {
     InUse { path: String },
     #[error(transparent)]
     Store(StoreError),
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
     #[error("the result could not be printed")]
     Print(#[from] io::Error),
 }
@@ -35,6 +38,7 @@ pub(crate) fn run(command: &StoreCommand, out: &mut impl Write) -> Result<bool, 
     match command {
         StoreCommand::Verify(StoreFlags { data_dir }) => verify(data_dir, out),
         StoreCommand::Compact(StoreFlags { data_dir }) => compact(data_dir, out),
+        StoreCommand::Adopt(StoreFlags { data_dir }) => adopt(data_dir, out),
     }
 }
 
@@ -98,6 +102,20 @@ fn compact(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandE
         out,
         "{}: {before} bytes before, {after} bytes after",
         directory.join("store.redb").display()
+    )?;
+    Ok(true)
+}
+
+fn adopt(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandError> {
+    if !directory.join("store.redb").exists() {
+        writeln!(out, "{} holds no store", directory.display())?;
+        return Ok(false);
+    }
+    instance::adopt(directory)?;
+    writeln!(
+        out,
+        "{} is taken for the only one of its installation from the next start on",
+        directory.display()
     )?;
     Ok(true)
 }

@@ -2,8 +2,8 @@
 //! webhook would: the spec must be readable as its type.
 
 use hades_api::{
-    ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP, GitAccountSpec,
-    HadesProjectSpec,
+    ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
+    GitAccountSpec, HadesProjectSpec,
 };
 use hades_apiserver::Validator;
 use hades_apiserver::admission::{Cause, CauseReason};

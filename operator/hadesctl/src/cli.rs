@@ -104,6 +104,8 @@ pub enum Command {
     Top(command::top::Arguments),
     /// Run a command in a container
     Exec(command::exec::Arguments),
+    /// Set up a webhook, so that a push is applied at once
+    Webhook(command::webhook::Arguments),
     /// Show what containers write
     Logs(command::logs::Arguments),
     /// Keep an address that is meant when none is written

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
+use hades_api::overriding::Override;
 use hades_api::{ConfigRepository, reason};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -10,6 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::check::{Object, parameters};
+use super::overrides;
 use super::record::Problem;
 use crate::Context;
 use crate::driver::ReconcileError;
@@ -68,9 +70,12 @@ async fn write(
     repository: &ConfigRepository,
     objects: &[&Object],
 ) -> Result<Option<Problem>, ReconcileError> {
-    let parameters = &parameters(repository);
-    let writes: Vec<_> =
-        objects.iter().map(|object| write_one(context, parameters, object)).collect();
+    let writes: Vec<_> = objects
+        .iter()
+        // Until then a hand edit goes before git.
+        .filter(|object| !matches!(object.overridden, Some(Override::Active(_))))
+        .map(|object| write_one(context, repository, object))
+        .collect();
     let mut writes = stream::iter(writes).buffered(CONCURRENCY);
     let mut refusals = Vec::new();
     while let Some((object, answer)) = writes.next().await {
@@ -90,16 +95,23 @@ async fn write(
 
 async fn write_one<'a>(
     context: &Context,
-    parameters: &PatchParams,
+    repository: &ConfigRepository,
     object: &'a Object,
 ) -> (&'a Object, Result<DynamicObject, kube::Error>) {
     let api = object.kind.api(&context.client, object.namespace.as_deref());
-    let written = api.patch(&object.name, parameters, &Patch::Apply(&object.value)).await;
+    let parameters = parameters(repository);
+    let written = api.patch(&object.name, &parameters, &Patch::Apply(&object.value)).await;
     let adopted = match written {
         Ok(written) if is_applied_by_hand(&written) => adopt(&api, object).await,
         other => other,
     };
-    (object, adopted)
+    let freed = match adopted {
+        Ok(applied) if object.overridden.is_some() => {
+            overrides::end(&api, repository, &applied).await
+        }
+        other => other,
+    };
+    (object, freed)
 }
 
 /// Field manager of `hadesctl apply`.

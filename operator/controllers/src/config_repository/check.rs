@@ -2,12 +2,13 @@
 //! told with its file and line, before the first one is written.
 
 use futures::stream::{self, StreamExt};
+use hades_api::overriding::Override;
 use hades_api::{
-    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, SYSTEM_NAMESPACE, label,
-    reason,
+    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, SYSTEM_NAMESPACE, annotation,
+    label, reason,
 };
 use hades_source::manifest::Document;
-use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::api::{DynamicObject, PartialObjectMeta, Patch, PatchParams, ValidationDirective};
 use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -29,6 +30,8 @@ pub(super) struct Object {
     pub(super) namespace: Option<String>,
     pub(super) name: String,
     pub(super) value: Value,
+    /// What a hand edit of the object asks for.
+    pub(super) overridden: Option<Override>,
 }
 
 impl Object {
@@ -95,9 +98,10 @@ pub(super) async fn check(
         .collect();
     let mut tries = stream::iter(tries).buffered(CONCURRENCY);
     let mut ownership = Vec::new();
+    let mut overridden = Vec::with_capacity(objects.len());
     while let Some((document, result)) = tries.next().await {
         match result? {
-            Attempt::Fine => {}
+            Attempt::Fine(found) => overridden.push(found),
             Attempt::Refused(status) => problems.extend(refusals(document, &status)),
             Attempt::OwnedBy(other) => ownership.push(located(
                 document,
@@ -116,7 +120,9 @@ pub(super) async fn check(
     if !ownership.is_empty() {
         return Ok(Err(Problem::documents(reason::OWNERSHIP_CONFLICT, ownership)));
     }
-    Ok(Ok(objects.into_iter().map(|(_, object)| object).collect()))
+    // With no problem there is one for each object, in their order.
+    let objects = objects.into_iter().zip(overridden);
+    Ok(Ok(objects.map(|((_, object), overridden)| Object { overridden, ..object }).collect()))
 }
 
 fn located(document: &Document, field: &str, message: String) -> ManifestProblem {
@@ -171,6 +177,15 @@ fn scoped(
         }
         (None, true) => Some(home),
     };
+    let pointer =
+        format!("/metadata/annotations/{}", annotation::OVERRIDE_UNTIL.replace('/', "~1"));
+    if document.value.pointer(&pointer).is_some() {
+        let message = format!(
+            "{} is for edits by hand: in the repository it would keep this object from being applied",
+            annotation::OVERRIDE_UNTIL
+        );
+        return Err(located(document, "metadata.annotations", message));
+    }
     let mut value = document.value.clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         match &namespace {
@@ -180,6 +195,10 @@ fn scoped(
         let labels = metadata.entry("labels").or_insert_with(|| json!({}));
         if let Some(labels) = labels.as_object_mut() {
             labels.insert(label::CONFIG_REPOSITORY.to_owned(), json!(owner(repository)));
+        }
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(annotation::CONFIG_FILE.to_owned(), json!(document.file));
         }
     }
     // Status is the controllers' own; a manifest copied from `get -o yaml` has one.
@@ -193,11 +212,12 @@ fn scoped(
         namespace,
         name: document.name.clone(),
         value,
+        overridden: None,
     })
 }
 
 enum Attempt {
-    Fine,
+    Fine(Option<Override>),
     Refused(Box<Status>),
     OwnedBy(String),
 }
@@ -216,7 +236,10 @@ async fn attempt(
     repository: &ConfigRepository,
     object: &Object,
 ) -> Result<Attempt, ReconcileError> {
-    if let Some(other) = other_owner(context, repository, object).await? {
+    let found = stored(context, object).await?;
+    let annotations = found.as_ref().map(ResourceExt::annotations);
+    let overridden = annotations.and_then(|all| Override::of(all, context.now()));
+    if let Some(other) = other_owner(context, repository, found.as_ref()).await? {
         return Ok(Attempt::OwnedBy(other));
     }
     let api = object.kind.api(&context.client, object.namespace.as_deref());
@@ -233,7 +256,7 @@ async fn attempt(
         answer => answer,
     };
     match answer {
-        Ok(_) => Ok(Attempt::Fine),
+        Ok(_) => Ok(Attempt::Fine(overridden)),
         Err(kube::Error::Api(status)) if status.code < 500 => Ok(Attempt::Refused(status)),
         Err(error) => {
             Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
@@ -257,17 +280,23 @@ pub(super) fn parameters(repository: &ConfigRepository) -> PatchParams {
     parameters
 }
 
+/// Metadata of the object as it is now.
+async fn stored(
+    context: &Context,
+    object: &Object,
+) -> Result<Option<PartialObjectMeta<DynamicObject>>, ReconcileError> {
+    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    api.get_metadata_opt(&object.name)
+        .await
+        .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))
+}
+
 /// The other repository that owns the object, if that is still there.
 async fn other_owner(
     context: &Context,
     repository: &ConfigRepository,
-    object: &Object,
+    found: Option<&PartialObjectMeta<DynamicObject>>,
 ) -> Result<Option<String>, ReconcileError> {
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
-    let found = api
-        .get_metadata_opt(&object.name)
-        .await
-        .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))?;
     let label = found.and_then(|found| found.labels().get(label::CONFIG_REPOSITORY).cloned());
     let Some(label) = label.filter(|label| *label != owner(repository)) else { return Ok(None) };
     let Some((namespace, name)) = label.split_once('.') else { return Ok(None) };

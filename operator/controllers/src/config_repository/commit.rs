@@ -9,7 +9,7 @@ use super::check::{self, Object};
 use super::fetch::Source;
 use super::memory::Extent;
 use super::record::Problem;
-use super::{ConfigRepositories, Draft, Step, apply, confirmed, inventory};
+use super::{ConfigRepositories, Draft, Step, apply, confirmed, inventory, overrides};
 use crate::driver::ReconcileError;
 
 impl ConfigRepositories {
@@ -122,6 +122,7 @@ impl ConfigRepositories {
                 return Ok(Step::Failed(problem));
             }
         }
+        draft.after.overrides = overrides::merged(&draft.after.overrides, objects, &wanted);
         self.memory.begin_writes(&draft.uid);
         // First on record, then made: a crash in between forgets nothing.
         let both = inventory::union(&draft.after.inventory, &wanted);

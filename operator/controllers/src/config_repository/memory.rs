@@ -171,6 +171,11 @@ impl Memory {
         })
     }
 
+    /// The next pass looks at everything.
+    pub(super) fn look_at_all(&self, uid: &str) {
+        self.with(uid, |known| known.full = None);
+    }
+
     /// From here on the inventory is not that of the commit that was applied.
     pub(super) fn begin_writes(&self, uid: &str) {
         self.with(uid, |known| {

@@ -18,6 +18,7 @@ mod gate;
 mod inventory;
 mod kinds;
 mod memory;
+mod overrides;
 mod record;
 
 use std::sync::Arc;
@@ -55,6 +56,9 @@ const PRUNE_POLL: Duration = Duration::from_secs(1);
 /// How soon to ask again for what others take up.
 const BUSY_POLL: Duration = Duration::from_millis(500);
 
+/// What a pass came to, and how long until the next override ends.
+type Outcome = (Progress, Option<Duration>);
+
 /// Works on ConfigRepositories.
 #[derive(Default)]
 pub(crate) struct ConfigRepositories {
@@ -79,7 +83,8 @@ impl Reconciler for ConfigRepositories {
         context: &Arc<Context>,
         _store: Store<Meta<ConfigRepository>>,
     ) -> BoxStream<'static, ObjectRef<Meta<ConfigRepository>>> {
-        credential_changes(&context.client, self.memory.clone())
+        let hooks = context.hooks.wakes.stream();
+        stream::select(credential_changes(&context.client, self.memory.clone()), hooks).boxed()
     }
 
     async fn reconcile(
@@ -87,21 +92,34 @@ impl Reconciler for ConfigRepositories {
         context: &Arc<Context>,
         repository: ConfigRepository,
     ) -> Result<Progress, ReconcileError> {
+        let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
         if repository.meta().deletion_timestamp.is_some() {
+            context.hooks.table.forget(&namespace, &name);
             return Ok(Progress::Gone);
         }
+        context.hooks.table.learn(&repository);
         let interval = repository.spec.interval.get();
-        if let Some(rest) = self.too_early(&repository, interval) {
+        let pushed = context.hooks.wakes.take(&namespace, &name);
+        let asked = pushed || overrides::any_ended(&repository, context.now());
+        if let Some(rest) = self.too_early(&repository, interval).filter(|_| !asked) {
             return Ok(Progress::After(rest));
         }
-        let progress = self.sync(context, &repository).await?;
+        let outcome = self.sync(context, &repository).await;
+        if pushed && !matches!(outcome, Ok((Progress::Settled, _))) {
+            context.hooks.wakes.keep(&namespace, &name);
+        }
+        let (progress, override_ends) = outcome?;
         Ok(match progress {
-            Progress::Settled => Progress::After(self.note_fetch(&repository)),
+            Progress::Settled => {
+                let next = self.note_fetch(&repository);
+                Progress::After(override_ends.map_or(next, |end| end.min(next)))
+            }
             other => other,
         })
     }
 
     async fn forget(&self, context: &Arc<Context>, namespace: Option<&str>, name: &str) {
+        context.hooks.table.forget(namespace.unwrap_or_default(), name);
         for uid in self.memory.forget(namespace.unwrap_or_default(), name) {
             let dir = fetch::cache_dir(context, &uid);
             // What can't be deleted now is only disk space.
@@ -157,7 +175,7 @@ impl ConfigRepositories {
         &self,
         context: &Context,
         repository: &ConfigRepository,
-    ) -> Result<Progress, ReconcileError> {
+    ) -> Result<Outcome, ReconcileError> {
         let mut draft = Draft::new(context, repository);
         self.memory.begin(
             &draft.uid,
@@ -165,11 +183,14 @@ impl ConfigRepositories {
             &request(repository),
             fetch::credentials_of(repository),
         );
+        if overrides::any_ended(repository, context.now()) {
+            self.memory.look_at_all(&draft.uid);
+        }
         if repository.spec.suspend.unwrap_or(false) {
             record::request_handled(&mut draft.after, repository);
             record::suspended(&mut draft.after, repository, context.now());
             draft.save().await?;
-            return Ok(Progress::Settled);
+            return Ok((Progress::Settled, None));
         }
         let step = match self.fetch(context, repository, &draft.uid).await? {
             Fetched::Busy => Step::Busy,
@@ -183,13 +204,13 @@ impl ConfigRepositories {
         self.record(draft, step).await
     }
 
-    async fn record(&self, mut draft: Draft<'_>, step: Step) -> Result<Progress, ReconcileError> {
+    async fn record(&self, mut draft: Draft<'_>, step: Step) -> Result<Outcome, ReconcileError> {
         let (context, repository) = (draft.context, draft.repository);
         let before = repository.status.clone().unwrap_or_default();
         let now = context.now();
         let mut applied = None;
         let progress = match step {
-            Step::Busy => return Ok(Progress::After(BUSY_POLL)),
+            Step::Busy => return Ok((Progress::After(BUSY_POLL), None)),
             Step::Unchanged(commit) => {
                 record::synced(&mut draft.after, repository, &commit.id, now);
                 Progress::Settled
@@ -197,6 +218,7 @@ impl ConfigRepositories {
             Step::Synced { commit, leaving, full } => {
                 record::synced(&mut draft.after, repository, &commit.id, now);
                 record::tell_synced(context, repository, &before, &draft.after, &commit).await;
+                record::tell_overrides(context, repository, &before, &draft.after).await;
                 let pruning = !leaving.is_empty();
                 applied = Some((commit, leaving, full));
                 if pruning { Progress::After(PRUNE_POLL) } else { Progress::Settled }
@@ -218,7 +240,7 @@ impl ConfigRepositories {
         if let Some((commit, leaving, full)) = applied {
             self.memory.applied(&draft.uid, &commit.id, &leaving, full);
         }
-        Ok(progress)
+        Ok((progress, overrides::next_end(&draft.after.overrides, now)))
     }
 
     async fn fetch(

@@ -1,13 +1,15 @@
 //! Record: what a sync found and did, as status and events.
 
 use hades_api::{
-    ConfigRepository, ConfigRepositoryStatus, ManifestProblem, annotation, condition, reason,
+    ConfigRepository, ConfigRepositoryStatus, InventoryEntry, ManifestProblem, annotation,
+    condition, reason,
 };
 use hades_source::git::Commit;
 use hades_source::manifest::ManifestError;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
+use super::{inventory, overrides};
 use crate::Context;
 use crate::status::set_condition;
 
@@ -150,6 +152,36 @@ pub(super) fn synced(
     set(status, repository, (condition::READY, true), words, now);
     for type_ in [condition::RECONCILING, condition::STALLED, condition::SUSPENDED] {
         condition::clear(&mut status.conditions, type_);
+    }
+    match overrides::message(status) {
+        Some(message) => {
+            let words = (reason::OVERRIDDEN, message.as_str());
+            set(status, repository, (condition::OVERRIDDEN, true), words, now);
+        }
+        None => {
+            condition::clear(&mut status.conditions, condition::OVERRIDDEN);
+        }
+    }
+}
+
+/// Says that hand edits began or ceased to go before git, once each.
+pub(super) async fn tell_overrides(
+    context: &Context,
+    repository: &ConfigRepository,
+    before: &ConfigRepositoryStatus,
+    after: &ConfigRepositoryStatus,
+) {
+    for entry in after.overrides.iter().filter(|entry| !before.overrides.contains(entry)) {
+        let object = inventory::shown(&entry.object);
+        let note = format!("{object} is left as edited by hand until {}", entry.until);
+        context.events.normal(repository, reason::OVERRIDDEN, "Sync", note).await;
+    }
+    let here =
+        |object: &InventoryEntry| after.overrides.iter().any(|entry| entry.object == *object);
+    for entry in before.overrides.iter().filter(|entry| !here(&entry.object)) {
+        let object = inventory::shown(&entry.object);
+        let note = format!("{object} is no longer left as edited by hand");
+        context.events.normal(repository, reason::OVERRIDE_ENDED, "Sync", note).await;
     }
 }
 

@@ -25,6 +25,7 @@ pub mod use_;
 pub mod version;
 pub mod volume;
 pub mod wait;
+pub mod webhook;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Edit(arguments) => edit::run(context, &arguments).await,
         Command::Ps(arguments) => ps::run(context, &arguments).await,
         Command::Top(arguments) => top::run(context, &arguments).await,
+        Command::Webhook(arguments) => webhook::run(context, &arguments).await,
         Command::Logs(arguments) => logs::run(context, &arguments).await,
         Command::Exec(arguments) => return exec::run(context, &arguments).await,
         Command::Use(arguments) => use_::run(context, &arguments).await,

@@ -1,0 +1,42 @@
+//! A copy of the data directory, started beside the original.
+
+use crate::hades::{Engine, Hades};
+
+fn environment(message: &str) -> String {
+    format!(
+        "apiVersion: hades.dev/v1alpha1\nkind: Environment\n\
+         metadata: {{name: production, namespace: PROJECT}}\n\
+         spec:\n  defaults: {{host: local}}\n  services:\n    web:\n      \
+         image: 'hades-sample:1'\n      env: {{MESSAGE: '{message}'}}\n"
+    )
+}
+
+#[test]
+fn a_restored_copy_beside_the_original_changes_nothing_until_it_is_adopted() {
+    let mut original = Hades::start(Engine::shared());
+    original.apply(
+        "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: PROJECT}, spec: {}}",
+    );
+    original.apply(&environment("original"));
+    original.wait_ready("production");
+    let before = original.containers();
+    original.stop();
+    let mut copy = original.copied();
+    original.launch();
+    copy.launch();
+    assert!(copy.log().contains("is a copy"), "{}", copy.log());
+    // Its API works, and what is asked of it there stays undone.
+    copy.apply(&environment("copy"));
+    original.apply(&environment("original, changed"));
+    original.wait_ready("production");
+    let after = original.containers();
+    assert_ne!(after, before, "the original goes on with its work");
+    // The original is gone for good, and somebody says so.
+    original.stop();
+    copy.stop();
+    assert_eq!(copy.containers(), after);
+    copy.adopt();
+    copy.launch();
+    copy.wait_ready("production");
+    assert_ne!(copy.containers(), after);
+}
