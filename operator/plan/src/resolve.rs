@@ -1,9 +1,15 @@
 //! From manifests to [`Desired`]: the one place where errors of a manifest are
 //! found, all at once, each with the path of its field.
 
+mod confinement;
+mod file;
 mod findings;
+mod health_check;
 mod host;
 mod image;
+mod limits;
+mod logging;
+mod lookup;
 mod port;
 mod restart;
 mod service;
@@ -111,6 +117,9 @@ pub fn needs(spec: &EnvironmentSpec) -> Needs {
     }));
     let whole = spec.services.values().flat_map(|service| service.env_from.iter().flatten());
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
+    let files = spec.services.values().flat_map(|service| service.files.values());
+    let references = files.filter_map(|file| file.secret_key_ref.as_ref());
+    needs.secrets.extend(references.map(|reference| reference.name.clone()));
     needs
 }
 

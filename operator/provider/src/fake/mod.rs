@@ -216,6 +216,11 @@ impl FakeHost {
         self.engine().state().container(id_or_name).ok().map(|container| container.env())
     }
 
+    /// Files of a container by path, with the values of secrets.
+    pub fn files_of(&self, id_or_name: &str) -> Option<BTreeMap<String, String>> {
+        self.engine().state().container(id_or_name).ok().map(|container| container.files.clone())
+    }
+
     /// Names of a container on a network.
     pub fn aliases_of(&self, id_or_name: &str, network: &str) -> Vec<String> {
         let mut state = self.engine().state();
@@ -325,8 +330,8 @@ impl FakeHost {
             let mut state = self.engine().state();
             seen.id = state.next_id();
             let id = seen.id.clone();
-            let (aliases, logs) = (BTreeMap::new(), Vec::new());
-            let container = state::Container { seen, spec: None, aliases, logs };
+            let (aliases, files, logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+            let container = state::Container { seen, spec: None, aliases, files, logs };
             state.containers.insert(id.clone(), container);
             id
         };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hades_api::{PortMapping, Protocol, RestartPolicy};
 use hades_plan::{
-    ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer, ObservedNetwork,
-    ObservedVolume, PublishedPort,
+    ContainerFile, ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer,
+    ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
@@ -50,6 +50,8 @@ pub(super) struct Container {
     pub seen: ObservedContainer,
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
+    /// What its files hold, by path.
+    pub files: BTreeMap<String, String>,
     pub logs: Vec<LogChunk>,
 }
 
@@ -166,10 +168,23 @@ impl State {
             seen,
             spec: Some(new.spec.clone()),
             aliases: BTreeMap::from([(new.network.to_owned(), new.spec.aliases.clone())]),
+            files: BTreeMap::new(),
             logs: Vec::new(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)
+    }
+
+    /// Puts files into a container that doesn't run.
+    pub fn put_files(
+        &mut self,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<(), CallError> {
+        let container = self.container(id)?;
+        let text = |file: &ContainerFile| file.content.expose().unwrap_or_default().to_owned();
+        container.files.extend(files.iter().map(|(path, file)| (path.clone(), text(file))));
+        Ok(())
     }
 
     /// Starts, and lets it end again when its image is such; answers whether
@@ -185,6 +200,11 @@ impl State {
             ContainerState::Created | ContainerState::Restarting | ContainerState::Exited => {}
         }
         let id = container.seen.id.clone();
+        // What a process says that needs them.
+        let files = container.spec.iter().flat_map(|spec| spec.files.keys());
+        if let Some(path) = files.clone().find(|path| !container.files.contains_key(*path)) {
+            return Err(CallError::CannotRun(format!("{path}: no such file or directory")));
+        }
         let wanted = container.spec.as_ref().map_or_else(Vec::new, |spec| spec.ports.clone());
         let restart = container.spec.as_ref().map(|spec| spec.restart).unwrap_or_default();
         let (fixed, image) = (container.seen.ports.clone(), container.seen.image.clone());
