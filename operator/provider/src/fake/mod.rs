@@ -23,7 +23,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use hades_api::{Protocol, reason};
 use hades_plan::{
-    Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort,
+    Action, ContainerFile, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume,
+    PublishedPort,
 };
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
@@ -217,7 +218,7 @@ impl FakeHost {
     }
 
     /// Files of a container by path, with the values of secrets.
-    pub fn files_of(&self, id_or_name: &str) -> Option<BTreeMap<String, String>> {
+    pub fn files_of(&self, id_or_name: &str) -> Option<BTreeMap<String, ContainerFile>> {
         self.engine().state().container(id_or_name).ok().map(|container| container.files.clone())
     }
 

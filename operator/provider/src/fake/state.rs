@@ -50,8 +50,8 @@ pub(super) struct Container {
     pub seen: ObservedContainer,
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
-    /// What its files hold, by path.
-    pub files: BTreeMap<String, String>,
+    /// Its files by path.
+    pub files: BTreeMap<String, ContainerFile>,
     pub logs: Vec<LogChunk>,
 }
 
@@ -182,8 +182,7 @@ impl State {
         files: &BTreeMap<String, ContainerFile>,
     ) -> Result<(), CallError> {
         let container = self.container(id)?;
-        let text = |file: &ContainerFile| file.content.expose().unwrap_or_default().to_owned();
-        container.files.extend(files.iter().map(|(path, file)| (path.clone(), text(file))));
+        container.files.extend(files.clone());
         Ok(())
     }
 
