@@ -37,11 +37,13 @@ pub use desired::{
     Mount, TmpfsMount,
 };
 pub use lint::Lint;
-pub use merge::merge;
+pub use merge::{merge, with_project};
 pub use observed::{
     ContainerState, HostSnapshot, HostView, Observed, ObservedContainer, ObservedNetwork,
     ObservedVolume, PublishedPort,
 };
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
-pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};
+pub use resolve::{
+    Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
+};
