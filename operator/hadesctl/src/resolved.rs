@@ -33,10 +33,7 @@ pub fn check(documents: &[Document]) -> Vec<ManifestError> {
         let merged = hades_plan::with_project(&of_project, merged);
         let name = EnvironmentName::new(project, document.name.clone());
         for error in hades_plan::check_offline(name, &merged) {
-            // At the line that says it: the environment's own, else the template's.
-            let own = document.locate(&error.field).is_some();
-            let base = template.flatten().filter(|base| base.locate(&error.field).is_some());
-            let place = base.filter(|_| !own).unwrap_or(document);
+            let place = place(document, template.flatten(), &error.field);
             errors.push(place.error_at(&error.field, error.to_string()));
         }
     }
@@ -44,6 +41,22 @@ pub fn check(documents: &[Document]) -> Vec<ManifestError> {
     errors.sort();
     errors.dedup();
     errors
+}
+
+/// The document that says `field`, or the most of its path: the environment's own
+/// goes before its template's.
+fn place<'a>(own: &'a Document, template: Option<&'a Document>, field: &str) -> &'a Document {
+    let mut path = field;
+    loop {
+        let says = |document: &&'a Document| document.locate(path).is_some();
+        if let Some(found) = Some(own).filter(says).or_else(|| template.filter(says)) {
+            return found;
+        }
+        match path.rsplit_once('.') {
+            Some((above, _)) => path = above,
+            None => return own,
+        }
+    }
 }
 
 fn spec<T: DeserializeOwned>(document: &Document) -> Option<T> {
