@@ -150,11 +150,9 @@ services:
 
 #[test]
 fn variables_of_the_project_are_below_all_others() {
-    let mut fixture = Fixture::default();
-    fixture.project_env = serde_saphyr::from_str(
-        "{A: project, B: project, user: project, D: project, KEY: {secretKeyRef: {name: db, key: password}}}",
-    )
-    .unwrap();
+    let of_project = "{A: project, B: project, user: project, D: project, KEY: {secretKeyRef: {name: db, key: password}}}";
+    let project_env = serde_saphyr::from_str(of_project).unwrap();
+    let mut fixture = Fixture { project_env, ..Fixture::default() };
     let yaml = "
 defaults: {host: local}
 env: {B: environment, D: environment}
