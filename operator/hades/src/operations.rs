@@ -2,7 +2,6 @@
 //! commands in containers, what containers use, tests of hosts, copies of
 //! volumes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -13,10 +12,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use hades_api::{Environment, EnvironmentTemplate};
+use hades_api::{Environment, EnvironmentTemplate, HadesProject};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
-use hades_controllers::environment::{LogQuery, logs, preview, stats};
+use hades_controllers::environment::{Instead, LogQuery, logs, preview, stats};
 use hades_controllers::volume_copy::{self, VolumeCopy};
 use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
 use kube::ResourceExt;
@@ -106,22 +105,19 @@ async fn previewed_plan(
 }
 
 async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequest) -> Response {
-    let (environment, templates) = match overrides(request, namespace, name) {
+    let instead = match overrides(request, namespace, name) {
         Ok(overrides) => overrides,
         Err(error) => return error.into_response(),
     };
-    match preview(context, namespace, name, environment, &templates).await {
+    match preview(context, namespace, name, instead).await {
         Ok(Some(reply)) => Json(reply).into_response(),
         Ok(None) => not_found(name),
         Err(error) => failed(&error),
     }
 }
 
-type Overrides = (Option<Environment>, BTreeMap<String, EnvironmentTemplate>);
-
-fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Overrides, StatusError> {
-    let mut environment = None;
-    let mut templates = BTreeMap::new();
+fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Instead, StatusError> {
+    let mut instead = Instead::default();
     for object in request.objects {
         let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
         let unreadable = |error: serde_json::Error| {
@@ -136,18 +132,24 @@ fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Overri
             "Environment" => {
                 let found: Environment = serde_json::from_value(object).map_err(unreadable)?;
                 if found.name_any() == name {
-                    environment = Some(found);
+                    instead.environment = Some(found);
                 }
             }
             "EnvironmentTemplate" => {
                 let found: EnvironmentTemplate =
                     serde_json::from_value(object).map_err(unreadable)?;
-                templates.insert(found.name_any(), found);
+                instead.templates.insert(found.name_any(), found);
+            }
+            "HadesProject" => {
+                let found: HadesProject = serde_json::from_value(object).map_err(unreadable)?;
+                if found.name_any() == namespace {
+                    instead.project = Some(found);
+                }
             }
             _ => {}
         }
     }
-    Ok((environment, templates))
+    Ok(instead)
 }
 
 async fn stream_logs(

@@ -29,6 +29,7 @@ mod raw_mode;
 mod rollout;
 mod scope;
 mod service;
+mod resolved;
 mod target;
 mod terminal;
 

@@ -28,17 +28,22 @@ mod plan;
 mod planner;
 pub mod render;
 pub mod resolve;
+mod setting;
 
 pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
 pub use desired::{
-    ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount,
+    CommandCheck, Confinement, ContainerFile, ContainerSpec, Desired, DesiredContainer,
+    DesiredVolume, EngineCheck, EnvVar, FileContent, HostSettings, Limits, LogOutput, Lookup,
+    Mount, TmpfsMount,
 };
 pub use lint::Lint;
-pub use merge::merge;
+pub use merge::{merge, with_project};
 pub use observed::{
     ContainerState, HostSnapshot, HostView, Observed, ObservedContainer, ObservedNetwork,
     ObservedVolume, PublishedPort,
 };
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
-pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};
+pub use resolve::{
+    Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
+};

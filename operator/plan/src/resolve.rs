@@ -1,9 +1,16 @@
 //! From manifests to [`Desired`]: the one place where errors of a manifest are
 //! found, all at once, each with the path of its field.
 
+mod confinement;
+mod file;
 mod findings;
+mod health_check;
 mod host;
 mod image;
+mod limits;
+mod logging;
+mod lookup;
+mod offline;
 mod port;
 mod restart;
 mod service;
@@ -23,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
 use findings::Findings;
+pub use offline::check_offline;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +39,16 @@ pub struct Needs {
     pub hosts: BTreeSet<String>,
     /// Names of Secrets of the project.
     pub secrets: BTreeSet<String>,
+}
+
+impl Needs {
+    /// With what variables refer to, such as those of the project.
+    pub fn add_variables(&mut self, env: &BTreeMap<String, EnvValue>) {
+        self.secrets.extend(env.values().filter_map(|value| match value {
+            EnvValue::Scalar(_) => None,
+            EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
+        }));
+    }
 }
 
 /// All that [`resolve`] works from.
@@ -44,6 +62,8 @@ pub struct Inputs<'a> {
     pub installation: &'a str,
     /// The merged spec.
     pub spec: &'a EnvironmentSpec,
+    /// Variables of the project, below those of the spec.
+    pub project_env: &'a BTreeMap<String, EnvValue>,
     /// Annotations of the Environment: requests for restarts and stops.
     pub annotations: &'a BTreeMap<String, String>,
     /// Every DockerHost there is, by name; the names also serve suggestions.
@@ -61,6 +81,7 @@ impl fmt::Debug for Inputs<'_> {
         f.debug_struct("Inputs")
             .field("environment", &self.environment)
             .field("spec", self.spec)
+            .field("project_env", self.project_env)
             .field("annotations", self.annotations)
             .field("hosts", self.hosts)
             .field("secrets", &self.secrets.keys())
@@ -104,14 +125,15 @@ pub fn needs(spec: &EnvironmentSpec) -> Needs {
     let mut needs = Needs::default();
     needs.hosts.extend(spec.defaults.iter().filter_map(|defaults| defaults.host.clone()));
     needs.hosts.extend(spec.services.values().filter_map(|service| service.host.clone()));
-    let values =
-        spec.env.values().chain(spec.services.values().flat_map(|service| service.env.values()));
-    needs.secrets.extend(values.filter_map(|value| match value {
-        EnvValue::Scalar(_) => None,
-        EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
-    }));
+    needs.add_variables(&spec.env);
+    for service in spec.services.values() {
+        needs.add_variables(&service.env);
+    }
     let whole = spec.services.values().flat_map(|service| service.env_from.iter().flatten());
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
+    let files = spec.services.values().flat_map(|service| service.files.values());
+    let references = files.filter_map(|file| file.secret_key_ref.as_ref());
+    needs.secrets.extend(references.map(|reference| reference.name.clone()));
     needs
 }
 

@@ -8,7 +8,7 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    PinnedImage, reason,
+    HadesProjectSpec, PinnedImage, reason,
 };
 use hades_plan::{
     Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge,
@@ -81,33 +81,37 @@ pub(crate) async fn gather(
     context: &Context,
     environment: &Environment,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
+    let name = environment.namespace().unwrap_or_default();
+    let project = project(context, &name).await?.map(|project| project.spec);
     let template = match template(context, environment, &BTreeMap::new()).await? {
         Ok(template) => template,
         Err(fault) => return Ok(Err(vec![fault])),
     };
-    gather_with(context, environment, template).await
+    gather_with(context, environment, template, project.unwrap_or_default()).await
 }
 
-/// As [`gather`], with the template already at hand.
+/// As [`gather`], with template and project already at hand.
 pub(crate) async fn gather_with(
     context: &Context,
     environment: &Environment,
     template: Option<EnvironmentTemplate>,
+    of_project: HadesProjectSpec,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
     let project = environment.namespace().unwrap_or_default();
     let spec = merged(environment, template.as_ref());
-    let needed = needs(&spec);
+    let mut needed = needs(&spec);
+    needed.add_variables(&of_project.env);
     let hosts = hosts(context).await?;
     let secrets = secrets(context, &project, &needed.secrets).await?;
     let pins: Vec<PinnedImage> =
         environment.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
-    let suspended =
-        spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
+    let suspended = spec.suspend.unwrap_or(false) || of_project.suspend.unwrap_or(false);
     let inputs = Inputs {
         environment: EnvironmentName::new(project.clone(), environment.name_any()),
         uid: &environment.uid().unwrap_or_default(),
         installation: &context.installation,
         spec: &spec,
+        project_env: &of_project.env,
         annotations: environment.annotations(),
         hosts: &hosts,
         secrets: &secrets,
@@ -251,13 +255,13 @@ fn data(secret: Secret) -> SecretData {
     )
 }
 
-async fn project_is_suspended(context: &Context, project: &str) -> Result<bool, ReconcileError> {
+/// The project of that name; environments may be in namespaces that have none.
+pub(crate) async fn project(
+    context: &Context,
+    name: &str,
+) -> Result<Option<HadesProject>, ReconcileError> {
     let projects: Api<HadesProject> = Api::all(context.client.clone());
-    let found = projects
-        .get_opt(project)
-        .await
-        .map_err(ReconcileError::api(format!("read HadesProject {project}")))?;
-    Ok(found.is_some_and(|project| project.spec.suspend.unwrap_or(false)))
+    projects.get_opt(name).await.map_err(ReconcileError::api(format!("read HadesProject {name}")))
 }
 
 async fn observe(

@@ -29,7 +29,7 @@ use crate::{Context, finalizer, status};
 pub use container::PickError;
 pub use exec::{ExecError, exec};
 pub use logs::{LogLine, LogQuery, logs};
-pub use preview::{PlanReply, preview};
+pub use preview::{Instead, PlanReply, preview};
 pub use stats::{StatsEntry, StatsReply, stats};
 
 /// How soon to look again at what can't go on now, where nothing is sure to

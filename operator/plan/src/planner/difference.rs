@@ -7,9 +7,7 @@ use hades_api::RestartPolicy;
 use super::scope::Found;
 use crate::action::{Change, Reason};
 use crate::desired::{ContainerSpec, DesiredContainer, EnvVar, Mount};
-
-/// Characters of a fingerprint that are shown.
-const FINGERPRINT_SHOWN: usize = 8;
+use crate::setting;
 
 /// Why `old` isn't what is desired.
 pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
@@ -53,8 +51,9 @@ fn between(old: &ContainerSpec, new: &ContainerSpec) -> Vec<Change> {
         .filter(|((_, from), (_, to))| from != to)
         .map(|((field, from), (_, to))| change(field, from, to))
         .collect();
-    changes.extend(maps("env", &old.env, &new.env, variable));
-    changes.extend(maps("labels", &old.labels, &new.labels, String::clone));
+    changes.extend(maps("", &setting::of(old), &setting::of(new), String::clone));
+    changes.extend(maps("env.", &old.env, &new.env, variable));
+    changes.extend(maps("labels.", &old.labels, &new.labels, String::clone));
     changes
 }
 
@@ -77,6 +76,13 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
         stop_signal,
         stop_grace_seconds,
         init,
+        limits: _, // with the six below: see setting
+        confinement: _,
+        lookup: _,
+        tmpfs: _,
+        files: _,
+        logging: _,
+        health_check: _,
         restarted_at,
     } = spec;
     vec![
@@ -118,15 +124,12 @@ fn restart_policy(policy: RestartPolicy) -> &'static str {
 fn variable(value: &EnvVar) -> String {
     match value {
         EnvVar::Plain(text) => text.clone(),
-        EnvVar::Secret { fingerprint, .. } => {
-            let shown: String = fingerprint.chars().take(FINGERPRINT_SHOWN).collect();
-            format!("(secret) {shown}…")
-        }
+        EnvVar::Secret { fingerprint, .. } => setting::fingerprint(fingerprint),
     }
 }
 
 fn maps<V: PartialEq>(
-    field: &str,
+    prefix: &str,
     old: &BTreeMap<String, V>,
     new: &BTreeMap<String, V>,
     shown: impl Fn(&V) -> String,
@@ -135,7 +138,7 @@ fn maps<V: PartialEq>(
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| {
-            change(&format!("{field}.{key}"), old.get(key).map(&shown), new.get(key).map(&shown))
+            change(&format!("{prefix}{key}"), old.get(key).map(&shown), new.get(key).map(&shown))
         })
         .collect()
 }

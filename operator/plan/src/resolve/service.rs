@@ -7,7 +7,9 @@ use hades_api::name::{MAX_LENGTH, check_label};
 use super::findings::Findings;
 use super::host::Place;
 use super::restart::Restarts;
-use super::{Inputs, image, variables, volume};
+use super::{
+    Inputs, confinement, file, health_check, image, limits, logging, lookup, variables, volume,
+};
 use crate::desired::{ContainerSpec, DesiredContainer};
 use crate::{digest, naming};
 
@@ -56,23 +58,23 @@ pub(super) fn container_spec(
         stop_grace_period,
         init,
         placement: _,
-        health_check: _,
+        health_check: _, // see health_check
         depends_on: _,
         strategy: _,
-        resources: _,
+        resources: _, // with the two below: see limits
         shm_size: _,
         ulimits: _,
-        cap_add: _,
+        cap_add: _, // with the four below: see confinement
         cap_drop: _,
         group_add: _,
         read_only: _,
-        tmpfs: _,
+        sysctls: _,
+        tmpfs: _, // with the one below: see file
         files: _,
-        hostname: _,
+        hostname: _, // with the two below: see lookup
         extra_hosts: _,
         dns: _,
-        sysctls: _,
-        logging: _,
+        logging: _, // see logging
     } = service;
     check_name(inputs, name, replicas.unwrap_or(1), findings);
     check_labels(name, service, findings);
@@ -90,6 +92,7 @@ pub(super) fn container_spec(
     if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
         findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
     }
+    let mounts = volume::mounts(inputs, name, service, findings);
     ContainerSpec {
         image: image.clone().unwrap_or_default(),
         image_pull_policy: image_pull_policy.unwrap_or_default(),
@@ -99,7 +102,14 @@ pub(super) fn container_spec(
         working_dir: working_dir.clone(),
         env: variables::resolve(inputs, name, service, findings),
         ports: ports.clone().unwrap_or_default(),
-        mounts: volume::mounts(inputs, name, service, findings),
+        limits: limits::resolve(name, service, findings),
+        confinement: confinement::resolve(name, service, findings),
+        lookup: lookup::resolve(inputs, name, service, findings),
+        tmpfs: file::tmpfs(name, service, &mounts, findings),
+        files: file::files(inputs, name, service, &mounts, findings),
+        logging: logging::resolve(name, service, findings),
+        health_check: health_check::resolve(name, service, findings),
+        mounts,
         labels: service.labels.clone(),
         aliases: aliases(inputs, name, service, findings),
         restart: restart.unwrap_or_default(),

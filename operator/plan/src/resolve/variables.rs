@@ -1,10 +1,10 @@
-//! Environment variables of a service: `spec.env`, under `envFrom` in its
-//! order, under the service's own `env`; `$(NAME)` in text is replaced the way
-//! Kubernetes does.
+//! Environment variables of a service: the project's, under `spec.env`, under
+//! `envFrom` in its order, under the service's own `env`; `$(NAME)` in text is
+//! replaced the way Kubernetes does.
 
 use std::collections::BTreeMap;
 
-use hades_api::{EnvValue, Scalar, ServiceSpec};
+use hades_api::{EnvValue, Scalar, SecretKeyRef, ServiceSpec};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::findings::Findings;
@@ -129,6 +129,11 @@ fn layers(
     }
     let mut variables = BTreeMap::new();
     let hidden = |key: &String| whole.contains_key(key) || service.env.contains_key(key);
+    let shared = |key: &String| inputs.spec.env.contains_key(key) || hidden(key);
+    for (key, value) in inputs.project_env.iter().filter(|(key, _)| !shared(key)) {
+        let field = format!("HadesProject {}: spec.env.{key}", inputs.environment.project);
+        variables.insert(key.clone(), variable(inputs, field, value, findings));
+    }
     for (key, value) in inputs.spec.env.iter().filter(|(key, _)| !hidden(key)) {
         let field = format!("spec.env.{key}");
         variables.insert(key.clone(), variable(inputs, field, value, findings));
@@ -150,30 +155,33 @@ fn variable(
     let value = match value {
         EnvValue::Scalar(Scalar::String(text)) => Value::Plain(text.clone(), true),
         EnvValue::Scalar(scalar) => Value::Plain(scalar.to_string(), false),
-        EnvValue::From(source) => {
-            let reference = &source.secret_key_ref;
-            let secret = inputs.secrets.get(&reference.name);
-            match secret.map(|data| (data, data.0.get(&reference.key))) {
-                Some((_, Some(value))) => Value::Secret(value.clone()),
-                Some((data, None)) => {
-                    let hint = suggest::hint(&reference.key, "keys", data.0.keys());
-                    let message = format!(
-                        "Secret {:?} has no text under the key {:?}; {hint}",
-                        reference.name, reference.key
-                    );
-                    let field = format!("{field}.secretKeyRef.key");
-                    findings.error(SpecErrorKind::SecretNotFound, field, message);
-                    Value::Secret(SecretString::default())
-                }
-                None => {
-                    let field = format!("{field}.secretKeyRef.name");
-                    missing_secret(inputs, &reference.name, field, findings);
-                    Value::Secret(SecretString::default())
-                }
-            }
-        }
+        EnvValue::From(source) => Value::Secret(
+            secret_key(inputs, &field, &source.secret_key_ref, findings).unwrap_or_default(),
+        ),
     };
     Variable { field, value }
+}
+
+/// The value of a Secret that `field` refers to.
+pub(super) fn secret_key(
+    inputs: &Inputs<'_>,
+    field: &str,
+    reference: &SecretKeyRef,
+    findings: &mut Findings,
+) -> Option<SecretString> {
+    let SecretKeyRef { name, key } = reference;
+    let Some(data) = inputs.secrets.get(name) else {
+        missing_secret(inputs, name, format!("{field}.secretKeyRef.name"), findings);
+        return None;
+    };
+    let value = data.0.get(key).cloned();
+    if value.is_none() {
+        let hint = suggest::hint(key, "keys", data.0.keys());
+        let message = format!("Secret {name:?} has no text under the key {key:?}; {hint}");
+        let field = format!("{field}.secretKeyRef.key");
+        findings.error(SpecErrorKind::SecretNotFound, field, message);
+    }
+    value
 }
 
 fn missing_secret(inputs: &Inputs<'_>, name: &str, field: String, findings: &mut Findings) {

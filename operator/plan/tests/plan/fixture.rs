@@ -17,6 +17,7 @@ pub struct Fixture {
     pub hosts: BTreeMap<String, DockerHostSpec>,
     pub secrets: BTreeMap<String, SecretData>,
     pub annotations: BTreeMap<String, String>,
+    pub project_env: BTreeMap<String, hades_api::EnvValue>,
     pub pins: Vec<PinnedImage>,
 }
 
@@ -39,6 +40,7 @@ impl Default for Fixture {
             ]),
             secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
             annotations: BTreeMap::new(),
+            project_env: BTreeMap::new(),
             pins: Vec::new(),
         }
     }
@@ -51,6 +53,7 @@ impl Fixture {
             uid: UID,
             installation: INSTALLATION,
             spec,
+            project_env: &self.project_env,
             annotations: &self.annotations,
             hosts: &self.hosts,
             secrets: &self.secrets,

@@ -139,7 +139,7 @@ impl Simulator {
                 connect(host, &new_id, network)?;
                 start(host, &new_id)?;
             }
-            Operation::StartContainer { id } => start(host, id)?,
+            Operation::StartContainer { id, .. } => start(host, id)?,
             Operation::UnpauseContainer { id } => {
                 let found = container(host, id)?;
                 if found.state != ContainerState::Paused {

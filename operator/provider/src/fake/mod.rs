@@ -26,7 +26,8 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use hades_api::{Protocol, reason};
 use hades_plan::{
-    Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort,
+    Action, ContainerFile, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume,
+    PublishedPort,
 };
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
@@ -221,6 +222,11 @@ impl FakeHost {
         self.engine().state().container(id_or_name).ok().map(|container| container.env())
     }
 
+    /// Files of a container by path, with the values of secrets.
+    pub fn files_of(&self, id_or_name: &str) -> Option<BTreeMap<String, ContainerFile>> {
+        self.engine().state().container(id_or_name).ok().map(|container| container.files.clone())
+    }
+
     /// Names of a container on a network.
     pub fn aliases_of(&self, id_or_name: &str, network: &str) -> Vec<String> {
         let mut state = self.engine().state();
@@ -330,9 +336,9 @@ impl FakeHost {
             let mut state = self.engine().state();
             seen.id = state.next_id();
             let id = seen.id.clone();
-            let (aliases, logs) = (BTreeMap::new(), Vec::new());
+            let (aliases, files, logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
             let stats = ContainerStats::default();
-            let container = state::Container { seen, spec: None, aliases, logs, stats };
+            let container = state::Container { seen, spec: None, aliases, files, logs, stats };
             state.containers.insert(id.clone(), container);
             id
         };

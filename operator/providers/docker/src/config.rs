@@ -8,11 +8,13 @@ use bollard::models::{
     PortMap, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use hades_api::{PortMapping, label};
-use hades_plan::{ContainerSpec, EnvVar, naming};
+use hades_plan::{ContainerSpec, EnvVar, FileContent, naming};
 use hades_provider::engine::NewContainer;
 use hades_provider::ownership;
 use ipnet::Ipv4Net;
 use secrecy::ExposeSecret;
+
+use crate::host_config;
 
 /// What stands in place of a secret in the engine's words.
 const HIDDEN: &str = "(secret)";
@@ -48,11 +50,18 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         stop_signal,
         stop_grace_seconds,
         init,
+        limits: _, // with the five below: see host_config
+        confinement: _,
+        lookup,
+        tmpfs: _,
+        files: _, // put in afterwards: see archive
+        logging: _,
+        health_check,
         restarted_at: _,
     } = new.spec;
     let endpoint =
         EndpointSettings { aliases: some_unless_empty(aliases.clone()), ..Default::default() };
-    let host_config = HostConfig {
+    let mut host_config = HostConfig {
         network_mode: Some(new.network.to_owned()),
         port_bindings: some_unless_empty_map(port_bindings(ports)),
         restart_policy: Some(restart_policy(*restart)),
@@ -60,7 +69,10 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         init: *init,
         ..Default::default()
     };
+    host_config::fill(&mut host_config, new.spec);
     Ok(ContainerCreateBody {
+        hostname: lookup.hostname.clone(),
+        healthcheck: health_check.as_ref().map(host_config::health_check),
         image: Some(new.image.to_owned()),
         cmd: command.clone(),
         entrypoint: entrypoint.clone(),
@@ -126,6 +138,10 @@ pub fn without_secrets(words: &str, spec: &ContainerSpec) -> String {
             EnvVar::Secret { value: Some(value), .. } => Some(value.expose_secret()),
             EnvVar::Secret { value: None, .. } | EnvVar::Plain(_) => None,
         })
+        .chain(spec.files.values().filter_map(|file| match &file.content {
+            FileContent::Secret { .. } => file.content.expose(),
+            FileContent::Plain { .. } => None,
+        }))
         .filter(|value| !value.is_empty())
         .collect();
     // A value that is part of another one must not keep that from being found.

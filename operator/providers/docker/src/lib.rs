@@ -23,6 +23,7 @@
 //!   exposed only there and appears in no error. The client library would write
 //!   requests to the debug log, so that level is compiled out (see Cargo.toml).
 
+mod archive;
 mod calls;
 pub mod client;
 pub mod config;
@@ -31,12 +32,14 @@ mod exec;
 mod failure;
 mod hijack;
 mod host;
+mod host_config;
 mod listing;
 mod logs;
 mod stats;
 mod tls;
 mod transport;
 mod volumes;
+mod refused_field;
 mod wakes;
 mod wire;
 
