@@ -36,8 +36,8 @@ pub use desired::{
 pub use lint::Lint;
 pub use merge::merge;
 pub use observed::{
-    ContainerState, HostSnapshot, HostView, Observed, ObservedContainer, ObservedNetwork,
-    ObservedVolume, PublishedPort,
+    ContainerHealth, ContainerState, HostSnapshot, HostView, Observed, ObservedContainer,
+    ObservedNetwork, ObservedVolume, PublishedPort,
 };
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;

@@ -19,6 +19,7 @@
 
 pub mod coalesce;
 pub mod conformance;
+mod dial;
 pub mod engine;
 mod error;
 pub mod fake;
@@ -28,6 +29,7 @@ pub mod ownership;
 pub mod refusal;
 pub mod steps;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -36,6 +38,7 @@ use hades_api::name::EnvironmentName;
 use hades_plan::{Action, HostSnapshot};
 use serde::{Deserialize, Serialize};
 
+pub use dial::{ByteStream, Connection};
 pub use error::{ErrorClass, ProviderError};
 pub use logs::{LogChunk, LogOptions, LogStream};
 
@@ -85,6 +88,15 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// [`ErrorClass::Unreachable`], or `Conflict` when there is none of that id.
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError>;
+
+    /// A TCP connection to an address that the host can reach, such as that of a
+    /// container on one of its networks. The caller bounds the time.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Retry`] when nothing answers there,
+    /// [`ErrorClass::Unreachable`] when the host itself doesn't,
+    /// [`ErrorClass::Terminal`] when there is no way to it through the endpoint.
+    async fn dial(&self, address: SocketAddr) -> Result<Connection, ProviderError>;
 }
 
 /// Makes providers from endpoints, so that controllers know no SDK.

@@ -11,19 +11,23 @@
 //! and starts new ones.
 
 mod connect;
+mod dial;
 mod engine;
 mod faults;
 mod state;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use hades_api::{Protocol, reason};
 use hades_plan::{
-    Action, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume, PublishedPort,
+    Action, ContainerHealth, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume,
+    PublishedPort,
 };
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
@@ -31,7 +35,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    Connection, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider,
+    ProviderError, Wake,
 };
 
 pub use connect::FakeConnect;
@@ -177,6 +182,27 @@ impl FakeHost {
             Some(code) => state.exits_at_once.insert(reference.to_owned(), code),
             None => state.exits_at_once.remove(reference),
         };
+    }
+
+    /// What the engine's own check says of every container of this image.
+    pub fn set_health_of_image(&self, reference: &str, health: ContainerHealth) {
+        self.engine().state().image_health.insert(reference.to_owned(), health);
+        self.engine().wake(Wake::Everything);
+    }
+
+    /// Containers of this image answer HTTP requests with that status; with none,
+    /// they accept no connection.
+    pub fn set_answer(&self, reference: &str, status: Option<u16>) {
+        let mut state = self.engine().state();
+        match status {
+            Some(status) => state.answers.insert(reference.to_owned(), status),
+            None => state.answers.remove(reference),
+        };
+    }
+
+    /// Lets a container have run for so long.
+    pub fn set_uptime(&self, id_or_name: &str, uptime: Duration) -> bool {
+        self.change(id_or_name, |container| container.started = Instant::now().checked_sub(uptime))
     }
 
     /// A process outside of any container takes a port of the host.
@@ -326,7 +352,9 @@ impl FakeHost {
             seen.id = state.next_id();
             let id = seen.id.clone();
             let (aliases, logs) = (BTreeMap::new(), Vec::new());
-            let container = state::Container { seen, spec: None, aliases, logs };
+            let number = state.next_number();
+            let container =
+                state::Container { seen, spec: None, aliases, logs, started: None, number };
             state.containers.insert(id.clone(), container);
             id
         };
@@ -444,5 +472,9 @@ impl Provider for FakeHost {
             None => 0,
         };
         Ok(stream::iter(chunks.into_iter().skip(skipped).map(Ok)).boxed())
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<Connection, ProviderError> {
+        dial::open(self.engine(), address)
     }
 }

@@ -1,11 +1,13 @@
 //! What is on a fake host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
 
 use hades_api::{PortMapping, Protocol, RestartPolicy};
 use hades_plan::{
-    ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer, ObservedNetwork,
-    ObservedVolume, PublishedPort,
+    ContainerHealth, ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer,
+    ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
@@ -33,6 +35,11 @@ pub(super) struct State {
     pub registry_down: bool,
     /// Images whose containers end at once, and with what status.
     pub exits_at_once: BTreeMap<String, i64>,
+    /// What the engine's own check says of containers of an image.
+    pub image_health: BTreeMap<String, ContainerHealth>,
+    /// HTTP status that containers of an image answer with; others accept no
+    /// connection.
+    pub answers: BTreeMap<String, u16>,
     /// Ports held by processes outside of any container.
     pub taken_ports: BTreeSet<(u16, Protocol)>,
     pub calls: Vec<Call>,
@@ -42,6 +49,7 @@ pub(super) struct State {
     /// How many more calls find the host unreachable.
     pub unreachable_calls: u64,
     ids: u64,
+    numbers: u8,
     free_port: u16,
 }
 
@@ -51,6 +59,10 @@ pub(super) struct Container {
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
     pub logs: Vec<LogChunk>,
+    /// When its process was started; none when tests say how long it has run.
+    pub started: Option<Instant>,
+    /// Its last byte of every address.
+    pub number: u8,
 }
 
 impl State {
@@ -58,6 +70,12 @@ impl State {
     pub fn next_id(&mut self) -> String {
         self.ids += 1;
         format!("{:064x}", u128::from(self.ids) * 0x9e37_79b9_7f4a_7c15_f39c_0c2b)
+    }
+
+    /// Addresses end in 2 to 250, as engines keep 1 for the gateway.
+    pub fn next_number(&mut self) -> u8 {
+        self.numbers = if self.numbers < 2 || self.numbers >= 250 { 2 } else { self.numbers + 1 };
+        self.numbers
     }
 
     pub fn snapshot(&self) -> HostSnapshot {
@@ -86,7 +104,41 @@ impl State {
             .iter()
             .filter_map(|id| self.networks.get(id).map(|network| network.name.clone()))
             .collect();
+        if let Some(started) = container.started {
+            seen.uptime_seconds = Some(started.elapsed().as_secs());
+        }
+        if container.is_live() {
+            seen.addresses = self.addresses(container);
+            if seen.health == ContainerHealth::None {
+                seen.health = self.health_of(&seen.image);
+            }
+        }
         seen
+    }
+
+    fn addresses(&self, container: &Container) -> BTreeMap<String, IpAddr> {
+        let attached = container.seen.network_ids.iter().filter_map(|id| self.networks.get(id));
+        let given = attached.filter_map(|network| {
+            let IpNet::V4(subnet) = network.subnets.first()? else { return None };
+            let first = u32::from(subnet.network());
+            let address = std::net::Ipv4Addr::from(first + u32::from(container.number));
+            Some((network.name.clone(), address.into()))
+        });
+        given.collect()
+    }
+
+    /// What the engine's own check says of containers of an image.
+    fn health_of(&self, image: &str) -> ContainerHealth {
+        self.image_health.get(image).copied().unwrap_or_default()
+    }
+
+    /// The container that runs at an address.
+    pub fn at(&self, address: IpAddr) -> Option<&Container> {
+        let has = |c: &&Container| {
+            c.seen.state == ContainerState::Running
+                && self.addresses(c).values().any(|found| *found == address)
+        };
+        self.containers.values().find(has)
     }
 
     /// Id of an image by any spelling of its reference, or by id.
@@ -167,6 +219,8 @@ impl State {
             spec: Some(new.spec.clone()),
             aliases: BTreeMap::from([(new.network.to_owned(), new.spec.aliases.clone())]),
             logs: Vec::new(),
+            started: None,
+            number: self.next_number(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)
@@ -317,6 +371,7 @@ impl Container {
         self.seen.state = ContainerState::Running;
         self.seen.exit_code = None;
         self.seen.status = "Up Less than a second".to_owned();
+        self.started = Some(Instant::now());
     }
 
     /// Ends by itself; the engine starts it again where it was told to.
@@ -327,6 +382,8 @@ impl Container {
             RestartPolicy::No => false,
         };
         self.seen.exit_code = Some(code);
+        self.started = None;
+        self.seen.uptime_seconds = None;
         if again {
             self.seen.state = ContainerState::Restarting;
             self.seen.status = format!("Restarting ({code}) Less than a second ago");

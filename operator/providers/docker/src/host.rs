@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -16,11 +17,13 @@ use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    Connect, ErrorClass, HostInfo, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    Connect, Connection, ErrorClass, HostInfo, LogOptions, LogStream, Outcome, Provider,
+    ProviderError, Wake,
 };
 
 use crate::calls::Calls;
 use crate::client::Client;
+use crate::dial;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
@@ -186,5 +189,9 @@ impl Provider for DockerHost {
 
     async fn logs(&self, id: &str, options: &LogOptions) -> Result<LogStream, ProviderError> {
         logs::open(self.client.clone(), id, options).await
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<Connection, ProviderError> {
+        dial::open(self.client.endpoint(), address).await
     }
 }

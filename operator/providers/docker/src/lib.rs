@@ -19,12 +19,14 @@
 mod calls;
 pub mod client;
 pub mod config;
+mod dial;
 mod endpoint;
 mod failure;
 mod host;
 mod listing;
 mod logs;
 mod wakes;
+mod words;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use host::{DockerConnect, DockerHost};
