@@ -25,13 +25,24 @@ mod docker_host;
 mod duration;
 mod env_value;
 mod environment;
+mod file;
+mod file_mode;
+mod health_check;
+mod int_or_string;
 pub mod label;
+mod logging;
 pub mod name;
+mod placement;
 mod port;
 mod project;
+mod quantity;
 pub mod reason;
+mod resources;
 pub mod schema;
 mod service;
+mod strategy;
+mod tmpfs;
+mod ulimit;
 mod volume;
 
 pub use config_repository::{
@@ -44,9 +55,20 @@ pub use environment::{
     Defaults, Drift, Environment, EnvironmentSpec, EnvironmentStatus, EnvironmentTemplate,
     EnvironmentTemplateSpec, Health, PinnedImage, PlanRecord, ResourceStatus, TemplateRef,
 };
+pub use file::{DEFAULT_FILE_MODE, FileSpec};
+pub use file_mode::FileMode;
+pub use health_check::{HealthCheck, HttpCheck, HttpScheme, TcpCheck};
+pub use int_or_string::IntOrString;
+pub use logging::{LogDriver, Logging};
+pub use placement::{HostSelector, Placement};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
+pub use quantity::Quantity;
+pub use resources::{ResourceLimits, Resources};
 pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, ServiceSpec};
+pub use strategy::{Strategy, StrategyType};
+pub use tmpfs::Tmpfs;
+pub use ulimit::{Ulimit, UlimitRange};
 pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
 
 /// API group of every kind of Hades.

@@ -6,13 +6,19 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Duration, EnvValue, PortMapping, VolumeMount};
+use crate::{
+    Duration, EnvValue, FileSpec, HealthCheck, IntOrString, Logging, Placement, PortMapping,
+    Quantity, Resources, Strategy, Tmpfs, Ulimit, VolumeMount,
+};
 
 /// A service of an environment. Everything is optional, as a template and an
 /// environment complete each other; what is still missing after the merge is an
 /// error.
+///
+/// A list that is there replaces the template's, an empty one too.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = ("!(has(self.host) && has(self.placement))", "a service has either host or placement"))]
 pub struct ServiceSpec {
     /// Image to run, as `docker pull` takes it: `nginx:1.29`,
     /// `registry.example.com/shop/api@sha256:…`.
@@ -27,6 +33,10 @@ pub struct ServiceSpec {
     /// DockerHost to run on; `spec.defaults.host` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+
+    /// DockerHosts to spread the replicas over, in place of `host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 
     /// How many containers. 1 when absent; 0 runs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,18 +65,18 @@ pub struct ServiceSpec {
 
     /// Secrets of the project all of whose keys become variables; a later one
     /// wins over an earlier one, `env` over all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env_from: Vec<EnvFromSource>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_from: Option<Vec<EnvFromSource>>,
 
     /// Ports to publish on the host: `8080:80`, `127.0.0.1:8080:80`,
     /// `53:53/udp`, or `80` for a free port that the engine picks. Services of
     /// one environment reach one another by name without publishing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ports: Vec<PortMapping>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<PortMapping>>,
 
     /// Volumes of `spec.volumes` to mount: `data:/var/lib/data`, `data:/data:ro`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub volumes: Vec<VolumeMount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Vec<VolumeMount>>,
 
     /// Labels for the containers. `hades.dev/` belongs to Hades.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -74,8 +84,8 @@ pub struct ServiceSpec {
     pub labels: BTreeMap<String, String>,
 
     /// Further names under which the other services reach this one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aliases: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<Vec<String>>,
 
     /// What Docker does when a container ends: `always`, `unless-stopped` (the
     /// default), `on-failure` or `no`.
@@ -95,6 +105,85 @@ pub struct ServiceSpec {
     /// Runs a small init as process 1, which reaps zombies and passes signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
+
+    /// How to find out whether a container does its work; the image's own check
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+
+    /// Services of this environment that must be healthy before this one is
+    /// started or replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<String>>,
+
+    /// How containers are replaced when the service changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+
+    /// What a container may use of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Size of `/dev/shm`: `256Mi`. 64Mi when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_size: Option<Quantity>,
+
+    /// Limits of processes by name: `nofile: 65536`, or
+    /// `nofile: {soft: 1024, hard: 65536}`. -1 is no limit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ulimits: BTreeMap<String, Ulimit>,
+
+    /// Capabilities to have besides Docker's own set: `NET_ADMIN`. Those that
+    /// would give the host away are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_add: Option<Vec<String>>,
+
+    /// Capabilities to do without; `ALL` drops every one that isn't in `capAdd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap_drop: Option<Vec<String>>,
+
+    /// Further groups of the process, by number or by name in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_add: Option<Vec<IntOrString>>,
+
+    /// Makes the container's own file system read-only. Volumes and `tmpfs` stay
+    /// writable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+
+    /// Folders that live in memory, by their absolute path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = ("self.all(k, k.startsWith('/'))", "paths of tmpfs are absolute"))]
+    pub tmpfs: BTreeMap<String, Tmpfs>,
+
+    /// Files that are put into a container before it starts, by their absolute
+    /// path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[x_kube(validation = ("self.all(k, k.startsWith('/'))", "paths of files are absolute"))]
+    pub files: BTreeMap<String, FileSpec>,
+
+    /// Host name within the container; the beginning of its id when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?$"), length(max = 63))]
+    pub hostname: Option<String>,
+
+    /// Lines of `/etc/hosts`: an IP address by name. `host-gateway` stands for
+    /// the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_hosts: BTreeMap<String, String>,
+
+    /// IP addresses of name servers for what isn't a name of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Vec<String>>,
+
+    /// Kernel settings of the container's own namespaces:
+    /// `net.core.somaxconn: 1024`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, IntOrString>,
+
+    /// Where the output goes; the engine's log driver when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
 }
 
 /// When to ask the registry for an image.

@@ -1,14 +1,18 @@
 //! An environment over its template: maps key by key at every depth, scalars
-//! and lists replaced. What the environment says wins.
+//! and lists replaced, by an empty list too. What the environment says wins; of
+//! fields that exclude one another, all that the template says gives way.
 //!
 //! Every struct is taken apart whole, so that a new field can't be forgotten.
 
 use std::collections::BTreeMap;
 
-use hades_api::{Defaults, EnvironmentSpec, EnvironmentTemplateSpec, ServiceSpec, VolumeSpec};
+use hades_api::{
+    Defaults, EnvironmentSpec, EnvironmentTemplateSpec, FileSpec, HealthCheck, HostSelector,
+    HttpCheck, Logging, Placement, ResourceLimits, Resources, ServiceSpec, Strategy, StrategyType,
+    TcpCheck, Tmpfs, VolumeSpec,
+};
 
-/// `environment` merged over `template`. An empty list in the environment
-/// can't be told from none, so that it leaves the template's as it is.
+/// `environment` merged over `template`.
 pub fn merge(template: &EnvironmentTemplateSpec, environment: &EnvironmentSpec) -> EnvironmentSpec {
     let EnvironmentTemplateSpec { defaults, env, services, volumes } = template.clone();
     let over = environment.clone();
@@ -37,6 +41,7 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
         image,
         image_pull_policy,
         host,
+        placement,
         replicas,
         command,
         entrypoint,
@@ -52,26 +57,189 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
         stop_signal,
         stop_grace_period,
         init,
+        health_check,
+        depends_on,
+        strategy,
+        resources,
+        shm_size,
+        ulimits,
+        cap_add,
+        cap_drop,
+        group_add,
+        read_only,
+        tmpfs,
+        files,
+        hostname,
+        extra_hosts,
+        dns,
+        sysctls,
+        logging,
     } = over;
+    let (host, placement) = merge_place((under.host, under.placement), (host, placement));
     ServiceSpec {
         image: image.or(under.image),
         image_pull_policy: image_pull_policy.or(under.image_pull_policy),
-        host: host.or(under.host),
+        host,
+        placement,
         replicas: replicas.or(under.replicas),
         command: command.or(under.command),
         entrypoint: entrypoint.or(under.entrypoint),
         user: user.or(under.user),
         working_dir: working_dir.or(under.working_dir),
         env: replaced(under.env, env),
-        env_from: list(under.env_from, env_from),
-        ports: list(under.ports, ports),
-        volumes: list(under.volumes, volumes),
+        env_from: env_from.or(under.env_from),
+        ports: ports.or(under.ports),
+        volumes: volumes.or(under.volumes),
         labels: replaced(under.labels, labels),
-        aliases: list(under.aliases, aliases),
+        aliases: aliases.or(under.aliases),
         restart: restart.or(under.restart),
         stop_signal: stop_signal.or(under.stop_signal),
         stop_grace_period: stop_grace_period.or(under.stop_grace_period),
         init: init.or(under.init),
+        health_check: option(under.health_check, health_check, merge_health_check),
+        depends_on: depends_on.or(under.depends_on),
+        strategy: option(under.strategy, strategy, merge_strategy),
+        resources: option(under.resources, resources, merge_resources),
+        shm_size: shm_size.or(under.shm_size),
+        ulimits: replaced(under.ulimits, ulimits),
+        cap_add: cap_add.or(under.cap_add),
+        cap_drop: cap_drop.or(under.cap_drop),
+        group_add: group_add.or(under.group_add),
+        read_only: read_only.or(under.read_only),
+        tmpfs: maps(under.tmpfs, tmpfs, merge_tmpfs),
+        files: maps(under.files, files, merge_file),
+        hostname: hostname.or(under.hostname),
+        extra_hosts: replaced(under.extra_hosts, extra_hosts),
+        dns: dns.or(under.dns),
+        sysctls: replaced(under.sysctls, sysctls),
+        logging: option(under.logging, logging, merge_logging),
+    }
+}
+
+type Place = (Option<String>, Option<Placement>);
+
+/// A host takes the place of a placement and the other way round.
+fn merge_place(under: Place, over: Place) -> Place {
+    match over {
+        (None, None) => under,
+        (Some(host), placement) => (Some(host), placement),
+        (None, placement) => (None, option(under.1, placement, merge_placement)),
+    }
+}
+
+fn merge_placement(under: Placement, over: Placement) -> Placement {
+    let Placement { hosts, selector } = over;
+    match (hosts, selector) {
+        (None, None) => under,
+        (Some(hosts), selector) => Placement { hosts: Some(hosts), selector },
+        (None, selector) => {
+            Placement { hosts: None, selector: option(under.selector, selector, merge_selector) }
+        }
+    }
+}
+
+fn merge_selector(under: HostSelector, over: HostSelector) -> HostSelector {
+    let HostSelector { match_labels } = over;
+    HostSelector { match_labels: replaced(under.match_labels, match_labels) }
+}
+
+/// Another way to check takes the place of the template's; how often and how
+/// long stays.
+fn merge_health_check(under: HealthCheck, over: HealthCheck) -> HealthCheck {
+    let HealthCheck { http, tcp, command, none, interval, timeout, retries, start_period } = over;
+    let kept = http.is_none() && tcp.is_none() && command.is_none() && none.is_none();
+    let (http, tcp, command, none) = match kept {
+        true => (under.http, under.tcp, under.command, under.none),
+        false => (
+            http.map(|http| merge_http(under.http.unwrap_or_default(), http)),
+            tcp.map(|tcp| merge_tcp(under.tcp.unwrap_or_default(), tcp)),
+            command,
+            none,
+        ),
+    };
+    HealthCheck {
+        http,
+        tcp,
+        command,
+        none,
+        interval: interval.or(under.interval),
+        timeout: timeout.or(under.timeout),
+        retries: retries.or(under.retries),
+        start_period: start_period.or(under.start_period),
+    }
+}
+
+fn merge_http(under: HttpCheck, over: HttpCheck) -> HttpCheck {
+    let HttpCheck { path, port, scheme, headers } = over;
+    HttpCheck {
+        path: path.or(under.path),
+        port: port.or(under.port),
+        scheme: scheme.or(under.scheme),
+        headers: replaced(under.headers, headers),
+    }
+}
+
+fn merge_tcp(under: TcpCheck, over: TcpCheck) -> TcpCheck {
+    let TcpCheck { port } = over;
+    TcpCheck { port: port.or(under.port) }
+}
+
+/// `Recreate` has no use for the template's `maxSurge`.
+fn merge_strategy(under: Strategy, over: Strategy) -> Strategy {
+    let Strategy { type_, max_surge, progress_deadline, min_ready } = over;
+    let surge_under = under.max_surge.filter(|_| type_ != Some(StrategyType::Recreate));
+    // The other way round a surge asks for the rolling update that it belongs to.
+    let type_under =
+        under.type_.filter(|type_| max_surge.is_none() || *type_ != StrategyType::Recreate);
+    Strategy {
+        type_: type_.or(type_under),
+        max_surge: max_surge.or(surge_under),
+        progress_deadline: progress_deadline.or(under.progress_deadline),
+        min_ready: min_ready.or(under.min_ready),
+    }
+}
+
+fn merge_resources(under: Resources, over: Resources) -> Resources {
+    let Resources { limits } = over;
+    Resources { limits: option(under.limits, limits, merge_limits) }
+}
+
+fn merge_limits(under: ResourceLimits, over: ResourceLimits) -> ResourceLimits {
+    let ResourceLimits { cpu, memory, pids } = over;
+    ResourceLimits {
+        cpu: cpu.or(under.cpu),
+        memory: memory.or(under.memory),
+        pids: pids.or(under.pids),
+    }
+}
+
+fn merge_tmpfs(under: Tmpfs, over: Tmpfs) -> Tmpfs {
+    let Tmpfs { size, mode } = over;
+    Tmpfs { size: size.or(under.size), mode: mode.or(under.mode) }
+}
+
+fn merge_file(under: FileSpec, over: FileSpec) -> FileSpec {
+    let FileSpec { content, secret_key_ref, mode, uid, gid } = over;
+    let (content, secret_key_ref) = match (content, secret_key_ref) {
+        (None, None) => (under.content, under.secret_key_ref),
+        source => source,
+    };
+    FileSpec {
+        content,
+        secret_key_ref,
+        mode: mode.or(under.mode),
+        uid: uid.or(under.uid),
+        gid: gid.or(under.gid),
+    }
+}
+
+/// Options belong to their driver: another driver starts without any.
+fn merge_logging(under: Logging, over: Logging) -> Logging {
+    let Logging { driver, options } = over;
+    let same = driver.is_none() || driver == under.driver;
+    Logging {
+        driver: driver.or(under.driver),
+        options: if same { replaced(under.options, options) } else { options },
     }
 }
 
@@ -80,10 +248,6 @@ fn option<T>(under: Option<T>, over: Option<T>, merge: impl Fn(T, T) -> T) -> Op
         (Some(under), Some(over)) => Some(merge(under, over)),
         (under, over) => over.or(under),
     }
-}
-
-fn list<T>(under: Vec<T>, over: Vec<T>) -> Vec<T> {
-    if over.is_empty() { under } else { over }
 }
 
 fn replaced<V>(under: BTreeMap<String, V>, over: BTreeMap<String, V>) -> BTreeMap<String, V> {

@@ -109,7 +109,7 @@ pub fn needs(spec: &EnvironmentSpec) -> Needs {
         EnvValue::Scalar(_) => None,
         EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
     }));
-    let whole = spec.services.values().flat_map(|service| &service.env_from);
+    let whole = spec.services.values().flat_map(|service| service.env_from.iter().flatten());
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
     needs
 }

@@ -1,5 +1,7 @@
 //! Ports of the host that two containers can't both have.
 
+use hades_api::PortMapping;
+
 use super::findings::Findings;
 use super::service::Placed;
 
@@ -8,9 +10,10 @@ use super::service::Placed;
 pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
     let running = || placed.iter().filter(|placed| placed.replicas > 0);
     for service in running() {
-        for (index, port) in service.service.ports.iter().enumerate() {
+        let ports = published(service);
+        for (index, port) in ports.iter().enumerate() {
             let field = format!("spec.services.{}.ports[{index}]", service.name);
-            let earlier = &service.service.ports[..index];
+            let earlier = &ports[..index];
             if let Some(other) = earlier.iter().find(|other| port.collides_with(other)) {
                 findings.invalid(&field, format!("{port} takes the same host port as {other}"));
             }
@@ -32,13 +35,17 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
     }
 }
 
+fn published<'a>(placed: &Placed<'a>) -> &'a [PortMapping] {
+    placed.service.ports.as_deref().unwrap_or_default()
+}
+
 fn same_host(a: &Placed<'_>, b: &Placed<'_>) -> bool {
     matches!((a.host, b.host), (Some(a), Some(b)) if a.name == b.name)
 }
 
 fn check_pair(service: &Placed<'_>, other: &Placed<'_>, findings: &mut Findings) {
-    for (index, port) in service.service.ports.iter().enumerate() {
-        let Some(taken) = other.service.ports.iter().find(|taken| port.collides_with(taken)) else {
+    for (index, port) in published(service).iter().enumerate() {
+        let Some(taken) = published(other).iter().find(|taken| port.collides_with(taken)) else {
             continue;
         };
         let host = service.host.map(|place| place.name).unwrap_or_default();

@@ -55,6 +55,24 @@ pub(super) fn container_spec(
         stop_signal,
         stop_grace_period,
         init,
+        placement: _,
+        health_check: _,
+        depends_on: _,
+        strategy: _,
+        resources: _,
+        shm_size: _,
+        ulimits: _,
+        cap_add: _,
+        cap_drop: _,
+        group_add: _,
+        read_only: _,
+        tmpfs: _,
+        files: _,
+        hostname: _,
+        extra_hosts: _,
+        dns: _,
+        sysctls: _,
+        logging: _,
     } = service;
     check_name(inputs, name, replicas.unwrap_or(1), findings);
     check_labels(name, service, findings);
@@ -80,7 +98,7 @@ pub(super) fn container_spec(
         user: user.clone(),
         working_dir: working_dir.clone(),
         env: variables::resolve(inputs, name, service, findings),
-        ports: ports.clone(),
+        ports: ports.clone().unwrap_or_default(),
         mounts: volume::mounts(inputs, name, service, findings),
         labels: service.labels.clone(),
         aliases: aliases(inputs, name, service, findings),
@@ -138,7 +156,7 @@ fn aliases(
     findings: &mut Findings,
 ) -> Vec<String> {
     let mut aliases = Vec::new();
-    for (index, alias) in service.aliases.iter().enumerate() {
+    for (index, alias) in service.aliases.iter().flatten().enumerate() {
         let field = format!("spec.services.{name}.aliases[{index}]");
         if alias.len() > 253 || alias.split('.').any(|part| check_label(part).is_err()) {
             findings.invalid(

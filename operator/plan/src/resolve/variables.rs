@@ -115,7 +115,7 @@ fn layers(
     findings: &mut Findings,
 ) -> BTreeMap<String, Variable> {
     let mut whole: BTreeMap<String, Variable> = BTreeMap::new();
-    for (index, source) in service.env_from.iter().enumerate() {
+    for (index, source) in service.env_from.iter().flatten().enumerate() {
         let field = format!("spec.services.{name}.envFrom[{index}].secretRef.name");
         let secret = &source.secret_ref.name;
         let Some(data) = inputs.secrets.get(secret) else {

@@ -19,7 +19,7 @@ pub(super) fn mounts(
     findings: &mut Findings,
 ) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
-    for (index, mount) in service.volumes.iter().enumerate() {
+    for (index, mount) in service.volumes.iter().flatten().enumerate() {
         let field = format!("spec.services.{name}.volumes[{index}]");
         if !inputs.spec.volumes.contains_key(&mount.volume) {
             let hint = suggest::hint(&mount.volume, "volumes", inputs.spec.volumes.keys());
@@ -62,7 +62,7 @@ pub(super) fn resolve(
     let mut hosts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut mounted = BTreeSet::new();
     for placed in placed {
-        for mount in &placed.service.volumes {
+        for mount in placed.service.volumes.iter().flatten() {
             mounted.insert(mount.volume.as_str());
             if let Some(place) = placed.host {
                 hosts.entry(mount.volume.as_str()).or_default().insert(place.name);
