@@ -50,6 +50,10 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 29))]
     pub subnet_prefix: Option<u8>,
+
+    /// Nothing new is put there, and what may run elsewhere moves away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unschedulable: Option<bool>,
 }
 
 /// Pool that subnets are taken from when a DockerHost names none.

@@ -18,18 +18,21 @@
 //!   only a keyed fingerprint is.
 
 pub mod action;
+mod check;
 pub mod desired;
 mod digest;
 pub mod lint;
 pub mod merge;
 pub mod naming;
 pub mod observed;
+pub mod placement;
 mod plan;
 mod planner;
 pub mod render;
 pub mod resolve;
 
 pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
+pub use check::{Check, DEFAULT_PROGRESS_DEADLINE, EngineCheck, Probe, Rollout};
 pub use desired::{
     ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount,
 };
@@ -39,6 +42,7 @@ pub use observed::{
     ContainerHealth, ContainerState, HostSnapshot, HostView, Observed, ObservedContainer,
     ObservedNetwork, ObservedVolume, PublishedPort,
 };
+pub use placement::Current;
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
 pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};

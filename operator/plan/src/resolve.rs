@@ -1,12 +1,15 @@
 //! From manifests to [`Desired`]: the one place where errors of a manifest are
 //! found, all at once, each with the path of its field.
 
+mod check;
+mod dependency;
 mod findings;
 mod host;
 mod image;
 mod port;
 mod restart;
 mod service;
+mod strategy;
 mod suggest;
 mod variables;
 mod volume;
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
+use crate::placement::Current;
 use findings::Findings;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
@@ -47,6 +51,10 @@ pub struct Inputs<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     /// Every DockerHost there is, by name; the names also serve suggestions.
     pub hosts: &'a BTreeMap<String, DockerHostSpec>,
+    /// Labels of the DockerHosts, by name.
+    pub host_labels: &'a BTreeMap<String, BTreeMap<String, String>>,
+    /// Where its things are now.
+    pub current: &'a Current,
     /// The Secrets it needs, by name; those that aren't there are missing.
     pub secrets: &'a BTreeMap<String, SecretData>,
     /// What image references meant before.
@@ -98,11 +106,22 @@ pub enum SpecErrorKind {
     SecretNotFound,
 }
 
-/// What an environment refers to. `spec` is the merged one.
-pub fn needs(spec: &EnvironmentSpec) -> Needs {
+/// What an environment refers to. `spec` is the merged one, `host_labels` those
+/// of all DockerHosts by name, of which placements select some.
+pub fn needs(
+    spec: &EnvironmentSpec,
+    host_labels: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Needs {
     let mut needs = Needs::default();
     needs.hosts.extend(spec.defaults.iter().filter_map(|defaults| defaults.host.clone()));
     needs.hosts.extend(spec.services.values().filter_map(|service| service.host.clone()));
+    for placement in spec.services.values().filter_map(|service| service.placement.as_ref()) {
+        needs.hosts.extend(placement.hosts.iter().flatten().cloned());
+        if let Some(selector) = &placement.selector {
+            let selected = host::selected(host_labels.keys(), host_labels, selector);
+            needs.hosts.extend(selected.into_iter().map(str::to_owned));
+        }
+    }
     let values =
         spec.env.values().chain(spec.services.values().flat_map(|service| service.env.values()));
     needs.secrets.extend(values.filter_map(|value| match value {
@@ -122,13 +141,16 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     let mut findings = Findings::default();
     check_names(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
+    dependency::check(inputs, &mut findings);
+    let mut places = host::place(inputs, &mut findings);
     let mut placed = Vec::new();
     for (name, service) in &inputs.spec.services {
-        let host = host::place(inputs, name, service, &mut findings);
         let spec = service::container_spec(inputs, name, service, &restarts, &mut findings);
         placed.push(service::Placed {
             name,
-            host,
+            place: places.remove(name.as_str()).unwrap_or_default(),
+            check: check::by_hades(name, service, &mut findings),
+            rollout: strategy::rollout(service),
             replicas: service.replicas.unwrap_or(1),
             service,
             spec,
@@ -154,6 +176,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         volumes,
         containers,
         scaled_to_zero,
+        retry: false,
         lints,
     })
 }
@@ -195,6 +218,7 @@ pub(crate) fn for_deletion(
         volumes,
         containers: Vec::new(),
         scaled_to_zero: BTreeSet::new(),
+        retry: false,
         lints: Vec::new(),
     }
 }

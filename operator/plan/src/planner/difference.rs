@@ -6,6 +6,7 @@ use hades_api::RestartPolicy;
 
 use super::scope::Found;
 use crate::action::{Change, Reason};
+use crate::check::EngineCheck;
 use crate::desired::{ContainerSpec, DesiredContainer, EnvVar, Mount};
 
 /// Characters of a fingerprint that are shown.
@@ -77,6 +78,7 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
         stop_signal,
         stop_grace_seconds,
         init,
+        health_check,
         restarted_at,
     } = spec;
     vec![
@@ -92,8 +94,19 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
         ("stopSignal", stop_signal.clone()),
         ("stopGracePeriod", stop_grace_seconds.map(|seconds| format!("{seconds}s"))),
         ("init", init.map(|init| init.to_string())),
+        ("healthCheck", health_check.as_ref().map(engine_check)),
         ("restartedAt", restarted_at.clone()),
     ]
+}
+
+fn engine_check(check: &EngineCheck) -> String {
+    let EngineCheck { command, interval, timeout, retries, start_period } = check;
+    match command {
+        None => "none".to_owned(),
+        Some(command) => format!(
+            "{command:?} every {interval}ms within {timeout}ms, {retries} retries, start period {start_period}ms"
+        ),
+    }
 }
 
 fn joined<T: ToString>(list: &[T]) -> Option<String> {

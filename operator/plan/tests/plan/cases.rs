@@ -6,7 +6,7 @@ use hades_plan::{
     Operation, Plan, WaitCause, plan,
 };
 
-use crate::fixture::{Fixture, deletion, desired, shown};
+use crate::fixture::{Fixture, deletion, desired, number_hashes, shown};
 use crate::simulator::Simulator;
 
 const WEB: &str = "{defaults: {host: local}, services: {web: {image: 'web:1'}}}";
@@ -32,14 +32,23 @@ fn planned(desired: &Desired, simulator: &Simulator) -> Plan {
     plan(desired, &simulator.observe())
 }
 
-/// The plan for `yaml`; then that carrying it out leaves nothing to do.
+/// What is done for `yaml`, pass after pass; then that nothing is left to do.
 fn settled(yaml: &str, simulator: &mut Simulator) -> String {
-    let desired = desired(yaml);
-    let plan = planned(&desired, simulator);
-    simulator.apply(&plan);
-    let again = planned(&desired, simulator);
-    assert!(again.is_empty(), "{}", shown(&again));
-    shown(&plan)
+    let plans = simulator.converge(&desired(yaml));
+    let last = plans.last().unwrap();
+    assert!(last.is_empty(), "{}", shown(last));
+    done(&plans)
+}
+
+/// The actions of plans one after the other, and what the last one waits for.
+fn done(plans: &[Plan]) -> String {
+    let waiting = plans.last().into_iter().flat_map(|plan| &plan.waiting);
+    let lines: Vec<String> = plans
+        .iter()
+        .flat_map(hades_plan::render::lines)
+        .chain(waiting.map(hades_plan::render::waiting_line))
+        .collect();
+    number_hashes(&lines.join("\n"))
 }
 
 fn foreign(name: &str, port: Option<&str>) -> ObservedContainer {

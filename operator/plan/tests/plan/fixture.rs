@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
-use hades_plan::{Desired, Inputs, SecretData, SpecError, resolve};
+use hades_plan::{Current, Desired, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
 pub const INSTALLATION: &str = "installation-1";
@@ -15,6 +15,8 @@ pub const PASSWORD: &str = "hunter2-is-the-password";
 pub struct Fixture {
     pub environment: EnvironmentName,
     pub hosts: BTreeMap<String, DockerHostSpec>,
+    pub host_labels: BTreeMap<String, BTreeMap<String, String>>,
+    pub current: Current,
     pub secrets: BTreeMap<String, SecretData>,
     pub annotations: BTreeMap<String, String>,
     pub pins: Vec<PinnedImage>,
@@ -25,7 +27,7 @@ impl Default for Fixture {
         let host = |pool: &str| DockerHostSpec {
             endpoint: "unix:///var/run/docker.sock".into(),
             subnet_pool: Some(pool.into()),
-            subnet_prefix: None,
+            ..DockerHostSpec::default()
         };
         let values = [("password", PASSWORD), ("user", "app")];
         let values =
@@ -36,6 +38,8 @@ impl Default for Fixture {
                 ("local".into(), host("10.213.0.0/16")),
                 ("other".into(), host("10.214.0.0/16")),
             ]),
+            host_labels: BTreeMap::new(),
+            current: Current::default(),
             secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
             annotations: BTreeMap::new(),
             pins: Vec::new(),
@@ -52,6 +56,8 @@ impl Fixture {
             spec,
             annotations: &self.annotations,
             hosts: &self.hosts,
+            host_labels: &self.host_labels,
+            current: &self.current,
             secrets: &self.secrets,
             pins: &self.pins,
             fingerprint: &fingerprint,

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, Ipam, IpamConfig, Mount, MountType,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Ipam, IpamConfig, Mount, MountType,
     MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig, PortBinding,
     PortMap, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use hades_api::{PortMapping, label};
-use hades_plan::{ContainerSpec, EnvVar, naming};
+use hades_plan::{ContainerSpec, EngineCheck, EnvVar, naming};
 use hades_provider::engine::NewContainer;
 use hades_provider::ownership;
 use ipnet::Ipv4Net;
@@ -48,6 +48,7 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         stop_signal,
         stop_grace_seconds,
         init,
+        health_check,
         restarted_at: _,
     } = new.spec;
     let endpoint =
@@ -70,6 +71,7 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         exposed_ports: some_unless_empty(ports.iter().map(container_port).collect()),
         labels: Some(hash_map(new.labels)),
         stop_signal: stop_signal.clone(),
+        healthcheck: health_check.as_ref().map(health_config),
         stop_timeout: stop_grace_seconds.map(|s| i64::try_from(s).unwrap_or(i64::MAX)),
         host_config: Some(host_config),
         networking_config: Some(NetworkingConfig {
@@ -77,6 +79,25 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         }),
         ..Default::default()
     })
+}
+
+/// A check as the engine takes it: times in nanoseconds, at least a millisecond,
+/// as 0 means the image's own.
+fn health_config(check: &EngineCheck) -> HealthConfig {
+    let EngineCheck { command, interval, timeout, retries, start_period } = check;
+    let Some(command) = command else {
+        return HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() };
+    };
+    let nanoseconds =
+        |millis: u64| Some(i64::try_from(millis.max(1) * 1_000_000).unwrap_or(i64::MAX));
+    HealthConfig {
+        test: Some(std::iter::once("CMD".to_owned()).chain(command.iter().cloned()).collect()),
+        interval: nanoseconds(*interval),
+        timeout: nanoseconds(*timeout),
+        retries: Some(i64::from(*retries)),
+        start_period: nanoseconds(*start_period),
+        ..Default::default()
+    }
 }
 
 /// The body that makes a bridge network.
