@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::events::Events;
+use crate::health::Monitor;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 
@@ -39,6 +40,7 @@ pub struct Context {
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
+    pub(crate) monitor: Monitor,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -47,9 +49,11 @@ impl Context {
     /// From what the binary decides.
     pub fn new(settings: Settings) -> Arc<Self> {
         let Settings { client, connect, installation, fingerprint, cache_dir, clock } = settings;
+        let hosts = Hosts::new(connect);
         Arc::new(Self {
             events: Events::new(client.clone()),
-            hosts: Hosts::new(connect),
+            monitor: Monitor::new(hosts.waker()),
+            hosts,
             metrics: Metrics::default(),
             client,
             installation,

@@ -28,6 +28,7 @@ pub mod environment;
 mod error_chain;
 mod events;
 mod finalizer;
+mod health;
 mod hosts;
 mod metrics;
 mod project;
@@ -61,5 +62,6 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         tokio::spawn(repository),
     ];
     join_all(tasks).await;
+    context.monitor.close();
     context.hosts.close();
 }

@@ -7,11 +7,11 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    PinnedImage, reason,
+    Health, annotation, reason,
 };
 use hades_plan::{
-    Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming,
-    needs, resolve,
+    Current, Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge,
+    naming, needs, resolve,
 };
 use hades_provider::Provider;
 use k8s_openapi::api::core::v1::Secret;
@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::driver::ReconcileError;
+use crate::health::Known;
 
 /// All that a plan is made from.
 pub(crate) struct Gathered {
@@ -34,6 +35,8 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
+    /// The Secrets that it uses, by name.
+    pub(crate) secrets: BTreeMap<String, SecretData>,
 }
 
 impl Gathered {
@@ -87,30 +90,44 @@ pub(crate) async fn gather_with(
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
     let project = environment.namespace().unwrap_or_default();
     let spec = merged(environment, template.as_ref());
-    let needed = needs(&spec);
     let hosts = hosts(context).await?;
+    let needed = needs(&spec, &hosts.labels);
     let secrets = secrets(context, &project, &needed.secrets).await?;
-    let pins: Vec<PinnedImage> =
-        environment.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
+    let status = environment.status.clone().unwrap_or_default();
     let suspended =
         spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
+    let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
+    let mut look = observe(context, &hosts.specs, wanted).await;
+    let name = EnvironmentName::new(project, environment.name_any());
+    let current = Current::new(&name, &context.installation, &look.observed, &status.resources);
     let inputs = Inputs {
-        environment: EnvironmentName::new(project.clone(), environment.name_any()),
+        environment: name,
         uid: &environment.uid().unwrap_or_default(),
         installation: &context.installation,
         spec: &spec,
         annotations: environment.annotations(),
-        hosts: &hosts,
+        hosts: &hosts.specs,
+        host_labels: &hosts.labels,
+        current: &current,
         secrets: &secrets,
-        pins: &pins,
+        pins: &status.images,
         fingerprint: &*context.fingerprint,
     };
-    let desired = match resolve(&inputs) {
+    let mut desired = match resolve(&inputs) {
         Ok(desired) => desired,
         Err(errors) => return Ok(Err(errors.into_iter().map(Fault::from).collect())),
     };
-    let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
-    Ok(Ok(observe(context, desired, &hosts, wanted, suspended).await))
+    let request = environment.annotations().get(annotation::RECONCILE_REQUESTED_AT);
+    desired.retry = request.is_some() && request != status.last_handled_reconcile_at.as_ref();
+    let known = |host: &str, name: &str| {
+        let found = status.resources.iter().find(|found| found.host == host && found.name == name);
+        found.map_or_else(Known::default, |found| Known {
+            healthy: found.health == Health::Healthy,
+            failure: found.failure.clone(),
+        })
+    };
+    context.monitor.lay(&desired, &look.providers, &known, &mut look.observed);
+    Ok(Ok(gathered(desired, look, suspended, secrets)))
 }
 
 /// Reads what is needed to remove all that `environment` made.
@@ -131,13 +148,15 @@ pub(crate) async fn for_deletion(
         &environment.uid().unwrap_or_default(),
         &context.installation,
         &spec,
-        &hosts,
+        &hosts.specs,
     );
     let mut wanted: BTreeSet<String> = recorded(environment).collect();
     // A host that the spec names but the status doesn't: nothing was made there
     // if it isn't known, so only known ones are looked at.
-    wanted.extend(needs(&spec).hosts.into_iter().filter(|host| hosts.contains_key(host)));
-    Ok(observe(context, desired, &hosts, wanted, false).await)
+    let named = needs(&spec, &hosts.labels).hosts.into_iter();
+    wanted.extend(named.filter(|host| hosts.specs.contains_key(host)));
+    let look = observe(context, &hosts.specs, wanted).await;
+    Ok(gathered(desired, look, false, BTreeMap::new()))
 }
 
 /// What a template that is gone said of volumes, as the status remembers it.
@@ -201,13 +220,22 @@ pub(crate) async fn template(
     }))
 }
 
-async fn hosts(context: &Context) -> Result<BTreeMap<String, DockerHostSpec>, ReconcileError> {
-    let hosts: Api<DockerHost> = Api::all(context.client.clone());
-    let list = hosts
-        .list(&ListParams::default())
-        .await
-        .map_err(ReconcileError::api("list DockerHosts"))?;
-    Ok(list.into_iter().map(|host| (host.name_any(), host.spec)).collect())
+/// Every DockerHost there is, by name.
+struct Hosts {
+    specs: BTreeMap<String, DockerHostSpec>,
+    labels: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+async fn hosts(context: &Context) -> Result<Hosts, ReconcileError> {
+    let api: Api<DockerHost> = Api::all(context.client.clone());
+    let list =
+        api.list(&ListParams::default()).await.map_err(ReconcileError::api("list DockerHosts"))?;
+    let mut hosts = Hosts { specs: BTreeMap::new(), labels: BTreeMap::new() };
+    for host in list {
+        hosts.labels.insert(host.name_any(), host.labels().clone());
+        hosts.specs.insert(host.name_any(), host.spec);
+    }
+    Ok(hosts)
 }
 
 async fn secrets(
@@ -251,13 +279,18 @@ async fn project_is_suspended(context: &Context, project: &str) -> Result<bool, 
     Ok(found.is_some_and(|project| project.spec.suspend.unwrap_or(false)))
 }
 
+/// What is on the hosts.
+struct Look {
+    providers: BTreeMap<String, Arc<dyn Provider>>,
+    observed: Observed,
+    missing_hosts: Vec<String>,
+}
+
 async fn observe(
     context: &Context,
-    desired: Desired,
     specs: &BTreeMap<String, DockerHostSpec>,
     wanted: BTreeSet<String>,
-    suspended: bool,
-) -> Gathered {
+) -> Look {
     let (mut providers, mut views) = (BTreeMap::new(), BTreeMap::new());
     let mut missing_hosts = Vec::new();
     for host in wanted {
@@ -282,9 +315,18 @@ async fn observe(
         (host.clone(), view)
     });
     views.extend(join_all(snapshots).await);
+    Look { providers, observed: Observed { hosts: views }, missing_hosts }
+}
+
+fn gathered(
+    desired: Desired,
+    look: Look,
+    suspended: bool,
+    secrets: BTreeMap<String, SecretData>,
+) -> Gathered {
+    let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
-    let observed = Observed { hosts: views };
-    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts }
+    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts, secrets }
 }
 
 fn fingerprint(desired: &Desired) -> String {

@@ -129,10 +129,9 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
             "Detach or remove what uses it; Hades touches nothing that it didn't make.".to_owned(),
         ),
         WaitCause::RemovalInProgress => None,
-        WaitCause::ReplacementNotRunning { .. } => {
-            Some("The old one stays until the new one does its work.".to_owned())
+        WaitCause::ReplacementNotRunning { .. } | WaitCause::NotReady { .. } | WaitCause::Turn => {
+            None
         }
-        WaitCause::NotReady { .. } | WaitCause::Turn => None,
         WaitCause::Unhealthy { .. } => {
             Some("See its logs; correct the service or its healthCheck.".to_owned())
         }
