@@ -32,6 +32,7 @@ mod int_or_string;
 pub mod label;
 mod logging;
 pub mod name;
+pub mod overriding;
 mod placement;
 mod port;
 mod project;
