@@ -6,7 +6,7 @@ use std::fmt;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::ContainerSpec;
+use crate::desired::{ContainerFile, ContainerSpec};
 
 /// Names an action within its plan; the same in every plan that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -119,6 +119,10 @@ pub enum Operation {
     StartContainer {
         /// Id that the engine gave.
         id: String,
+        /// Files to put in first, by path, where it was never started: nobody
+        /// can tell whether they are in.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        files: BTreeMap<String, ContainerFile>,
     },
     /// Stop a container within its grace period and keep it.
     StopContainer {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hades_api::HttpScheme;
-use serde::{Deserialize, Serialize};
 
 /// How a container is checked, and when that says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,23 +49,6 @@ impl Probe {
             Self::Http { port, .. } | Self::Tcp { port } => *port,
         }
     }
-}
-
-/// A check that the engine makes. Part of how a container runs, as the engine
-/// takes it when it makes the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EngineCheck {
-    /// Command and arguments; none switches off the check of the image.
-    pub command: Option<Vec<String>>,
-    /// Milliseconds between two checks.
-    pub interval: u64,
-    /// Milliseconds that one may take.
-    pub timeout: u64,
-    /// How many must fail in a row.
-    pub retries: u32,
-    /// Milliseconds after the start in which failures don't count.
-    pub start_period: u64,
 }
 
 /// How the containers of a service take the places of older ones.

@@ -1,5 +1,13 @@
 //! What an environment should be, validated and complete.
 
+mod confinement;
+mod engine_check;
+mod file;
+mod limits;
+mod log_output;
+mod lookup;
+mod tmpfs_mount;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -11,8 +19,16 @@ use ipnet::Ipv4Net;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Check, EngineCheck, Rollout};
+use crate::check::{Check, Rollout};
 use crate::lint::Lint;
+
+pub use confinement::Confinement;
+pub use engine_check::{CommandCheck, EngineCheck};
+pub use file::{ContainerFile, FileContent};
+pub use limits::Limits;
+pub use log_output::LogOutput;
+pub use lookup::Lookup;
+pub use tmpfs_mount::TmpfsMount;
 
 /// What an environment should be: the validated form of its manifests. Made by
 /// [`crate::resolve()`] alone, so that the planner need not doubt it.
@@ -157,7 +173,25 @@ pub struct ContainerSpec {
     /// Run an init as process 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
-    /// A check that the engine makes.
+    /// How much it may use.
+    #[serde(skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// What it may do.
+    #[serde(skip_serializing_if = "Confinement::is_empty")]
+    pub confinement: Confinement,
+    /// Names that it knows.
+    #[serde(skip_serializing_if = "Lookup::is_empty")]
+    pub lookup: Lookup,
+    /// Folders that live in memory, by absolute path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tmpfs: BTreeMap<String, TmpfsMount>,
+    /// Files that are in it before it starts, by absolute path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, ContainerFile>,
+    /// Where its output goes.
+    #[serde(skip_serializing_if = "LogOutput::is_empty")]
+    pub logging: LogOutput,
+    /// What the engine does in place of the image's own health check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<EngineCheck>,
     /// RFC 3339 time of the latest restart that was asked for.

@@ -24,13 +24,21 @@ pub(crate) fn plan(actions: &[Action]) -> String {
     sha256(&actions)
 }
 
+/// SHA-256 of a text, hex.
+pub(crate) fn text(text: &str) -> String {
+    hex(text.as_bytes())
+}
+
 /// Maps are sorted and structs keep the order of their fields, so that the JSON
 /// of equal values is equal. Plain data can't fail to serialise; were it ever
 /// to, the hash of nothing would differ from every real one.
 fn sha256(value: &impl Serialize) -> String {
-    let json = serde_json::to_vec(value).unwrap_or_default();
+    hex(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+fn hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(&json) {
+    for byte in Sha256::digest(bytes) {
         let _ = write!(hex, "{byte:02x}");
     }
     hex

@@ -30,11 +30,14 @@ mod plan;
 mod planner;
 pub mod render;
 pub mod resolve;
+mod setting;
 
 pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
-pub use check::{Check, DEFAULT_PROGRESS_DEADLINE, EngineCheck, Probe, Rollout};
+pub use check::{Check, DEFAULT_PROGRESS_DEADLINE, Probe, Rollout};
 pub use desired::{
-    ContainerSpec, Desired, DesiredContainer, DesiredVolume, EnvVar, HostSettings, Mount,
+    CommandCheck, Confinement, ContainerFile, ContainerSpec, Desired, DesiredContainer,
+    DesiredVolume, EngineCheck, EnvVar, FileContent, HostSettings, Limits, LogOutput, Lookup,
+    Mount, TmpfsMount,
 };
 pub use lint::Lint;
 pub use merge::merge;

@@ -345,4 +345,125 @@ volumes: {data: {deletionPolicy: Delete}, cache: {}, logs: {}}
         let merged = merge(&base, &EnvironmentSpec::default());
         assert_eq!(merged.services, base.services);
     }
+
+    /// The template's service, the environment's, and what they are together.
+    const TABLE: &[(&str, &str, &str)] = &[
+        // Lists are replaced, by an empty one too.
+        ("ports: ['80', '81']", "ports: ['82']", "ports: ['82']"),
+        ("ports: ['80']", "ports: []", "ports: []"),
+        ("ports: ['80']", "", "ports: ['80']"),
+        ("volumes: ['a:/a']", "volumes: []", "volumes: []"),
+        ("aliases: [a]", "aliases: []", "aliases: []"),
+        ("envFrom: [{secretRef: {name: a}}]", "envFrom: []", "envFrom: []"),
+        ("dependsOn: [db]", "dependsOn: []", "dependsOn: []"),
+        ("capAdd: [NET_RAW]", "capAdd: []", "capAdd: []"),
+        ("capDrop: [ALL]", "capDrop: []", "capDrop: []"),
+        ("groupAdd: [1]", "groupAdd: []", "groupAdd: []"),
+        ("dns: [1.1.1.1]", "dns: []", "dns: []"),
+        ("command: [a]", "command: []", "command: []"),
+        // Scalars are replaced.
+        ("readOnly: true", "readOnly: false", "readOnly: false"),
+        ("hostname: a", "hostname: b", "hostname: b"),
+        ("shmSize: 64Mi", "shmSize: 128Mi", "shmSize: 128Mi"),
+        // Maps are merged at every depth.
+        (
+            "ulimits: {nofile: {soft: 1, hard: 2}, core: 0}",
+            "ulimits: {nofile: 3}",
+            "ulimits: {nofile: 3, core: 0}",
+        ),
+        ("sysctls: {a: 1, b: 2}", "sysctls: {b: 3}", "sysctls: {a: 1, b: 3}"),
+        ("extraHosts: {a: x}", "extraHosts: {b: y}", "extraHosts: {a: x, b: y}"),
+        (
+            "resources: {limits: {cpu: 1, memory: 1Gi}}",
+            "resources: {limits: {memory: 2Gi, pids: 9}}",
+            "resources: {limits: {cpu: 1, memory: 2Gi, pids: 9}}",
+        ),
+        (
+            "tmpfs: {/a: {size: 1Mi, mode: '0700'}}",
+            "tmpfs: {/a: {size: 2Mi}, /b: {}}",
+            "tmpfs: {/a: {size: 2Mi, mode: '0700'}, /b: {}}",
+        ),
+        (
+            "files: {/a: {content: x, mode: '0600', uid: 1}, /b: {content: y}}",
+            "files: {/a: {secretKeyRef: {name: s, key: k}, gid: 2}}",
+            "files: {/a: {secretKeyRef: {name: s, key: k}, mode: '0600', uid: 1, gid: 2}, /b: {content: y}}",
+        ),
+        // Of ways that exclude one another the template's gives way.
+        (
+            "healthCheck: {http: {path: /, port: 80}, interval: 1s, retries: 2}",
+            "healthCheck: {tcp: {port: 81}, interval: 3s}",
+            "healthCheck: {tcp: {port: 81}, interval: 3s, retries: 2}",
+        ),
+        (
+            "healthCheck: {http: {path: /a, port: 80, headers: {A: a, B: b}}, timeout: 1s}",
+            "healthCheck: {http: {path: /b, headers: {B: c}}}",
+            "healthCheck: {http: {path: /b, port: 80, headers: {A: a, B: c}}, timeout: 1s}",
+        ),
+        (
+            "healthCheck: {command: [a], startPeriod: 1s}",
+            "healthCheck: {none: true}",
+            "healthCheck: {none: true, startPeriod: 1s}",
+        ),
+        (
+            "healthCheck: {command: [a]}",
+            "healthCheck: {retries: 9}",
+            "healthCheck: {command: [a], retries: 9}",
+        ),
+        ("host: a", "placement: {hosts: [b, c]}", "placement: {hosts: [b, c]}"),
+        ("placement: {hosts: [b]}", "host: a", "host: a"),
+        (
+            "placement: {hosts: [b]}",
+            "placement: {selector: {matchLabels: {zone: a}}}",
+            "placement: {selector: {matchLabels: {zone: a}}}",
+        ),
+        (
+            "placement: {selector: {matchLabels: {zone: a, disk: ssd}}}",
+            "placement: {selector: {matchLabels: {zone: b}}}",
+            "placement: {selector: {matchLabels: {zone: b, disk: ssd}}}",
+        ),
+        (
+            "strategy: {type: RollingUpdate, maxSurge: 2, minReady: 1s}",
+            "strategy: {type: Recreate}",
+            "strategy: {type: Recreate, minReady: 1s}",
+        ),
+        (
+            "strategy: {type: Recreate, minReady: 1s}",
+            "strategy: {maxSurge: 2, progressDeadline: 5m}",
+            "strategy: {maxSurge: 2, minReady: 1s, progressDeadline: 5m}",
+        ),
+        (
+            "strategy: {type: RollingUpdate}",
+            "strategy: {maxSurge: 2}",
+            "strategy: {type: RollingUpdate, maxSurge: 2}",
+        ),
+        (
+            "logging: {driver: json-file, options: {max-size: 1m, max-file: 2}}",
+            "logging: {options: {max-file: 3}}",
+            "logging: {driver: json-file, options: {max-size: 1m, max-file: 3}}",
+        ),
+        (
+            "logging: {driver: json-file, options: {max-size: 1m}}",
+            "logging: {driver: none}",
+            "logging: {driver: none}",
+        ),
+    ];
+
+    #[test]
+    fn services_by_table() {
+        let service = |text: &str| format!("services: {{web: {{{text}}}}}");
+        for (under, over, expected) in TABLE {
+            let merged = merge(&template(&service(under)), &environment(&service(over)));
+            assert_eq!(merged, environment(&service(expected)), "{under} + {over}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_template_can_be_overridden() {
+        // Whatever a template says, the same said otherwise is what holds.
+        for (under, _, _) in TABLE {
+            let yaml = format!("services: {{web: {{{under}}}}}");
+            let (below, above) = (template(&yaml), environment(&yaml));
+            assert_eq!(merge(&below, &above), above, "{under}");
+        }
+    }
 }

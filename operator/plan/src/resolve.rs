@@ -2,10 +2,16 @@
 //! found, all at once, each with the path of its field.
 
 mod check;
+mod confinement;
 mod dependency;
+mod file;
 mod findings;
+mod health_check;
 mod host;
 mod image;
+mod limits;
+mod logging;
+mod lookup;
 mod port;
 mod restart;
 mod service;
@@ -130,6 +136,9 @@ pub fn needs(
     }));
     let whole = spec.services.values().flat_map(|service| service.env_from.iter().flatten());
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
+    let files = spec.services.values().flat_map(|service| service.files.values());
+    let references = files.filter_map(|file| file.secret_key_ref.as_ref());
+    needs.secrets.extend(references.map(|reference| reference.name.clone()));
     needs
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use hades_plan::{ContainerSpec, ContainerState, ObservedNetwork, ObservedVolume};
+use hades_plan::{ContainerFile, ContainerSpec, ContainerState, ObservedNetwork, ObservedVolume};
 use ipnet::Ipv4Net;
 
 use crate::ProviderError;
@@ -92,6 +92,13 @@ pub trait Engine: Send + Sync + 'static {
     async fn create_container(&self, new: NewContainer<'_>) -> Result<String, CallError>;
     /// By id or name; none when there is none.
     async fn inspect_container(&self, id: &str) -> Result<Option<ContainerDetail>, CallError>;
+    /// Puts files into a container that isn't running, over what it has there.
+    /// The value of every file must be known.
+    async fn put_files(
+        &self,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<(), CallError>;
     /// Starts; one that runs already is no error.
     async fn start_container(&self, id: &str) -> Result<(), CallError>;
     /// Thaws; one that isn't paused is [`CallError::WrongState`].

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! CreateContainer   create ─name taken─▶ inspect ─ours─▶ ┐
-//!                     └──────────────────────────────────┴▶ start
+//!                     └──────────────────────────────────┴▶ files ─▶ start
+//! StartContainer    inspect ─ours, never started─▶ files ─▶ start
 //! RemoveContainer   inspect ─ours─▶ unpause? ─▶ stop ─▶ remove
 //! CreateNetwork     list by name ─none─▶ create
 //! ConnectNetwork    inspect both ─ours─▶ connect
@@ -15,7 +16,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hades_api::{label, reason};
-use hades_plan::{Action, ContainerState, Operation, Target, TargetKind};
+use hades_plan::{
+    Action, ContainerFile, ContainerSpec, ContainerState, Operation, Target, TargetKind,
+};
 use ipnet::{IpNet, Ipv4Net};
 use tokio::sync::Mutex;
 
@@ -75,7 +78,9 @@ impl<E: Engine> Steps<E> {
                 self.create_container(target, NewContainer { name, spec, image, network, labels })
                     .await
             }
-            Operation::StartContainer { id } => self.start_container(target, id).await,
+            Operation::StartContainer { id, files } => {
+                self.start_container(target, id, files).await
+            }
             Operation::UnpauseContainer { id } => self.unpause_container(target, id).await,
             Operation::ConnectNetwork { id, network, aliases } => {
                 self.connect_network(target, id, network, aliases).await
@@ -212,29 +217,71 @@ impl<E: Engine> Steps<E> {
         new: NewContainer<'_>,
     ) -> Result<Outcome, ProviderError> {
         let doing = format!("creating container {}", new.name);
-        let id = match self.engine.create_container(new).await {
-            Ok(id) => id,
+        let (id, never_started) = match self.engine.create_container(new).await {
+            Ok(id) => (id, true),
             Err(CallError::NoImage | CallError::NoNetwork) => return Ok(Outcome::Changed),
             Err(CallError::NameTaken) => {
                 let found = self.engine.inspect_container(new.name).await;
                 let Some(holder) = found.map_err(|e| other(&doing, e))? else {
                     return Ok(Outcome::Changed);
                 };
-                match take_over(&holder, new)? {
-                    Some(id) => id,
-                    None => return Ok(Outcome::Changed),
+                if !can_take_over(&holder, new)? {
+                    return Ok(Outcome::Changed);
                 }
+                (holder.id, holder.state == ContainerState::Created)
             }
             Err(error) => return Err(other(&doing, error)),
         };
+        if never_started && !self.put_files(target, &id, &new.spec.files).await? {
+            return Ok(Outcome::Changed);
+        }
         self.start(target, &id).await
     }
 
-    async fn start_container(&self, target: &Target, id: &str) -> Result<Outcome, ProviderError> {
-        match self.owned_container(target, id, "starting").await? {
-            None => Ok(Outcome::Changed),
-            Some(found) if found.state == ContainerState::Running => Ok(Outcome::Done),
-            Some(_) => self.start(target, id).await,
+    async fn start_container(
+        &self,
+        target: &Target,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<Outcome, ProviderError> {
+        let Some(found) = self.owned_container(target, id, "starting").await? else {
+            return Ok(Outcome::Changed);
+        };
+        if found.state == ContainerState::Running {
+            return Ok(Outcome::Done);
+        }
+        if found.state == ContainerState::Created {
+            // A plan that saw it in another state brings no files along.
+            let is_short = files.is_empty() && wants_files(&found);
+            if is_short || !self.put_files(target, id, files).await? {
+                return Ok(Outcome::Changed);
+            }
+        }
+        self.start(target, id).await
+    }
+
+    /// Puts a container's files in, all of them, however many are in already;
+    /// answers whether the container is there for it.
+    async fn put_files(
+        &self,
+        target: &Target,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<bool, ProviderError> {
+        if files.is_empty() {
+            return Ok(true);
+        }
+        let doing = format!("putting files into container {}", target.name);
+        if let Some((path, _)) = files.iter().find(|(_, file)| file.content.expose().is_none()) {
+            let words = format!(
+                "what {path} holds is not known: the plan was read back from JSON; plan anew"
+            );
+            return Err(refusal::bad_input(&doing, &words));
+        }
+        match self.engine.put_files(id, files).await {
+            Ok(()) => Ok(true),
+            Err(CallError::Absent | CallError::WrongState(_)) => Ok(false),
+            Err(error) => Err(other(&doing, error)),
         }
     }
 
@@ -409,12 +456,9 @@ impl<E: Engine> Steps<E> {
     }
 }
 
-/// The id of the container that holds the wanted name, if it is the very one
-/// that was to be made; none when it is the environment's but another one.
-fn take_over(
-    holder: &ContainerDetail,
-    new: NewContainer<'_>,
-) -> Result<Option<String>, ProviderError> {
+/// Whether the container that holds the wanted name is the very one that was to
+/// be made, and not another one of the environment.
+fn can_take_over(holder: &ContainerDetail, new: NewContainer<'_>) -> Result<bool, ProviderError> {
     if !ownership::same_owner(&holder.labels, new.labels) {
         let who = format!("image {}; {}", holder.image, ownership::describe(&holder.labels));
         return Err(refusal::blocked_by_foreign(TargetKind::Container, new.name, &who));
@@ -424,7 +468,14 @@ fn take_over(
         holder.state,
         ContainerState::Created | ContainerState::Running | ContainerState::Exited
     );
-    Ok((same_spec && usable).then(|| holder.id.clone()))
+    Ok(same_spec && usable)
+}
+
+/// Whether a container was made to have files, by the spec that it carries.
+fn wants_files(container: &ContainerDetail) -> bool {
+    let spec = container.labels.get(label::SPEC);
+    let spec = spec.and_then(|spec| serde_json::from_str::<ContainerSpec>(spec).ok());
+    spec.is_some_and(|spec| !spec.files.is_empty())
 }
 
 /// The port in an engine's words, such as `0.0.0.0:8080`.

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test gives up where it must")]
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hades_api::Protocol;
-use hades_plan::{Action, ContainerSpec, ContainerState, Operation, TargetKind};
-use hades_provider::conformance::{Scene, Testbed};
+use hades_plan::{
+    Action, ContainerFile, ContainerSpec, ContainerState, FileContent, ObservedContainer,
+    Operation, TargetKind,
+};
+use hades_provider::conformance::{Scene, SeenFile, Testbed};
 use hades_provider::fake::{CallKind, FakeConnect, FakeHost, Fault, FaultPlan, Moment};
 use hades_provider::{Connect, ErrorClass, LogChunk, Outcome, Provider};
 use ipnet::Ipv4Net;
@@ -98,6 +102,10 @@ impl Testbed for FakeBed {
     async fn remove_network_by_hand(&self, name: &str) {
         assert!(self.host.remove_network_by_hand(name));
     }
+    async fn file_of(&self, id: &str, path: &str) -> Option<SeenFile> {
+        let ContainerFile { content, mode, uid, gid } = self.host.files_of(id)?.remove(path)?;
+        Some(SeenFile { text: content.expose()?.to_owned(), mode, uid, gid })
+    }
     async fn output_of(&self, id: &str) -> String {
         let bytes = Bytes::from_static(b"listening\n");
         assert!(self.host.write_log(id, LogChunk { stderr: false, bytes }));
@@ -107,12 +115,21 @@ impl Testbed for FakeBed {
 
 hades_provider::conformance_tests!(fake);
 
+const FILE: &str = "/etc/app.conf";
+
+fn with_files(spec: ContainerSpec) -> ContainerSpec {
+    let text = Some("text".to_owned());
+    let content = FileContent::Plain { sha256: "s".to_owned(), size: 4, text };
+    let file = ContainerFile { content, mode: 0o444, uid: 0, gid: 0 };
+    ContainerSpec { files: BTreeMap::from([(FILE.to_owned(), file)]), ..spec }
+}
+
 /// All that making and removing an environment takes.
 async fn make(scene: &Scene<'_>, bed: &FakeBed) -> Result<(), hades_provider::ProviderError> {
     for action in [
         scene.create_network(),
         scene.create_volume(),
-        scene.create_container("web", bed.running_spec()),
+        scene.create_container("web", with_files(bed.running_spec())),
         scene.create_container("db", bed.running_spec()),
     ] {
         assert_eq!(bed.host.execute(&action).await?, Outcome::Done, "{}", action.id);
@@ -143,6 +160,10 @@ fn is_whole(bed: &FakeBed) {
     assert_eq!(snapshot.containers.len(), 2);
     assert_eq!((snapshot.networks.len(), snapshot.volumes.len()), (1, 1));
     assert!(snapshot.containers.iter().all(|c| c.state == ContainerState::Running));
+    let with_file = |c: &&ObservedContainer| {
+        bed.host.files_of(&c.id).is_some_and(|files| files.contains_key(FILE))
+    };
+    assert_eq!(snapshot.containers.iter().filter(with_file).count(), 1);
 }
 
 #[tokio::test]
@@ -168,6 +189,40 @@ async fn a_crash_at_any_call_of_making_is_healed_by_doing_it_again() {
             make(&scene, &bed).await.unwrap_or_else(|error| panic!("{fault:?} {number}: {error}"));
             is_whole(&bed);
         }
+    }
+}
+
+/// What a new pass plans for a container that it finds created: to start it.
+#[tokio::test]
+async fn a_container_left_without_its_files_gets_them_before_it_is_started() {
+    for (kind, moment) in [
+        (CallKind::CreateContainer, Moment::After),
+        (CallKind::PutFiles, Moment::Before),
+        (CallKind::PutFiles, Moment::After),
+        (CallKind::StartContainer, Moment::Before),
+    ] {
+        let bed = fake().await;
+        let scene = Scene::new(&bed);
+        scene.done(&scene.create_network()).await;
+        let spec = with_files(bed.running_spec());
+        let mut create = scene.create_container("web", spec.clone());
+        if let Operation::CreateContainer { labels, spec, .. } = &mut create.operation {
+            let spec = serde_json::to_string(spec).unwrap();
+            labels.insert(hades_api::label::SPEC.to_owned(), spec);
+        }
+        bed.host.set_faults(FaultPlan::new().next(kind, Fault::Crash(moment)));
+        assert!(bed.host.execute(&create).await.is_err());
+        bed.host.revive();
+        let seen = bed.host.container(&scene.container("web")).unwrap();
+        assert_eq!(seen.state, ContainerState::Created);
+        let start = |files| {
+            let operation = Operation::StartContainer { id: seen.id.clone(), files };
+            scene.container_action("web", operation)
+        };
+        scene.changed(&start(BTreeMap::new())).await;
+        scene.done(&start(spec.files)).await;
+        assert_eq!(scene.seen("web").await.state, ContainerState::Running);
+        assert!(bed.host.files_of(&seen.id).unwrap().contains_key(FILE));
     }
 }
 

@@ -157,7 +157,12 @@ fn revive(
         let reason = Reason::NotRunning { state: container.state.to_string() };
         why.push(reason.clone());
         needs.extend(port::freed_by(ground.scope, slot));
-        needs = vec![draft.act(slot.target(), Operation::StartContainer { id }, reason, needs)];
+        let files = match container.state {
+            ContainerState::Created => slot.desired.spec.files.clone(),
+            _ => BTreeMap::new(),
+        };
+        let operation = Operation::StartContainer { id, files };
+        needs = vec![draft.act(slot.target(), operation, reason, needs)];
     }
     let mut state = resource::container(current, Drift::OutOfSync);
     if connect && state.health == Health::Healthy {

@@ -6,11 +6,8 @@ use hades_api::RestartPolicy;
 
 use super::scope::Found;
 use crate::action::{Change, Reason};
-use crate::check::EngineCheck;
 use crate::desired::{ContainerSpec, DesiredContainer, EnvVar, Mount};
-
-/// Characters of a fingerprint that are shown.
-const FINGERPRINT_SHOWN: usize = 8;
+use crate::setting;
 
 /// Why `old` isn't what is desired.
 pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
@@ -54,8 +51,9 @@ fn between(old: &ContainerSpec, new: &ContainerSpec) -> Vec<Change> {
         .filter(|((_, from), (_, to))| from != to)
         .map(|((field, from), (_, to))| change(field, from, to))
         .collect();
-    changes.extend(maps("env", &old.env, &new.env, variable));
-    changes.extend(maps("labels", &old.labels, &new.labels, String::clone));
+    changes.extend(maps("", &setting::of(old), &setting::of(new), String::clone));
+    changes.extend(maps("env.", &old.env, &new.env, variable));
+    changes.extend(maps("labels.", &old.labels, &new.labels, String::clone));
     changes
 }
 
@@ -78,7 +76,13 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
         stop_signal,
         stop_grace_seconds,
         init,
-        health_check,
+        limits: _, // with the six below: see setting
+        confinement: _,
+        lookup: _,
+        tmpfs: _,
+        files: _,
+        logging: _,
+        health_check: _,
         restarted_at,
     } = spec;
     vec![
@@ -94,19 +98,8 @@ fn fields(spec: &ContainerSpec) -> Vec<(&'static str, Option<String>)> {
         ("stopSignal", stop_signal.clone()),
         ("stopGracePeriod", stop_grace_seconds.map(|seconds| format!("{seconds}s"))),
         ("init", init.map(|init| init.to_string())),
-        ("healthCheck", health_check.as_ref().map(engine_check)),
         ("restartedAt", restarted_at.clone()),
     ]
-}
-
-fn engine_check(check: &EngineCheck) -> String {
-    let EngineCheck { command, interval, timeout, retries, start_period } = check;
-    match command {
-        None => "none".to_owned(),
-        Some(command) => format!(
-            "{command:?} every {interval}ms within {timeout}ms, {retries} retries, start period {start_period}ms"
-        ),
-    }
 }
 
 fn joined<T: ToString>(list: &[T]) -> Option<String> {
@@ -131,15 +124,12 @@ fn restart_policy(policy: RestartPolicy) -> &'static str {
 fn variable(value: &EnvVar) -> String {
     match value {
         EnvVar::Plain(text) => text.clone(),
-        EnvVar::Secret { fingerprint, .. } => {
-            let shown: String = fingerprint.chars().take(FINGERPRINT_SHOWN).collect();
-            format!("(secret) {shown}…")
-        }
+        EnvVar::Secret { fingerprint, .. } => setting::fingerprint(fingerprint),
     }
 }
 
 fn maps<V: PartialEq>(
-    field: &str,
+    prefix: &str,
     old: &BTreeMap<String, V>,
     new: &BTreeMap<String, V>,
     shown: impl Fn(&V) -> String,
@@ -148,7 +138,7 @@ fn maps<V: PartialEq>(
     keys.into_iter()
         .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| {
-            change(&format!("{field}.{key}"), old.get(key).map(&shown), new.get(key).map(&shown))
+            change(&format!("{prefix}{key}"), old.get(key).map(&shown), new.get(key).map(&shown))
         })
         .collect()
 }

@@ -9,6 +9,7 @@ use super::{line, words};
 use crate::action::{Action, Operation, Reason};
 use crate::desired::{ContainerSpec, EnvVar};
 use crate::plan::{Plan, Summary, Waiting};
+use crate::setting;
 
 /// What an action does to the thing that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +192,7 @@ fn settings(spec: &ContainerSpec) -> Vec<String> {
         format!("{}:{}{mode}", mount.source, mount.path)
     });
     list("volumes", mounts.collect());
+    settings.extend(setting::of(spec).iter().map(|(field, value)| format!("{field}: {value}")));
     settings.extend(spec.env.iter().map(|(key, value)| match value {
         EnvVar::Plain(text) => format!("env.{key}: {}", words::quoted(text)),
         EnvVar::Secret { .. } => format!("env.{key}: (secret)"),

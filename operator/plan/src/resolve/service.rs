@@ -7,7 +7,9 @@ use hades_api::name::{MAX_LENGTH, check_label};
 use super::findings::Findings;
 use super::host::Place;
 use super::restart::Restarts;
-use super::{Inputs, check, image, variables, volume};
+use super::{
+    Inputs, confinement, file, health_check, image, limits, logging, lookup, variables, volume,
+};
 use crate::check::{Check, Rollout};
 use crate::desired::{ContainerSpec, DesiredContainer};
 use crate::{digest, naming};
@@ -59,23 +61,23 @@ pub(super) fn container_spec(
         stop_grace_period,
         init,
         placement: _,
-        health_check,
+        health_check: _, // see health_check
         depends_on: _,
         strategy: _,
-        resources: _,
+        resources: _, // with the two below: see limits
         shm_size: _,
         ulimits: _,
-        cap_add: _,
+        cap_add: _, // with the four below: see confinement
         cap_drop: _,
         group_add: _,
         read_only: _,
-        tmpfs: _,
+        sysctls: _,
+        tmpfs: _, // with the one below: see file
         files: _,
-        hostname: _,
+        hostname: _, // with the two below: see lookup
         extra_hosts: _,
         dns: _,
-        sysctls: _,
-        logging: _,
+        logging: _, // see logging
     } = service;
     check_name(inputs, name, replicas.unwrap_or(1), findings);
     check_labels(name, service, findings);
@@ -93,6 +95,7 @@ pub(super) fn container_spec(
     if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
         findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
     }
+    let mounts = volume::mounts(inputs, name, service, findings);
     ContainerSpec {
         image: image.clone().unwrap_or_default(),
         image_pull_policy: image_pull_policy.unwrap_or_default(),
@@ -102,7 +105,14 @@ pub(super) fn container_spec(
         working_dir: working_dir.clone(),
         env: variables::resolve(inputs, name, service, findings),
         ports: ports.clone().unwrap_or_default(),
-        mounts: volume::mounts(inputs, name, service, findings),
+        limits: limits::resolve(name, service, findings),
+        confinement: confinement::resolve(name, service, findings),
+        lookup: lookup::resolve(inputs, name, service, findings),
+        tmpfs: file::tmpfs(name, service, &mounts, findings),
+        files: file::files(inputs, name, service, &mounts, findings),
+        logging: logging::resolve(name, service, findings),
+        health_check: health_check::resolve(name, service, findings),
+        mounts,
         labels: service.labels.clone(),
         aliases: aliases(inputs, name, service, findings),
         restart: restart.unwrap_or_default(),
@@ -112,7 +122,6 @@ pub(super) fn container_spec(
             period.as_secs() + u64::from(period.subsec_nanos() > 0)
         }),
         init: *init,
-        health_check: health_check.as_ref().and_then(check::by_engine),
         restarted_at: restarts.of(name),
     }
 }

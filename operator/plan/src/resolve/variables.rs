@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{EnvValue, Scalar, ServiceSpec};
+use hades_api::{EnvValue, Scalar, SecretKeyRef, ServiceSpec};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::findings::Findings;
@@ -150,30 +150,33 @@ fn variable(
     let value = match value {
         EnvValue::Scalar(Scalar::String(text)) => Value::Plain(text.clone(), true),
         EnvValue::Scalar(scalar) => Value::Plain(scalar.to_string(), false),
-        EnvValue::From(source) => {
-            let reference = &source.secret_key_ref;
-            let secret = inputs.secrets.get(&reference.name);
-            match secret.map(|data| (data, data.0.get(&reference.key))) {
-                Some((_, Some(value))) => Value::Secret(value.clone()),
-                Some((data, None)) => {
-                    let hint = suggest::hint(&reference.key, "keys", data.0.keys());
-                    let message = format!(
-                        "Secret {:?} has no text under the key {:?}; {hint}",
-                        reference.name, reference.key
-                    );
-                    let field = format!("{field}.secretKeyRef.key");
-                    findings.error(SpecErrorKind::SecretNotFound, field, message);
-                    Value::Secret(SecretString::default())
-                }
-                None => {
-                    let field = format!("{field}.secretKeyRef.name");
-                    missing_secret(inputs, &reference.name, field, findings);
-                    Value::Secret(SecretString::default())
-                }
-            }
-        }
+        EnvValue::From(source) => Value::Secret(
+            secret_key(inputs, &field, &source.secret_key_ref, findings).unwrap_or_default(),
+        ),
     };
     Variable { field, value }
+}
+
+/// The value of a Secret that `field` refers to.
+pub(super) fn secret_key(
+    inputs: &Inputs<'_>,
+    field: &str,
+    reference: &SecretKeyRef,
+    findings: &mut Findings,
+) -> Option<SecretString> {
+    let SecretKeyRef { name, key } = reference;
+    let Some(data) = inputs.secrets.get(name) else {
+        missing_secret(inputs, name, format!("{field}.secretKeyRef.name"), findings);
+        return None;
+    };
+    let value = data.0.get(key).cloned();
+    if value.is_none() {
+        let hint = suggest::hint(key, "keys", data.0.keys());
+        let message = format!("Secret {name:?} has no text under the key {key:?}; {hint}");
+        let field = format!("{field}.secretKeyRef.key");
+        findings.error(SpecErrorKind::SecretNotFound, field, message);
+    }
+    value
 }
 
 fn missing_secret(inputs: &Inputs<'_>, name: &str, field: String, findings: &mut Findings) {

@@ -371,7 +371,7 @@ fn check_plan(plan: &Plan, simulator: &Simulator) -> Result<(), TestCaseError> {
         prop_assert!(done.insert(action.id.clone()), "twice: {}", action.id);
         let host = &simulator.hosts[&action.target.host];
         let is_ours = match &action.operation {
-            Operation::StartContainer { id }
+            Operation::StartContainer { id, .. }
             | Operation::StopContainer { id, .. }
             | Operation::UnpauseContainer { id }
             | Operation::ConnectNetwork { id, .. }
@@ -567,7 +567,7 @@ proptest! {
         let plan = plan(&desired, &simulator.observe());
         prop_assert_eq!(plan.actions.len(), 1, "{}", shown(&plan));
         let touched = match &plan.actions[0].operation {
-            Operation::StartContainer { id } => (0, id),
+            Operation::StartContainer { id, .. } => (0, id),
             Operation::UnpauseContainer { id } => (1, id),
             Operation::ConnectNetwork { id, .. } => (2, id),
             other => return Err(TestCaseError::fail(format!("{other:?}"))),

@@ -181,7 +181,7 @@ impl Simulator {
                 connect(host, &new_id, network)?;
                 start(host, &new_id)?;
             }
-            Operation::StartContainer { id } => start(host, id)?,
+            Operation::StartContainer { id, .. } => start(host, id)?,
             Operation::StopContainer { id, .. } => {
                 let found = container(host, id)?;
                 found.state = ContainerState::Exited;

@@ -1,5 +1,7 @@
 //! Law 3: what the installation didn't make is never touched.
 
+use std::collections::BTreeMap;
+
 use hades_api::reason;
 use hades_plan::{ContainerState, Operation, TargetKind};
 
@@ -44,7 +46,10 @@ pub async fn foreign_things_are_never_changed(bed: &dyn Testbed) {
         Operation::ConnectNetwork { id: id.clone(), network: scene.network(), aliases: Vec::new() };
     let attempts = [
         scene.remove_container("web", &id),
-        scene.container_action("web", Operation::StartContainer { id: id.clone() }),
+        scene.container_action(
+            "web",
+            Operation::StartContainer { id: id.clone(), files: BTreeMap::new() },
+        ),
         scene.container_action("web", Operation::UnpauseContainer { id: id.clone() }),
         scene.container_action("web", connect),
         scene.action(TargetKind::Volume, &scene.volume(), Operation::RemoveVolume),

@@ -1,5 +1,7 @@
 //! Bringing back what people and failures have changed.
 
+use std::collections::BTreeMap;
+
 use hades_plan::{ContainerState, Operation, TargetKind};
 
 use super::{Scene, Testbed};
@@ -9,12 +11,20 @@ pub async fn stopped_and_paused_containers_are_brought_back(bed: &dyn Testbed) {
     let scene = Scene::new(bed);
     let id = scene.web().await;
     bed.stop_by_hand(&id).await;
-    scene.done(&scene.container_action("web", Operation::StartContainer { id: id.clone() })).await;
+    scene
+        .done(&scene.container_action(
+            "web",
+            Operation::StartContainer { id: id.clone(), files: BTreeMap::new() },
+        ))
+        .await;
     assert_eq!(scene.seen("web").await.state, ContainerState::Running);
     bed.pause_by_hand(&id).await;
     assert_eq!(scene.seen("web").await.state, ContainerState::Paused);
     scene
-        .changed(&scene.container_action("web", Operation::StartContainer { id: id.clone() }))
+        .changed(&scene.container_action(
+            "web",
+            Operation::StartContainer { id: id.clone(), files: BTreeMap::new() },
+        ))
         .await;
     scene
         .done(&scene.container_action("web", Operation::UnpauseContainer { id: id.clone() }))
@@ -47,7 +57,10 @@ pub async fn a_network_made_anew_takes_its_containers_back(bed: &dyn Testbed) {
     bed.stop_by_hand(&id).await;
     bed.remove_network_by_hand(&scene.network()).await;
     assert!(scene.seen("web").await.networks.is_empty(), "its network is gone");
-    let start = scene.container_action("web", Operation::StartContainer { id: id.clone() });
+    let start = scene.container_action(
+        "web",
+        Operation::StartContainer { id: id.clone(), files: BTreeMap::new() },
+    );
     scene.changed(&start).await;
     scene.done(&scene.create_network()).await;
     assert!(scene.seen("web").await.networks.is_empty(), "the new one is another network");

@@ -1,5 +1,7 @@
 //! Law 2: done twice is as if done once, also after a crash in the middle.
 
+use std::collections::BTreeMap;
+
 use hades_plan::{ContainerState, Mount, Operation, TargetKind};
 
 use super::{Scene, Testbed};
@@ -22,7 +24,10 @@ pub async fn done_twice_is_done_once(bed: &dyn Testbed) {
     assert_eq!(scene.own().await, once);
     let id = once.containers[0].id.clone();
     let more = [
-        scene.container_action("web", Operation::StartContainer { id: id.clone() }),
+        scene.container_action(
+            "web",
+            Operation::StartContainer { id: id.clone(), files: BTreeMap::new() },
+        ),
         scene.container_action("web", Operation::UnpauseContainer { id: id.clone() }),
         scene.container_action(
             "web",

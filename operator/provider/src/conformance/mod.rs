@@ -3,6 +3,7 @@
 //! Every function checks one law on what a [`Testbed`] offers, and panics where
 //! it is broken. [`crate::conformance_tests!`] makes a test of each.
 
+mod files;
 mod foreign;
 mod healing;
 mod idempotence;
@@ -18,6 +19,7 @@ use ipnet::Ipv4Net;
 
 use crate::Provider;
 
+pub use files::*;
 pub use foreign::*;
 pub use healing::*;
 pub use idempotence::*;
@@ -64,6 +66,8 @@ pub trait Testbed: Send + Sync {
     async fn pause_by_hand(&self, id: &str);
     /// Takes a container off a network.
     async fn detach_by_hand(&self, id: &str, network: &str);
+    /// A file in a container, running or not; none when it isn't there.
+    async fn file_of(&self, id: &str, path: &str) -> Option<SeenFile>;
     /// Removes a container.
     async fn remove_by_hand(&self, id: &str);
     /// Removes a network by name.
@@ -71,6 +75,19 @@ pub trait Testbed: Send + Sync {
     /// Waits until the container has written something to standard output;
     /// answers a part of it.
     async fn output_of(&self, id: &str) -> String;
+}
+
+/// A file as it is in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenFile {
+    /// What it holds.
+    pub text: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Number of its owner.
+    pub uid: u32,
+    /// Number of its group.
+    pub gid: u32,
 }
 
 /// A test of each law. The argument is the path of an async function without
@@ -87,6 +104,8 @@ macro_rules! conformance_tests {
             done_twice_is_done_once,
             what_is_gone_is_done,
             a_container_that_was_only_created_is_started,
+            files_are_in_before_a_container_starts,
+            what_files_hold_must_be_known,
             removal_keeps_named_volumes,
             foreign_things_under_a_wanted_name_are_left_alone,
             foreign_things_are_never_changed,

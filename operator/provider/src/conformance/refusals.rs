@@ -27,7 +27,10 @@ pub async fn a_plan_that_is_out_of_date_changes_nothing(bed: &dyn Testbed) {
         Operation::CreateNetwork { subnet: bed.subnet(), labels: scene.labels() };
     let before = scene.own().await;
     for action in [
-        scene.container_action("web", Operation::StartContainer { id: id() }),
+        scene.container_action(
+            "web",
+            Operation::StartContainer { id: id(), files: BTreeMap::new() },
+        ),
         scene.container_action("web", Operation::UnpauseContainer { id: id() }),
         scene.container_action("web", connect),
         scene.create_container("web", without_image),
@@ -76,7 +79,12 @@ pub async fn taken_ports_are_named(bed: &dyn Testbed) {
     let holder = scene.seen("holder").await.id;
     scene.done(&scene.remove_container("holder", &holder)).await;
     let waiting = scene.seen("second").await.id;
-    scene.done(&scene.container_action("second", Operation::StartContainer { id: waiting })).await;
+    scene
+        .done(&scene.container_action(
+            "second",
+            Operation::StartContainer { id: waiting, files: BTreeMap::new() },
+        ))
+        .await;
     assert_eq!(scene.seen("second").await.state, ContainerState::Running);
 }
 

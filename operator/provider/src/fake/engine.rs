@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use hades_api::{label, reason};
-use hades_plan::{ObservedNetwork, ObservedVolume};
+use hades_plan::{ContainerFile, ObservedNetwork, ObservedVolume};
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast;
 
@@ -150,6 +150,14 @@ impl Engine for FakeEngine {
 
     async fn inspect_container(&self, id: &str) -> Result<Option<ContainerDetail>, CallError> {
         self.call(CallKind::Inspect, id, |state| Ok(state.detail(id))).await
+    }
+
+    async fn put_files(
+        &self,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<(), CallError> {
+        self.call(CallKind::PutFiles, id, |state| state.put_files(id, files)).await
     }
 
     async fn start_container(&self, id: &str) -> Result<(), CallError> {

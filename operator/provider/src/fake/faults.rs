@@ -27,6 +27,8 @@ pub enum CallKind {
     Inspect,
     /// Create a container.
     CreateContainer,
+    /// Put files into a container.
+    PutFiles,
     /// Start a container.
     StartContainer,
     /// Thaw a container.

@@ -26,8 +26,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use hades_api::{Protocol, reason};
 use hades_plan::{
-    Action, ContainerHealth, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume,
-    PublishedPort,
+    Action, ContainerFile, ContainerHealth, ContainerState, HostSnapshot, ObservedContainer,
+    ObservedVolume, PublishedPort,
 };
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
@@ -242,6 +242,11 @@ impl FakeHost {
         self.engine().state().container(id_or_name).ok().map(|container| container.env())
     }
 
+    /// Files of a container by path, with the values of secrets.
+    pub fn files_of(&self, id_or_name: &str) -> Option<BTreeMap<String, ContainerFile>> {
+        self.engine().state().container(id_or_name).ok().map(|container| container.files.clone())
+    }
+
     /// Names of a container on a network.
     pub fn aliases_of(&self, id_or_name: &str, network: &str) -> Vec<String> {
         let mut state = self.engine().state();
@@ -351,10 +356,10 @@ impl FakeHost {
             let mut state = self.engine().state();
             seen.id = state.next_id();
             let id = seen.id.clone();
-            let (aliases, logs) = (BTreeMap::new(), Vec::new());
-            let number = state.next_number();
+            let (aliases, files, logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+            let (started, number) = (None, state.next_number());
             let container =
-                state::Container { seen, spec: None, aliases, logs, started: None, number };
+                state::Container { seen, spec: None, aliases, files, logs, started, number };
             state.containers.insert(id.clone(), container);
             id
         };

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use hades_api::{PortMapping, Protocol, RestartPolicy};
 use hades_plan::{
-    ContainerHealth, ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer,
-    ObservedNetwork, ObservedVolume, PublishedPort,
+    ContainerFile, ContainerHealth, ContainerSpec, ContainerState, EnvVar, HostSnapshot,
+    ObservedContainer, ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
@@ -58,6 +58,8 @@ pub(super) struct Container {
     pub seen: ObservedContainer,
     pub spec: Option<ContainerSpec>,
     pub aliases: BTreeMap<String, Vec<String>>,
+    /// Its files by path.
+    pub files: BTreeMap<String, ContainerFile>,
     pub logs: Vec<LogChunk>,
     /// When its process was started; none when tests say how long it has run.
     pub started: Option<Instant>,
@@ -218,12 +220,24 @@ impl State {
             seen,
             spec: Some(new.spec.clone()),
             aliases: BTreeMap::from([(new.network.to_owned(), new.spec.aliases.clone())]),
+            files: BTreeMap::new(),
             logs: Vec::new(),
             started: None,
             number: self.next_number(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)
+    }
+
+    /// Puts files into a container that doesn't run.
+    pub fn put_files(
+        &mut self,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<(), CallError> {
+        let container = self.container(id)?;
+        container.files.extend(files.clone());
+        Ok(())
     }
 
     /// Starts, and lets it end again when its image is such; answers whether
@@ -239,6 +253,11 @@ impl State {
             ContainerState::Created | ContainerState::Restarting | ContainerState::Exited => {}
         }
         let id = container.seen.id.clone();
+        // What a process says that needs them.
+        let files = container.spec.iter().flat_map(|spec| spec.files.keys());
+        if let Some(path) = files.clone().find(|path| !container.files.contains_key(*path)) {
+            return Err(CallError::CannotRun(format!("{path}: no such file or directory")));
+        }
         let wanted = container.spec.as_ref().map_or_else(Vec::new, |spec| spec.ports.clone());
         let restart = container.spec.as_ref().map(|spec| spec.restart).unwrap_or_default();
         let (fixed, image) = (container.seen.ports.clone(), container.seen.image.clone());

@@ -9,10 +9,10 @@ use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
     InspectNetworkOptions, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, StopContainerOptionsBuilder,
+    RemoveVolumeOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use futures::StreamExt;
-use hades_plan::{ContainerState, ObservedNetwork, ObservedVolume};
+use hades_plan::{ContainerFile, ContainerState, ObservedNetwork, ObservedVolume};
 use hades_provider::engine::{CallError, ContainerDetail, Engine, NewContainer};
 use hades_provider::image::{ImageReference, is_image_id};
 use hades_provider::{ProviderError, refusal};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::client::{Client, PULL_SILENCE_LIMIT};
 use crate::failure::Failure;
-use crate::{config, listing};
+use crate::{archive, config, listing, refused_field};
 
 /// Calls to one engine.
 pub(crate) struct Calls {
@@ -58,6 +58,27 @@ impl Engine for Calls {
             })
             .await;
         Ok(none_if_absent(found)?.and_then(detail))
+    }
+
+    async fn put_files(
+        &self,
+        id: &str,
+        files: &BTreeMap<String, ContainerFile>,
+    ) -> Result<(), CallError> {
+        let packed = archive::of(files)
+            .map_err(|error| refusal::bad_input("its files", &error.to_string()))?;
+        let body = bollard::body_full(packed.into());
+        // A folder that is there is never replaced by a file.
+        let options = UploadToContainerOptionsBuilder::new()
+            .path("/")
+            .no_overwrite_dir_non_dir("true")
+            .build();
+        self.client
+            .change(
+                |docker| async move { docker.upload_to_container(id, Some(options), body).await },
+            )
+            .await
+            .map_err(files_error)
     }
 
     async fn start_container(&self, id: &str) -> Result<(), CallError> {
@@ -278,7 +299,27 @@ fn create_error(failure: Failure) -> CallError {
         Failure::Refused { status: 409, words } if words.contains("already in use") => {
             CallError::NameTaken
         }
-        _ => failure.into(),
+        Failure::Refused { words, .. } => match refused_field::field(words) {
+            Some(field) => refusal::bad_input(field, words).into(),
+            None => failure.into(),
+        },
+        Failure::Failed(_) => failure.into(),
+    }
+}
+
+/// What the unpacking of files stumbles over in an image; another try would do
+/// the same.
+const NO_PLACE: [&str; 4] =
+    ["not a directory", "is a directory", "cannot overwrite", "marked read-only"];
+
+fn files_error(failure: Failure) -> CallError {
+    match failure {
+        Failure::Refused { status: 404, .. } => CallError::Absent,
+        Failure::Refused { status: 409, words } => CallError::WrongState(words),
+        Failure::Refused { words, .. } if NO_PLACE.iter().any(|part| words.contains(part)) => {
+            refusal::bad_input("files", &words).into()
+        }
+        failure => failure.into(),
     }
 }
 
@@ -303,6 +344,15 @@ fn start_error(failure: Failure) -> CallError {
     if says("cannot assign requested address") {
         let what = "a published port names an address that the host doesn't have";
         return CallError::Other(refusal::bad_input(what, &words));
+    }
+    // What is run may be called like a setting.
+    let field = refused_field::field(&words).filter(|_| !says("exec:"));
+    match (status, field) {
+        // A log server may come back.
+        (_, Some(field)) if !field.starts_with("logging") => {
+            return refusal::bad_input(field, &words).into();
+        }
+        _ => {}
     }
     match status {
         404 if says("network") => CallError::NoNetwork,

@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Ipam, IpamConfig, Mount,
-    MountType, MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig,
-    PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+    ContainerCreateBody, EndpointSettings, HostConfig, Ipam, IpamConfig, Mount, MountType,
+    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, NetworkingConfig, PortBinding,
+    PortMap, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use hades_api::{PortMapping, label};
-use hades_plan::{ContainerSpec, EngineCheck, EnvVar, naming};
+use hades_plan::{ContainerSpec, EnvVar, FileContent, naming};
 use hades_provider::engine::NewContainer;
 use hades_provider::ownership;
 use ipnet::Ipv4Net;
 use secrecy::ExposeSecret;
+
+use crate::host_config;
 
 /// What stands in place of a secret in the engine's words.
 const HIDDEN: &str = "(secret)";
@@ -48,12 +50,18 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         stop_signal,
         stop_grace_seconds,
         init,
+        limits: _, // with the five below: see host_config
+        confinement: _,
+        lookup,
+        tmpfs: _,
+        files: _, // put in afterwards: see archive
+        logging: _,
         health_check,
         restarted_at: _,
     } = new.spec;
     let endpoint =
         EndpointSettings { aliases: some_unless_empty(aliases.clone()), ..Default::default() };
-    let host_config = HostConfig {
+    let mut host_config = HostConfig {
         network_mode: Some(new.network.to_owned()),
         port_bindings: some_unless_empty_map(port_bindings(ports)),
         restart_policy: Some(restart_policy(*restart)),
@@ -61,7 +69,10 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         init: *init,
         ..Default::default()
     };
+    host_config::fill(&mut host_config, new.spec);
     Ok(ContainerCreateBody {
+        hostname: lookup.hostname.clone(),
+        healthcheck: health_check.as_ref().map(host_config::health_check),
         image: Some(new.image.to_owned()),
         cmd: command.clone(),
         entrypoint: entrypoint.clone(),
@@ -71,7 +82,6 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         exposed_ports: some_unless_empty(ports.iter().map(container_port).collect()),
         labels: Some(hash_map(new.labels)),
         stop_signal: stop_signal.clone(),
-        healthcheck: health_check.as_ref().map(health_config),
         stop_timeout: stop_grace_seconds.map(|s| i64::try_from(s).unwrap_or(i64::MAX)),
         host_config: Some(host_config),
         networking_config: Some(NetworkingConfig {
@@ -79,25 +89,6 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         }),
         ..Default::default()
     })
-}
-
-/// A check as the engine takes it: times in nanoseconds, at least a millisecond,
-/// as 0 means the image's own.
-fn health_config(check: &EngineCheck) -> HealthConfig {
-    let EngineCheck { command, interval, timeout, retries, start_period } = check;
-    let Some(command) = command else {
-        return HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() };
-    };
-    let nanoseconds =
-        |millis: u64| Some(i64::try_from(millis.max(1) * 1_000_000).unwrap_or(i64::MAX));
-    HealthConfig {
-        test: Some(std::iter::once("CMD".to_owned()).chain(command.iter().cloned()).collect()),
-        interval: nanoseconds(*interval),
-        timeout: nanoseconds(*timeout),
-        retries: Some(i64::from(*retries)),
-        start_period: nanoseconds(*start_period),
-        ..Default::default()
-    }
 }
 
 /// The body that makes a bridge network.
@@ -147,6 +138,10 @@ pub fn without_secrets(words: &str, spec: &ContainerSpec) -> String {
             EnvVar::Secret { value: Some(value), .. } => Some(value.expose_secret()),
             EnvVar::Secret { value: None, .. } | EnvVar::Plain(_) => None,
         })
+        .chain(spec.files.values().filter_map(|file| match &file.content {
+            FileContent::Secret { .. } => file.content.expose(),
+            FileContent::Plain { .. } => None,
+        }))
         .filter(|value| !value.is_empty())
         .collect();
     // A value that is part of another one must not keep that from being found.

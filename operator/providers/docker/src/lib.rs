@@ -16,6 +16,7 @@
 //!   exposed only there and appears in no error. The client library would write
 //!   requests to the debug log, so that level is compiled out (see Cargo.toml).
 
+mod archive;
 mod calls;
 pub mod client;
 pub mod config;
@@ -23,8 +24,10 @@ mod dial;
 mod endpoint;
 mod failure;
 mod host;
+mod host_config;
 mod listing;
 mod logs;
+mod refused_field;
 mod wakes;
 mod words;
 

@@ -1,6 +1,7 @@
 //! A real engine for the checks, and the `docker` command as the hands that
 //! change it behind the provider's back.
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hades_plan::{ContainerSpec, EnvVar};
 use hades_provider::Provider;
-use hades_provider::conformance::Testbed;
+use hades_provider::conformance::{SeenFile, Testbed};
 use hades_provider_docker::DockerHost;
 use ipnet::Ipv4Net;
 
@@ -193,6 +194,21 @@ impl Testbed for DockerBed {
     }
     async fn detach_by_hand(&self, id: &str, network: &str) {
         self.docker(&["network", "disconnect", network, id]);
+    }
+    async fn file_of(&self, id: &str, path: &str) -> Option<SeenFile> {
+        let output = Command::new("docker")
+            .args(["cp", &format!("{id}:{path}"), "-"])
+            .env("DOCKER_HOST", &self.endpoint)
+            .output()
+            .unwrap();
+        let mut archive = tar::Archive::new(output.stdout.as_slice());
+        let mut entry = archive.entries().unwrap().next()?.unwrap();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        let header = entry.header();
+        let number = |id: std::io::Result<u64>| u32::try_from(id.unwrap()).unwrap();
+        let (uid, gid) = (number(header.uid()), number(header.gid()));
+        Some(SeenFile { text, mode: header.mode().unwrap() & 0o7777, uid, gid })
     }
     async fn remove_by_hand(&self, id: &str) {
         self.docker(&["rm", "-f", id]);

@@ -1,5 +1,7 @@
 //! Engines that stop, that start again, and that aren't there.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt;
 use hades_api::RestartPolicy;
 use hades_plan::{ContainerState, Operation};
@@ -59,7 +61,12 @@ async fn an_engine_may_stop_and_start_again() {
     scene.until("restarted", &[ContainerState::Running]).await;
     let left = scene.seen("left").await;
     assert_eq!(left.state, ContainerState::Exited);
-    scene.done(&scene.container_action("left", Operation::StartContainer { id: left.id })).await;
+    scene
+        .done(&scene.container_action(
+            "left",
+            Operation::StartContainer { id: left.id, files: BTreeMap::new() },
+        ))
+        .await;
     scene.done(&action).await;
     drop(bed);
 }

@@ -10,6 +10,7 @@
 mod bed;
 mod calls;
 mod engine;
+mod fields;
 mod proxy;
 mod pulls;
 mod registry;
