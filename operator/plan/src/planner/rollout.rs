@@ -60,9 +60,15 @@ fn held_back(
         let cause = || WaitCause::RolloutHalted { failed: failed.to_owned() };
         return creating().map(|(index, _)| (index, cause())).collect();
     }
-    // All at once goes only what has nothing to replace, or is to go down anyway.
+    // All at once comes only what has nothing to lose by it. Those that replace
+    // something come first: they show whether the others are worth it.
     let replaces = |slot: &Slot<'_>| slot.olds.iter().any(|old| old.container.state.is_live());
-    let turns = creating().filter(|(_, slot)| replaces(slot) && !slot.desired.rollout.recreate);
+    let in_turn = own().any(|(_, slot)| replaces(slot) && !slot.desired.rollout.recreate);
+    if !in_turn {
+        return Vec::new();
+    }
+    let first_replace = creating().filter(|(_, slot)| replaces(slot));
+    let turns = first_replace.chain(creating().filter(|(_, slot)| !replaces(slot)));
     let busy = own().filter(|(_, slot)| slot.current.is_some() && slot.standing != Standing::Ready);
     let surge = first.map_or(1, |slot| slot.desired.rollout.max_surge) as usize;
     turns

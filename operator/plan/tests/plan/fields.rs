@@ -68,7 +68,7 @@ fn a_new_container_and_a_changed_one_show_every_field() {
     insta::assert_snapshot!("every_field_is_new", page(EVERYTHING, &simulator));
     simulator.apply(&plan(&desired(EVERYTHING), &simulator.observe()));
     insta::assert_snapshot!("every_field_changes", page(OTHERWISE, &simulator));
-    simulator.apply(&plan(&desired(OTHERWISE), &simulator.observe()));
+    simulator.converge(&desired(OTHERWISE));
     assert!(plan(&desired(OTHERWISE), &simulator.observe()).is_empty());
 }
 

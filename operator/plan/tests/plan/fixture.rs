@@ -68,6 +68,11 @@ impl Fixture {
         self.resolve_spec(&spec(yaml))
     }
 
+    /// Lets things be where they were observed.
+    pub fn see(&mut self, observed: &hades_plan::Observed) {
+        self.current = Current::new(&self.environment, INSTALLATION, observed, &[]);
+    }
+
     pub fn annotated(key: &str, value: &str) -> Self {
         let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         Self { annotations, ..Self::default() }

@@ -7,7 +7,7 @@ use hades_api::PortMapping;
 use hades_plan::{
     Action, ActionId, ContainerHealth, ContainerSpec, ContainerState, Desired, HostSnapshot,
     HostView, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Operation, Plan,
-    PublishedPort, plan,
+    PublishedPort, Reason, plan,
 };
 
 #[derive(Debug, Clone, Default)]
@@ -187,6 +187,10 @@ impl Simulator {
                 found.state = ContainerState::Exited;
                 found.exit_code = Some(143);
                 found.uptime_seconds = None;
+                // The status remembers it.
+                if let Reason::RolloutFailed { why } = &action.reason {
+                    found.health_message = Some(why.clone());
+                }
             }
             Operation::UnpauseContainer { id } => {
                 let found = container(host, id)?;
