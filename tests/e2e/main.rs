@@ -8,4 +8,5 @@ mod crash;
 mod engine;
 mod hades;
 mod journey;
+mod rollouts;
 mod trouble;

@@ -2,11 +2,12 @@
 //! is told.
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use hades_plan::{Plan, Target, WaitCause};
+use hades_plan::{Plan, Target, WaitCause, Waiting};
 use hades_provider::{LogOptions, Provider};
 use secrecy::ExposeSecret;
 
@@ -30,26 +31,29 @@ const HIDDEN: &str = "(secret)";
 /// The last lines of containers that fail, by host and name.
 pub(crate) type LastLines = BTreeMap<(String, String), String>;
 
-/// Lines that have been asked for, by UID of the environment and id of the
-/// container: asked for once, so that the same failure is told in the same words.
+/// A container and the way in which it fails.
+type Failing = (String, Discriminant<WaitCause>);
+
+/// Lines that have been asked for, by UID of the environment and what fails:
+/// asked for once, so that the same failure is told in the same words.
 #[derive(Default)]
-pub(super) struct Remembered(Mutex<HashMap<(String, String), String>>);
+pub(super) struct Remembered(Mutex<HashMap<(String, Failing), String>>);
 
 impl Remembered {
-    fn get(&self, uid: &str, id: &str) -> Option<String> {
+    fn get(&self, uid: &str, failing: &Failing) -> Option<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.get(&(uid.to_owned(), id.to_owned())).cloned()
+        lines.get(&(uid.to_owned(), failing.clone())).cloned()
     }
 
-    fn put(&self, uid: &str, id: &str, lines: String) {
+    fn put(&self, uid: &str, failing: &Failing, lines: String) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert((uid.to_owned(), id.to_owned()), lines);
+        all.insert((uid.to_owned(), failing.clone()), lines);
     }
 
-    /// Keeps only those of the containers `ids`.
-    fn keep(&self, uid: &str, ids: &[String]) {
+    /// Keeps only those of what still fails.
+    fn keep(&self, uid: &str, failing: &[Failing]) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(of, id), _| of != uid || ids.contains(id));
+        all.retain(|(of, known), _| of != uid || failing.contains(known));
     }
 
     pub(super) fn forget(&self, uid: &str) {
@@ -72,26 +76,27 @@ pub(super) async fn last_lines(
                 | WaitCause::Unhealthy { .. }
         )
     });
-    let (mut found, mut ids) = (LastLines::new(), Vec::new());
-    for target in failing.map(|waiting| &waiting.target).take(MOST_CONTAINERS) {
+    let (mut found, mut all) = (LastLines::new(), Vec::new());
+    for Waiting { target, cause } in failing.take(MOST_CONTAINERS) {
         let Some(id) = id_of(plan, target) else { continue };
-        let lines = match (remembered.get(uid, &id), gathered.providers.get(&target.host)) {
+        let failing = (id.clone(), discriminant(cause));
+        let lines = match (remembered.get(uid, &failing), gathered.providers.get(&target.host)) {
             (Some(lines), _) => lines,
             (None, Some(provider)) => {
                 let text = tokio::time::timeout(PATIENCE, read(&**provider, &id)).await;
                 let text = redacted(text.unwrap_or_default(), gathered);
                 let lines = shown(&text);
-                remembered.put(uid, &id, lines.clone());
+                remembered.put(uid, &failing, lines.clone());
                 lines
             }
             (None, None) => continue,
         };
-        ids.push(id);
+        all.push(failing);
         if !lines.is_empty() {
             found.insert((target.host.clone(), target.name.clone()), lines);
         }
     }
-    remembered.keep(uid, &ids);
+    remembered.keep(uid, &all);
     found
 }
 

@@ -93,15 +93,21 @@ pub(super) fn of(
     let overdue = container.uptime_seconds.is_some() && deadline.is_none();
     let says = || container.health_message.clone();
     match health {
-        ContainerHealth::Starting if !overdue => Standing::Pending {
-            why: match says() {
-                Some(why) => format!("it isn't healthy yet: {why}"),
-                None => "it isn't healthy yet".to_owned(),
-            },
-            look_again: deadline,
-        },
+        // Until then the old one does the work, and the engine's or the manifest's
+        // patience with a failing container says nothing of a new one.
+        ContainerHealth::Starting | ContainerHealth::Unhealthy
+            if !overdue && (protects || health == ContainerHealth::Starting) =>
+        {
+            Standing::Pending {
+                why: match says() {
+                    Some(why) => format!("it isn't healthy yet: {why}"),
+                    None => "it isn't healthy yet".to_owned(),
+                },
+                look_again: deadline,
+            }
+        }
         ContainerHealth::Starting | ContainerHealth::Unhealthy => Standing::Unhealthy {
-            why: says().unwrap_or_else(|| "the engine's check of it fails".to_owned()),
+            why: says().unwrap_or_else(|| "it doesn't pass".to_owned()),
             overdue,
             look_again: deadline,
         },

@@ -7,6 +7,8 @@ use hades_plan::{
     ContainerHealth, ContainerState, Desired, HostView, Operation, Plan, plan, render,
 };
 
+use proptest::prelude::*;
+
 use crate::fixture::{Fixture, desired, number_hashes, shown};
 use crate::simulator::Simulator;
 
@@ -444,4 +446,72 @@ fn a_host_cut_off_in_the_middle_and_back() {
     simulator.converge(&wanted);
     assert_eq!(running(&simulator), ["web:2"; 2]);
     assert!(planned(&wanted, &simulator).is_empty());
+}
+
+/// A stretch of time in which one spec is wanted: its image, how many may be
+/// replaced at a time, and the passes that are made: how many of their actions
+/// are carried out, which first, and how much time passes then.
+#[derive(Debug, Clone)]
+struct Stretch {
+    image: usize,
+    surge: u32,
+    passes: Vec<(usize, usize, u64)>,
+}
+
+fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
+    let pass = (0..4usize, 0..50usize, 0..80u64);
+    let stretch = (0..3usize, 1..4u32, prop::collection::vec(pass, 0..8))
+        .prop_map(|(image, surge, passes)| Stretch { image, surge, passes });
+    prop::collection::vec(stretch, 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is rolled out, whenever Hades is killed: as many replicas do
+    /// their work as there are, what does its work goes only when another does in
+    /// its place, and the same input is tried once.
+    #[test]
+    fn laws_of_a_rolling_update(replicas in 1..4u32, stretches in stretches()) {
+        let yaml = |image: usize, surge: u32| {
+            let image = ["web:1", "web:2", "job:1"][image];
+            format!("{{defaults: {{host: local}}, services: {{web: {{image: '{image}', replicas: {replicas}, strategy: {{maxSurge: {surge}}}, healthCheck: {{tcp: {{port: 80}}}}}}}}}}")
+        };
+        let mut simulator = checked(&yaml(0, 1));
+        simulator.sick.insert("web:2".to_owned());
+        let working = |simulator: &Simulator| {
+            let containers = &simulator.hosts["local"].containers;
+            let works = |found: &&hades_plan::ObservedContainer| {
+                found.state == ContainerState::Running && !simulator.sick.contains(&found.image)
+            };
+            containers.iter().filter(works).count()
+        };
+        for Stretch { image, surge, passes } in stretches {
+            let wanted = desired(&yaml(image, surge));
+            let mut tried = BTreeSet::new();
+            let rest = std::iter::repeat_n((9, 0, 70), 12);
+            for (count, choice, seconds) in passes.into_iter().chain(rest) {
+                let plan = planned(&wanted, &simulator);
+                let creates = |action: &&hades_plan::Action| {
+                    matches!(action.operation, Operation::CreateContainer { .. })
+                };
+                prop_assert!(plan.actions.iter().filter(creates).count() <= surge as usize);
+                let before = simulator.clone();
+                simulator.apply_some(&plan, count, choice);
+                for action in plan.actions.iter().filter(creates) {
+                    let made = simulator.hosts["local"].containers.iter().any(|c| c.name == action.target.name);
+                    prop_assert!(!made || tried.insert(action.target.name.clone()), "{} again", action.id);
+                }
+                prop_assert!(
+                    working(&simulator) >= replicas as usize,
+                    "{} of {replicas} work after\n{}\nof {:#?}", working(&simulator), shown(&plan), before.hosts["local"].containers
+                );
+                simulator.pass_time(seconds);
+            }
+            let plan = planned(&wanted, &simulator);
+            prop_assert!(plan.actions.is_empty(), "never done: {}", shown(&plan));
+            let good = image != 1;
+            prop_assert_eq!(plan.waiting.is_empty(), good, "{}", shown(&plan));
+        }
+    }
 }

@@ -19,8 +19,8 @@ pub(super) fn open(engine: &FakeEngine, address: SocketAddr) -> Result<Connectio
     if state.crashed || state.unreachable {
         return Err(refusal::unreachable("cannot reach the fake host: connection refused"));
     }
-    let status = state.at(address.ip()).and_then(|found| state.answers.get(&found.seen.image));
-    let Some(status) = status.copied() else {
+    let status = state.at(address.ip()).and_then(|found| state.answer_of(found));
+    let Some(status) = status else {
         let message = format!("cannot connect to {address}: connection refused");
         return Err(ProviderError::new(ErrorClass::Retry, reason::ACTION_FAILED, message));
     };

@@ -200,6 +200,11 @@ impl FakeHost {
         };
     }
 
+    /// Containers of this image write that when they are started.
+    pub fn set_first_words(&self, reference: &str, words: &str) {
+        self.engine().state().first_words.insert(reference.to_owned(), words.to_owned());
+    }
+
     /// Lets a container have run for so long.
     pub fn set_uptime(&self, id_or_name: &str, uptime: Duration) -> bool {
         self.change(id_or_name, |container| container.started = Instant::now().checked_sub(uptime))

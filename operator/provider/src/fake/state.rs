@@ -40,6 +40,8 @@ pub(super) struct State {
     /// HTTP status that containers of an image answer with; others accept no
     /// connection.
     pub answers: BTreeMap<String, u16>,
+    /// What containers of an image write when they are started.
+    pub first_words: BTreeMap<String, String>,
     /// Ports held by processes outside of any container.
     pub taken_ports: BTreeSet<(u16, Protocol)>,
     pub calls: Vec<Call>,
@@ -112,7 +114,8 @@ impl State {
         if container.is_live() {
             seen.addresses = self.addresses(container);
             if seen.health == ContainerHealth::None {
-                seen.health = self.health_of(&seen.image);
+                let health = self.of_image(&self.image_health, &seen);
+                seen.health = health.copied().unwrap_or_default();
             }
         }
         seen
@@ -129,9 +132,21 @@ impl State {
         given.collect()
     }
 
-    /// What the engine's own check says of containers of an image.
-    fn health_of(&self, image: &str) -> ContainerHealth {
-        self.image_health.get(image).copied().unwrap_or_default()
+    /// What a test said of the image of a container, which may have been made from
+    /// the id of that image.
+    fn of_image<'s, T>(
+        &self,
+        said: &'s BTreeMap<String, T>,
+        seen: &ObservedContainer,
+    ) -> Option<&'s T> {
+        let by_id =
+            || said.iter().find(|(image, _)| self.images.get(*image) == Some(&seen.image_id));
+        said.get(&seen.image).or_else(|| by_id().map(|(_, value)| value))
+    }
+
+    /// HTTP status that a container answers with, if it answers.
+    pub fn answer_of(&self, container: &Container) -> Option<u16> {
+        self.of_image(&self.answers, &container.seen).copied()
     }
 
     /// The container that runs at an address.
@@ -275,7 +290,9 @@ impl State {
         let any: Vec<_> = wanted.iter().filter(|p| p.host_port.is_none()).cloned().collect();
         let picked: Vec<_> = any.iter().map(|port| self.pick_port(port)).collect();
         let exit = self.exits_at_once.get(&image).copied();
+        let words = self.first_words.get(&image).cloned();
         let container = self.container(&id)?;
+        container.logs.extend(words.map(|words| LogChunk { stderr: false, bytes: words.into() }));
         match exit {
             None => {
                 container.seen.ports.retain(|port| port.host_port < FIRST_FREE_PORT);
