@@ -67,7 +67,7 @@ fn a_good_and_a_bad_roll_out() {
     });
     hades.apply(&environment("two", "/nothing-here", ", VERSION: '2'"));
     let message = hades.wait_not_ready("production", "RolloutFailed");
-    for words in ["answered 404", "within 4s", "listening on port 8080"] {
+    for words in ["answered 404", "within 4s", "its last lines: GET /nothing-here"] {
         assert!(message.contains(words), "{message}");
     }
     stop.store(true, Ordering::Relaxed);
@@ -78,7 +78,7 @@ fn a_good_and_a_bad_roll_out() {
     assert_eq!(hades.containers().len(), 2, "the failed one is kept for its logs");
     let logs =
         hades.hadesctl(&["logs", &format!("{}/production/web", hades.project), "--tail", "5"]);
-    assert!(logs.contains("listening"), "{logs}");
+    assert!(logs.contains("GET /nothing-here"), "{logs}");
 
     // A bad one that ends at once.
     hades.apply(&environment("three", "/healthz", ", EXIT_AT_ONCE: '3'"));
@@ -123,7 +123,10 @@ fn a_service_waits_for_a_check_of_the_engine() {
         if message.contains("depends on service db") { Ok(message) } else { Err(object) }
     });
     assert!(waits.contains("isn't"), "{waits}");
-    assert_eq!(hades.running().len(), 1);
+    eventually("the first service to run", || match hades.running().len() {
+        1 => Ok(()),
+        count => Err(count),
+    });
     hades.apply(&check("/sample-app, check"));
     hades.wait_ready("production");
     assert_eq!(hades.running().len(), 2);
