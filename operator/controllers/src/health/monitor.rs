@@ -85,13 +85,14 @@ impl Monitor {
         }
     }
 
-    /// Lays over `observed` what is known of the containers of an environment,
-    /// and from now on checks those, and only those, that `desired` wants
-    /// checked. `known`: what the status last said, by host and name.
+    /// Lays over `observed` what is known of the containers of an environment.
+    /// When told to [`Watch::Follow`], it checks from now on those, and only
+    /// those, that `desired` wants checked. `known`: what the status last said,
+    /// by host and name.
     pub(crate) fn lay(
         &self,
         desired: &Desired,
-        providers: &BTreeMap<String, Arc<dyn Provider>>,
+        watch: Watch<'_>,
         known: &dyn Fn(&str, &str) -> Known,
         observed: &mut Observed,
     ) {
@@ -107,7 +108,6 @@ impl Monitor {
             let HostView::Snapshot(snapshot) = view else { continue };
             let snapshot = Arc::make_mut(snapshot);
             self.count_restarts(host, desired, snapshot, now);
-            let Some(provider) = providers.get(host) else { continue };
             let mut wanted = Vec::new();
             for container in owned(desired, snapshot) {
                 let known = known(host, &container.name);
@@ -124,7 +124,17 @@ impl Monitor {
                     wanted.push((container, check, address, known.healthy));
                 }
             }
-            self.watch(host, provider, &desired.environment, wanted, now);
+            match watch {
+                Watch::Peek => self.peek(host, wanted, now),
+                Watch::Follow(providers) => {
+                    if let Some(provider) = providers.get(host) {
+                        self.watch(host, provider, &desired.environment, wanted, now);
+                    }
+                }
+            }
+        }
+        if matches!(watch, Watch::Peek) {
+            return;
         }
         // Hosts that the environment no longer has anything to do with.
         for (host, checks) in &*locked(&self.hosts) {
@@ -164,6 +174,21 @@ impl Monitor {
         }
     }
 
+    /// Says of each what came of its check so far, if it is checked in that way.
+    fn peek(&self, host: &str, wanted: Vec<Wanted<'_>>, now: Instant) {
+        let checks = locked(&self.hosts).get(host).cloned();
+        let state = checks.as_ref().map(|checks| locked(&checks.state));
+        for (container, check, address, healthy) in wanted {
+            let same = state.as_ref().and_then(|state| {
+                state.watched.get(&container.id).filter(|one| one.is(check, address))
+            });
+            match same {
+                Some(one) => one.verdict.lay(container),
+                None => Verdict::new(healthy, now).lay(container),
+            }
+        }
+    }
+
     /// Makes `wanted` all that is checked of an environment on a host, and says
     /// of each what came of it so far.
     fn watch(
@@ -171,7 +196,7 @@ impl Monitor {
         host: &str,
         provider: &Arc<dyn Provider>,
         environment: &EnvironmentName,
-        wanted: Vec<(&mut ObservedContainer, &Check, SocketAddr, bool)>,
+        wanted: Vec<Wanted<'_>>,
         now: Instant,
     ) {
         let checks = {

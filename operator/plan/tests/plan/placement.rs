@@ -156,7 +156,7 @@ fn services_of_an_environment_seek_the_same_host_and_environments_do_not() {
     assert_eq!(first, second);
     let firsts: BTreeSet<String> = (0..50)
         .map(|n| {
-            let environment = EnvironmentName::new("shop", &format!("e{n}"));
+            let environment = EnvironmentName::new("shop", format!("e{n}"));
             let nothing = Current::default();
             let placed = Placer::new(&environment, &nothing).place(&request(1, &hosts));
             placed[0].to_owned()
