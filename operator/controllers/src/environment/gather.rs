@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::driver::ReconcileError;
-use crate::health::Known;
+use crate::health::{Known, Watch};
 
 /// All that a plan is made from.
 pub(crate) struct Gathered {
@@ -79,14 +79,25 @@ pub(crate) async fn gather(
         Ok(template) => template,
         Err(fault) => return Ok(Err(vec![fault])),
     };
-    gather_with(context, environment, template).await
+    assemble(context, environment, template, true).await
 }
 
-/// As [`gather`], with the template already at hand.
+/// As [`gather`] for a plan that isn't carried out, with the template already at
+/// hand.
 pub(crate) async fn gather_with(
     context: &Context,
     environment: &Environment,
     template: Option<EnvironmentTemplate>,
+) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
+    assemble(context, environment, template, false).await
+}
+
+/// `follow`: what is desired is to be checked from now on.
+async fn assemble(
+    context: &Context,
+    environment: &Environment,
+    template: Option<EnvironmentTemplate>,
+    follow: bool,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
     let project = environment.namespace().unwrap_or_default();
     let spec = merged(environment, template.as_ref());
@@ -126,7 +137,8 @@ pub(crate) async fn gather_with(
             failure: found.failure.clone(),
         })
     };
-    context.monitor.lay(&desired, &look.providers, &known, &mut look.observed);
+    let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
+    context.monitor.lay(&desired, watch, &known, &mut look.observed);
     Ok(Ok(gathered(desired, look, suspended, secrets)))
 }
 

@@ -17,4 +17,4 @@ mod restarts;
 mod tls;
 mod verdict;
 
-pub(crate) use monitor::{Known, Monitor};
+pub(crate) use monitor::{Known, Monitor, Watch};

@@ -34,6 +34,19 @@ pub(crate) struct Known {
     pub(crate) failure: Option<String>,
 }
 
+/// Whether what is desired is really to be checked.
+#[derive(Clone, Copy)]
+pub(crate) enum Watch<'a> {
+    /// From now on, through these providers by host.
+    Follow(&'a BTreeMap<String, Arc<dyn Provider>>),
+    /// It is only a thought: nothing changes.
+    Peek,
+}
+
+/// A container, how and where it is to be checked, and whether it is known to
+/// be healthy.
+type Wanted<'a> = (&'a mut ObservedContainer, &'a Check, SocketAddr, bool);
+
 /// Checks containers and remembers what came of it.
 pub(crate) struct Monitor {
     wakes: broadcast::Sender<HostWake>,
@@ -64,6 +77,13 @@ struct Watched {
     verdict: Verdict,
     /// When the next check is due; none while one is under way.
     due: Option<Instant>,
+}
+
+impl Watched {
+    /// Whether it is checked in that way.
+    fn is(&self, check: &Check, address: SocketAddr) -> bool {
+        self.address == address && self.check.probe == check.probe
+    }
 }
 
 /// A check to be made.
@@ -311,21 +331,15 @@ impl State {
         now: Instant,
     ) -> bool {
         let id = container.id.clone();
-        let same = self
-            .watched
-            .get_mut(&id)
-            .filter(|one| one.address == address && one.check.probe == check.probe);
-        if let Some(one) = same {
+        if let Some(one) = self.watched.get_mut(&id).filter(|one| one.is(check, address)) {
             if *one.check != *check {
                 one.check = Arc::new(check.clone());
             }
-            container.health = one.verdict.health();
-            container.health_message = one.verdict.message().map(str::to_owned);
+            one.verdict.lay(container);
             return false;
         }
         let verdict = Verdict::new(healthy, now);
-        container.health = verdict.health();
-        container.health_message = None;
+        verdict.lay(container);
         let one = Watched {
             environment: environment.clone(),
             check: Arc::new(check.clone()),

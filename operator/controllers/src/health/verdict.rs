@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hades_plan::{Check, ContainerHealth};
+use hades_plan::{Check, ContainerHealth, ObservedContainer};
 
 /// Pause between checks of a container that has just started: what waits for it
 /// should not wait longer than it has to.
@@ -33,13 +33,10 @@ impl Verdict {
         Self { health, message: None, began: now, failures: 0, counted: None }
     }
 
-    pub fn health(&self) -> ContainerHealth {
-        self.health
-    }
-
-    /// Why it isn't healthy.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+    /// Says so of what was observed.
+    pub fn lay(&self, container: &mut ObservedContainer) {
+        container.health = self.health;
+        container.health_message.clone_from(&self.message);
     }
 
     /// Takes in how a check went; answers whether the verdict is another one.
@@ -170,12 +167,12 @@ mod tests {
             let (check, start) = (check(start_period), Instant::now());
             let mut verdict = Verdict::new(healthy, start);
             for (at, passes, expected) in rows {
-                let before = verdict.health();
+                let before = verdict.health;
                 let outcome = if *passes { Ok(()) } else { Err("no".to_owned()) };
                 let changed = verdict.note(&check, outcome, start + Duration::from_secs(*at));
-                assert_eq!(verdict.health(), *expected, "{what}, after {at} s");
+                assert_eq!(verdict.health, *expected, "{what}, after {at} s");
                 assert_eq!(changed, before != *expected, "{what}, after {at} s");
-                assert_eq!(verdict.message().is_none(), *passes, "{what}");
+                assert_eq!(verdict.message.is_none(), *passes, "{what}");
             }
         }
     }
