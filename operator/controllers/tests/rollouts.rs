@@ -286,6 +286,51 @@ async fn replicas_are_spread_and_a_drained_host_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_of_hosts_say_where_things_may_run() {
+    let (hades, other) = two_hosts().await;
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    let label = |zone: Option<&str>| Patch::Merge(json!({"metadata": {"labels": {"zone": zone}}}));
+    let parameters = PatchParams::default();
+    let spec = json!({"services": {"web": {
+        "image": "app:1", "healthCheck": check(),
+        "placement": {"selector": {"matchLabels": {"zone": "a"}}},
+    }}});
+    hades.apply_environment("prod", spec).await;
+    hades.not_ready("prod", "HostNotFound").await;
+    hosts.patch("local", &parameters, &label(Some("a"))).await.unwrap();
+    hades.ready("prod").await;
+    hosts.patch("other", &parameters, &label(Some("a"))).await.unwrap();
+    hosts.patch("local", &parameters, &label(None)).await.unwrap();
+    eventually("the host to be left", || async {
+        let counts = (hades.host.running().len(), other.running().len());
+        if counts == (0, 1) { Ok(()) } else { Err(counts) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_changes_nothing_of_what_is_checked() {
+    let hades = start().await;
+    hades.apply_environment("prod", web("app:1")).await;
+    hades.ready("prod").await;
+    let mut instead = hades.environments().get("prod").await.unwrap();
+    instead.spec.services.get_mut("web").unwrap().health_check = None;
+    let reply = hades_controllers::environment::preview(
+        &hades.context,
+        "shop",
+        "prod",
+        Some(instead),
+        &std::collections::BTreeMap::new(),
+    )
+    .await
+    .unwrap()
+    .unwrap();
+    assert!(reply.plan.is_some());
+    hades.host.set_answer("app:1", Some(500));
+    hades.not_ready("prod", "HealthCheckFailing").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_cut_off_in_a_roll_out_and_back() {
     let (hades, other) = two_hosts().await;
     hades.apply_environment("prod", spread("app:1", 4)).await;
