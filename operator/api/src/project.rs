@@ -1,9 +1,13 @@
 //! HadesProject: a client's project, which is a namespace.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::EnvValue;
 
 /// A client's project.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -30,6 +34,12 @@ pub struct HadesProjectSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 200))]
     pub display_name: Option<String>,
+
+    /// Environment variables of every service in every environment of the
+    /// project, below those of templates and environments. Secrets are those of
+    /// the project's namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvValue>,
 
     /// Holds back all changes to all environments of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]

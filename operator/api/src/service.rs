@@ -74,7 +74,8 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<PortMapping>>,
 
-    /// Volumes of `spec.volumes` to mount: `data:/var/lib/data`, `data:/data:ro`.
+    /// Volumes of `spec.volumes` to mount: `data:/var/lib/data`, `data:/data:ro`,
+    /// or `{source: data, target: /data, readOnly: true}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<VolumeMount>>,
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 
 /// What becomes of data when the thing that holds it leaves the manifest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +29,9 @@ pub struct VolumeSpec {
     pub deletion_policy: Option<DeletionPolicy>,
 }
 
-/// `VOLUME:/path[:ro|rw]`, the short form of the compose specification. The
-/// volume is a key of `spec.volumes`.
+/// `VOLUME:/path[:ro|rw]`, the short form of the compose specification, or
+/// `{source, target, readOnly}`, its long form. The volume is a key of
+/// `spec.volumes`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VolumeMount {
     /// Key in `spec.volumes`.
@@ -37,6 +40,21 @@ pub struct VolumeMount {
     pub path: String,
     /// Mounted read-only.
     pub read_only: bool,
+    /// Written in the long form; kept so that it is written back the same.
+    pub is_long: bool,
+}
+
+/// The long form.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LongForm {
+    /// Key in `spec.volumes`.
+    source: String,
+    /// Absolute path in the container.
+    target: String,
+    /// Mount read-only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
 }
 
 impl VolumeMount {
@@ -60,7 +78,8 @@ impl VolumeMount {
         if crate::name::check_label(volume).is_err() || !path.starts_with('/') {
             return Err(format!("{text:?} is not a mount: write data:/path or data:/path:ro"));
         }
-        Ok(Self { volume: volume.to_owned(), path: path.to_owned(), read_only })
+        let (volume, path) = (volume.to_owned(), path.to_owned());
+        Ok(Self { volume, path, read_only, is_long: false })
     }
 }
 
@@ -73,14 +92,34 @@ impl fmt::Display for VolumeMount {
 
 impl Serialize for VolumeMount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if !self.is_long {
+            return serializer.collect_str(self);
+        }
+        let Self { volume, path, read_only, is_long: _ } = self.clone();
+        LongForm { source: volume, target: path, read_only }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for VolumeMount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Self::parse(&text).map_err(D::Error::custom),
+            object @ Value::Object(_) => {
+                let LongForm { source, target, read_only } =
+                    serde_json::from_value(object).map_err(D::Error::custom)?;
+                if target.contains(':') {
+                    return Err(D::Error::custom(format!(
+                        "{target:?} is not a path: it holds ':'"
+                    )));
+                }
+                // By way of the short form, whose rules are the same.
+                let mount = Self::parse(&format!("{source}:{target}")).map_err(D::Error::custom)?;
+                Ok(Self { read_only, is_long: true, ..mount })
+            }
+            _ => {
+                Err(D::Error::custom("expected text like data:/path or {source, target, readOnly}"))
+            }
+        }
     }
 }
 
@@ -93,11 +132,17 @@ impl JsonSchema for VolumeMount {
         true
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
+    /// A structural schema can't say "text or object": see `EnvValue`.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.settings().meta_schema.is_none() {
+            return json_schema!({"x-kubernetes-preserve-unknown-fields": true});
+        }
+        let short = json!({
             "type": "string",
             "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?:/[^:]*(:(ro|rw))?$",
-        })
+        });
+        let long = generator.subschema_for::<LongForm>().to_value();
+        json_schema!({"anyOf": json!([short, long])})
     }
 }
 
@@ -113,5 +158,28 @@ mod tests {
             assert!(VolumeMount::parse(bad).is_err(), "{bad}");
         }
         assert!(VolumeMount::parse("/etc:/x").unwrap_err().contains("host"));
+    }
+
+    #[test]
+    fn both_forms_come_back_as_they_went_in() {
+        for text in [
+            r#""data:/x:ro""#,
+            r#"{"source":"data","target":"/x"}"#,
+            r#"{"source":"data","target":"/x","readOnly":true}"#,
+        ] {
+            let mount: VolumeMount = serde_json::from_str(text).unwrap();
+            assert_eq!((mount.volume.as_str(), mount.path.as_str()), ("data", "/x"));
+            assert_eq!(mount.read_only, text.contains("ro\"") || text.contains("true"), "{text}");
+            assert_eq!(serde_json::to_string(&mount).unwrap(), text);
+        }
+        for bad in [
+            r#"{"source":"/etc","target":"/x"}"#,
+            r#"{"source":"data","target":"/x:rw"}"#,
+            r#"{"source":"data","target":"/x","type":"bind"}"#,
+            r#"{"source":"data"}"#,
+            "1",
+        ] {
+            assert!(serde_json::from_str::<VolumeMount>(bad).is_err(), "{bad}");
+        }
     }
 }

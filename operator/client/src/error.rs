@@ -119,6 +119,11 @@ impl Error {
         }
     }
 
+    /// Whether the server says that the person may not.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_forbidden())
+    }
+
     /// Whether the server says that the object isn't there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(status) if status.is_not_found())

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hades_api::{DockerHost, Health, annotation, label};
+use hades_controllers::environment::{Instead, preview};
 use hades_plan::{ContainerHealth, ContainerState, ObservedContainer};
 use hades_provider::fake::{CallKind, Fault, FaultPlan, Moment};
 use kube::Api;
@@ -315,16 +316,8 @@ async fn a_preview_changes_nothing_of_what_is_checked() {
     hades.ready("prod").await;
     let mut instead = hades.environments().get("prod").await.unwrap();
     instead.spec.services.get_mut("web").unwrap().health_check = None;
-    let reply = hades_controllers::environment::preview(
-        &hades.context,
-        "shop",
-        "prod",
-        Some(instead),
-        &std::collections::BTreeMap::new(),
-    )
-    .await
-    .unwrap()
-    .unwrap();
+    let instead = Instead { environment: Some(instead), ..Instead::default() };
+    let reply = preview(&hades.context, "shop", "prod", instead).await.unwrap().unwrap();
     assert!(reply.plan.is_some());
     hades.host.set_answer("app:1", Some(500));
     hades.not_ready("prod", "HealthCheckFailing").await;

@@ -1,6 +1,5 @@
 //! The group `operations.hades.dev`: what a CRD can't carry. Plans and logs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures::StreamExt;
-use hades_api::{Environment, EnvironmentTemplate};
+use hades_api::{Environment, EnvironmentTemplate, HadesProject};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
-use hades_controllers::environment::{LogQuery, logs, preview};
+use hades_controllers::environment::{Instead, LogQuery, logs, preview};
 use hades_controllers::{Context, ReconcileError, error_chain};
 use kube::ResourceExt;
 use serde::Deserialize;
@@ -80,22 +79,19 @@ async fn previewed_plan(
 }
 
 async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequest) -> Response {
-    let (environment, templates) = match overrides(request, namespace, name) {
+    let instead = match overrides(request, namespace, name) {
         Ok(overrides) => overrides,
         Err(error) => return error.into_response(),
     };
-    match preview(context, namespace, name, environment, &templates).await {
+    match preview(context, namespace, name, instead).await {
         Ok(Some(reply)) => Json(reply).into_response(),
         Ok(None) => not_found(name),
         Err(error) => failed(&error),
     }
 }
 
-type Overrides = (Option<Environment>, BTreeMap<String, EnvironmentTemplate>);
-
-fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Overrides, StatusError> {
-    let mut environment = None;
-    let mut templates = BTreeMap::new();
+fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Instead, StatusError> {
+    let mut instead = Instead::default();
     for object in request.objects {
         let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
         let unreadable = |error: serde_json::Error| {
@@ -110,18 +106,24 @@ fn overrides(request: PlanRequest, namespace: &str, name: &str) -> Result<Overri
             "Environment" => {
                 let found: Environment = serde_json::from_value(object).map_err(unreadable)?;
                 if found.name_any() == name {
-                    environment = Some(found);
+                    instead.environment = Some(found);
                 }
             }
             "EnvironmentTemplate" => {
                 let found: EnvironmentTemplate =
                     serde_json::from_value(object).map_err(unreadable)?;
-                templates.insert(found.name_any(), found);
+                instead.templates.insert(found.name_any(), found);
+            }
+            "HadesProject" => {
+                let found: HadesProject = serde_json::from_value(object).map_err(unreadable)?;
+                if found.name_any() == namespace {
+                    instead.project = Some(found);
+                }
             }
             _ => {}
         }
     }
-    Ok((environment, templates))
+    Ok(instead)
 }
 
 async fn stream_logs(

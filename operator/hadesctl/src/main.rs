@@ -23,6 +23,7 @@ mod error;
 mod layout;
 mod manifest;
 mod output;
+mod resolved;
 mod target;
 mod terminal;
 

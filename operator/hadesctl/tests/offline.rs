@@ -69,6 +69,28 @@ fn render() {
 }
 
 #[test]
+fn what_only_shows_once_it_is_merged() {
+    let shell = Shell::offline();
+    shell.write(
+        "m/project.yaml",
+        "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {name: shop}\nspec: {env: {REGION: eu, LOG_LEVEL: debug}}\n",
+    );
+    let base = BASE.replace(
+        "replicas: 2}",
+        "resources: {limits: {memory: 256m}}, healthCheck: {http: {path: /}, interval: 5s}}",
+    );
+    shell.write("m/base.yaml", &base);
+    let files = "files: {/etc/app.conf: {content: 'a = 1', mode: '0640'}, /key: {secretKeyRef: {name: s, key: k}}}";
+    let api = |more: &str| PRODUCTION.replace("{replicas: 3}", &format!("{{{files}, {more}}}"));
+    shell.write("m/production.yaml", &api("capAdd: [SYS_ADMIN], tmpfs: {/etc: {size: 1Mi}}"));
+    let wrong = shell.session(&["apply -f m --dry-run=client"]);
+    shell.write("m/base.yaml", &base.replace("256m", "256Mi"));
+    shell.write("m/production.yaml", &api("capAdd: [NET_ADMIN], healthCheck: {tcp: {port: 80}}"));
+    let right = shell.session(&["apply -f m --dry-run=client", "render -f m"]);
+    assert_golden!("once_it_is_merged", format!("{wrong}{right}"));
+}
+
+#[test]
 fn broken_manifests() {
     let shell = Shell::offline();
     shell.write(

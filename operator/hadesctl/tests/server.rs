@@ -207,6 +207,18 @@ fn names_that_are_not_there() {
 }
 
 #[test]
+fn render_with_the_variables_of_the_project() {
+    let (_server, shell) = shop();
+    let project = SHOP.replace("spec: {", "spec: {env: {REGION: eu, LEVEL: info}, ");
+    shell.write("project.yaml", &project);
+    shell.write("base.yaml", &BASE.replace("spec:", "spec:\n  env: {LEVEL: warn}"));
+    assert_golden!(
+        "render_of_server",
+        shell.session(&["apply -f project.yaml -f base.yaml", "render shop/production"])
+    );
+}
+
+#[test]
 fn describe_and_events() {
     let (server, shell) = shop();
     let none = shell.session(&["events -p shop", "events shop/production"]);
@@ -238,6 +250,7 @@ fn diff() {
     let (_server, shell) = shop();
     shell.write("broken.yaml", &PRODUCTION.replace("production", "broken"));
     shell.write("new.yaml", &PRODUCTION.replace("production", "preview"));
+    shell.write("project.yaml", &SHOP.replace("spec: {", "spec: {env: {REGION: eu}, "));
     assert_golden!(
         "diff",
         shell.session(&[
@@ -246,6 +259,8 @@ fn diff() {
             "diff",
             "diff -f shop",
             "diff -f shop/base.yaml",
+            "diff -f shop/project.yaml",
+            "diff -f project.yaml",
             "diff -f new.yaml -o json",
             "diff -f broken.yaml",
             "diff -f fleet.yaml",

@@ -40,7 +40,7 @@ pub use desired::{
     Mount, TmpfsMount,
 };
 pub use lint::Lint;
-pub use merge::merge;
+pub use merge::{merge, with_project};
 pub use observed::{
     ContainerHealth, ContainerState, HostSnapshot, HostView, Observed, ObservedContainer,
     ObservedNetwork, ObservedVolume, PublishedPort,
@@ -48,4 +48,6 @@ pub use observed::{
 pub use placement::Current;
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
-pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};
+pub use resolve::{
+    Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
+};

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use hades_api::{
-    Defaults, EnvironmentSpec, EnvironmentTemplateSpec, FileSpec, HealthCheck, HostSelector,
-    HttpCheck, Logging, Placement, ResourceLimits, Resources, ServiceSpec, Strategy, StrategyType,
-    TcpCheck, Tmpfs, VolumeSpec,
+    Defaults, EnvironmentSpec, EnvironmentTemplateSpec, FileSpec, HadesProjectSpec, HealthCheck,
+    HostSelector, HttpCheck, Logging, Placement, ResourceLimits, Resources, ServiceSpec, Strategy,
+    StrategyType, TcpCheck, Tmpfs, VolumeSpec,
 };
 
 /// `environment` merged over `template`.
@@ -24,6 +24,12 @@ pub fn merge(template: &EnvironmentTemplateSpec, environment: &EnvironmentSpec) 
         services: maps(services, over.services, merge_service),
         volumes: maps(volumes, over.volumes, merge_volume),
     }
+}
+
+/// `spec` with the variables that its project has for all environments, as one
+/// environment that needs neither.
+pub fn with_project(project: &HadesProjectSpec, spec: EnvironmentSpec) -> EnvironmentSpec {
+    EnvironmentSpec { env: replaced(project.env.clone(), spec.env), ..spec }
 }
 
 fn merge_defaults(under: Defaults, over: Defaults) -> Defaults {

@@ -12,6 +12,7 @@ mod image;
 mod limits;
 mod logging;
 mod lookup;
+mod offline;
 mod port;
 mod restart;
 mod service;
@@ -32,6 +33,7 @@ use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
 use crate::placement::Current;
 use findings::Findings;
+pub use offline::check_offline;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +42,16 @@ pub struct Needs {
     pub hosts: BTreeSet<String>,
     /// Names of Secrets of the project.
     pub secrets: BTreeSet<String>,
+}
+
+impl Needs {
+    /// With what variables refer to, such as those of the project.
+    pub fn add_variables(&mut self, env: &BTreeMap<String, EnvValue>) {
+        self.secrets.extend(env.values().filter_map(|value| match value {
+            EnvValue::Scalar(_) => None,
+            EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
+        }));
+    }
 }
 
 /// All that [`resolve`] works from.
@@ -53,6 +65,8 @@ pub struct Inputs<'a> {
     pub installation: &'a str,
     /// The merged spec.
     pub spec: &'a EnvironmentSpec,
+    /// Variables of the project, below those of the spec.
+    pub project_env: &'a BTreeMap<String, EnvValue>,
     /// Annotations of the Environment: requests for restarts.
     pub annotations: &'a BTreeMap<String, String>,
     /// Every DockerHost there is, by name; the names also serve suggestions.
@@ -74,6 +88,7 @@ impl fmt::Debug for Inputs<'_> {
         f.debug_struct("Inputs")
             .field("environment", &self.environment)
             .field("spec", self.spec)
+            .field("project_env", self.project_env)
             .field("annotations", self.annotations)
             .field("hosts", self.hosts)
             .field("secrets", &self.secrets.keys())
@@ -128,12 +143,10 @@ pub fn needs(
             needs.hosts.extend(selected.into_iter().map(str::to_owned));
         }
     }
-    let values =
-        spec.env.values().chain(spec.services.values().flat_map(|service| service.env.values()));
-    needs.secrets.extend(values.filter_map(|value| match value {
-        EnvValue::Scalar(_) => None,
-        EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
-    }));
+    needs.add_variables(&spec.env);
+    for service in spec.services.values() {
+        needs.add_variables(&service.env);
+    }
     let whole = spec.services.values().flat_map(|service| service.env_from.iter().flatten());
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
     let files = spec.services.values().flat_map(|service| service.files.values());

@@ -7,7 +7,7 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    Health, annotation, reason,
+    HadesProjectSpec, Health, annotation, reason,
 };
 use hades_plan::{
     Current, Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge,
@@ -75,21 +75,24 @@ pub(crate) async fn gather(
     context: &Context,
     environment: &Environment,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
+    let name = environment.namespace().unwrap_or_default();
+    let project = project(context, &name).await?.map(|project| project.spec);
     let template = match template(context, environment, &BTreeMap::new()).await? {
         Ok(template) => template,
         Err(fault) => return Ok(Err(vec![fault])),
     };
-    assemble(context, environment, template, true).await
+    assemble(context, environment, template, project.unwrap_or_default(), true).await
 }
 
-/// As [`gather`] for a plan that isn't carried out, with the template already at
-/// hand.
+/// As [`gather`] for a plan that isn't carried out, with template and project
+/// already at hand.
 pub(crate) async fn gather_with(
     context: &Context,
     environment: &Environment,
     template: Option<EnvironmentTemplate>,
+    of_project: HadesProjectSpec,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
-    assemble(context, environment, template, false).await
+    assemble(context, environment, template, of_project, false).await
 }
 
 /// `follow`: what is desired is to be checked from now on.
@@ -97,16 +100,17 @@ async fn assemble(
     context: &Context,
     environment: &Environment,
     template: Option<EnvironmentTemplate>,
+    of_project: HadesProjectSpec,
     follow: bool,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
     let project = environment.namespace().unwrap_or_default();
     let spec = merged(environment, template.as_ref());
     let hosts = hosts(context).await?;
-    let needed = needs(&spec, &hosts.labels);
+    let mut needed = needs(&spec, &hosts.labels);
+    needed.add_variables(&of_project.env);
     let secrets = secrets(context, &project, &needed.secrets).await?;
     let status = environment.status.clone().unwrap_or_default();
-    let suspended =
-        spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
+    let suspended = spec.suspend.unwrap_or(false) || of_project.suspend.unwrap_or(false);
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
     let mut look = observe(context, &hosts.specs, wanted).await;
     let name = EnvironmentName::new(project, environment.name_any());
@@ -116,6 +120,7 @@ async fn assemble(
         uid: &environment.uid().unwrap_or_default(),
         installation: &context.installation,
         spec: &spec,
+        project_env: &of_project.env,
         annotations: environment.annotations(),
         hosts: &hosts.specs,
         host_labels: &hosts.labels,
@@ -282,13 +287,13 @@ fn data(secret: Secret) -> SecretData {
     )
 }
 
-async fn project_is_suspended(context: &Context, project: &str) -> Result<bool, ReconcileError> {
+/// The project of that name; environments may be in namespaces that have none.
+pub(crate) async fn project(
+    context: &Context,
+    name: &str,
+) -> Result<Option<HadesProject>, ReconcileError> {
     let projects: Api<HadesProject> = Api::all(context.client.clone());
-    let found = projects
-        .get_opt(project)
-        .await
-        .map_err(ReconcileError::api(format!("read HadesProject {project}")))?;
-    Ok(found.is_some_and(|project| project.spec.suspend.unwrap_or(false)))
+    projects.get_opt(name).await.map_err(ReconcileError::api(format!("read HadesProject {name}")))
 }
 
 /// What is on the hosts.

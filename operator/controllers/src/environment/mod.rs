@@ -26,7 +26,7 @@ use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, finalizer, status};
 
 pub use logs::{LogLine, LogQuery, logs};
-pub use preview::{PlanReply, preview};
+pub use preview::{Instead, PlanReply, preview};
 
 /// How soon to look again at what can't go on now, where nothing is sure to
 /// wake it (an engine that doesn't answer sends no events).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{Environment, EnvironmentTemplate};
+use hades_api::{Environment, EnvironmentTemplate, HadesProject};
 use hades_plan::{Plan, SpecError, SpecErrorKind};
 use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,19 @@ pub struct PlanReply {
     pub errors: Vec<SpecError>,
 }
 
-/// Plans an environment as it is stored, or as `instead` and `templates` have
-/// it. Changes nothing. None when there is no such environment.
+/// Objects that go before the stored ones in a preview.
+#[derive(Debug, Clone, Default)]
+pub struct Instead {
+    /// The environment itself.
+    pub environment: Option<Environment>,
+    /// Templates of its project by name.
+    pub templates: BTreeMap<String, EnvironmentTemplate>,
+    /// Its project.
+    pub project: Option<HadesProject>,
+}
+
+/// Plans an environment as it is stored, or as `instead` has it. Changes
+/// nothing. None when there is no such environment.
 ///
 /// # Errors
 /// When the API server doesn't answer.
@@ -30,17 +41,22 @@ pub async fn preview(
     context: &Context,
     project: &str,
     name: &str,
-    instead: Option<Environment>,
-    templates: &BTreeMap<String, EnvironmentTemplate>,
+    instead: Instead,
 ) -> Result<Option<PlanReply>, ReconcileError> {
+    let Instead { environment, templates, project: of_project } = instead;
     let api: Api<Environment> = Api::namespaced(context.client.clone(), project);
     let stored = api
         .get_opt(name)
         .await
         .map_err(ReconcileError::api(format!("read Environment {project}/{name}")))?;
-    let Some(environment) = overlay(stored, instead, project) else { return Ok(None) };
-    let gathered = match gather::template(context, &environment, templates).await? {
-        Ok(template) => gather::gather_with(context, &environment, template).await?,
+    let Some(environment) = overlay(stored, environment, project) else { return Ok(None) };
+    let of_project = match of_project {
+        Some(of_project) => Some(of_project),
+        None => gather::project(context, project).await?,
+    };
+    let of_project = of_project.map(|project| project.spec).unwrap_or_default();
+    let gathered = match gather::template(context, &environment, &templates).await? {
+        Ok(template) => gather::gather_with(context, &environment, template, of_project).await?,
         Err(fault) => Err(vec![fault]),
     };
     Ok(Some(match gathered {

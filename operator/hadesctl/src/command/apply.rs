@@ -17,6 +17,7 @@ use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{self, Project};
+use crate::resolved;
 use crate::target::Target;
 
 /// How long the namespace of a new project may take to be made.
@@ -89,6 +90,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let mut documents = manifest::load(&arguments.files, project)?;
     sort(&mut documents);
     if arguments.dry_run == Some(DryRun::Client) {
+        let errors = resolved::check(&documents);
+        if !errors.is_empty() {
+            return Err(Error::Manifests(errors));
+        }
         for document in &documents {
             context.terminal.line(&format!("{document} is valid (client dry run)"))?;
         }

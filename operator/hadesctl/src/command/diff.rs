@@ -11,7 +11,7 @@ use hades_client::{Address, Session, catalog, object, plan};
 use hades_plan::render;
 use hades_source::manifest::Document;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -78,7 +78,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode, E
             // Another project's template of the same name is none of its business.
             let objects: Vec<Value> = documents
                 .iter()
-                .filter(|document| document.namespace.as_ref() == Some(&address.project))
+                .filter(|document| project_of(document) == address.project)
                 .map(|document| document.value.clone())
                 .collect();
             let report = match plan::preview(session, &address, &objects).await {
@@ -134,20 +134,32 @@ async fn environment(context: &Context, text: &str) -> Result<Address, Error> {
     Ok(Address::environment(target.namespace.unwrap_or_default(), target.name))
 }
 
-/// The environments and templates among the manifests.
+/// The project that a document is in, or is.
+fn project_of(document: &Document) -> &str {
+    match document.kind.as_str() {
+        "HadesProject" => &document.name,
+        _ => document.namespace.as_deref().unwrap_or_default(),
+    }
+}
+
+/// The projects, environments and templates among the manifests.
 async fn load(context: &Context, files: &[PathBuf]) -> Result<Vec<Document>, Error> {
     let fallback = context.project().await?;
     let project = Project { flag: context.project_flag(), fallback: fallback.as_deref() };
     let mut documents = manifest::load(files, project)?;
     documents.retain(|document| {
         document.api_version == API_VERSION
-            && matches!(document.kind.as_str(), "Environment" | "EnvironmentTemplate")
+            && matches!(
+                document.kind.as_str(),
+                "HadesProject" | "Environment" | "EnvironmentTemplate"
+            )
     });
     Ok(documents)
 }
 
 /// The environments that would become different: those among the manifests,
-/// and the stored ones of a template among them.
+/// the stored ones of a template among them, and those of a project whose
+/// variables are others.
 async fn concerned(
     context: &Context,
     session: &Session,
@@ -157,24 +169,23 @@ async fn concerned(
     if let Some(text) = &arguments.address {
         return Ok(vec![environment(context, text).await?]);
     }
-    let project = |document: &Document| document.namespace.clone().unwrap_or_default();
-    let mut addresses: Vec<Address> = documents
-        .iter()
-        .filter(|document| document.kind == "Environment")
-        .map(|document| Address::environment(project(document), &document.name))
+    let of_kind = |kind: &'static str| documents.iter().filter(move |found| found.kind == kind);
+    let mut addresses: Vec<Address> = of_kind("Environment")
+        .map(|document| Address::environment(project_of(document), &document.name))
         .collect();
-    for template in documents.iter().filter(|document| document.kind == "EnvironmentTemplate") {
-        let namespace = project(template);
-        let selection = Selection::of_project(Some(&namespace));
+    for project in of_kind("HadesProject") {
+        addresses.extend(of_changed_project(session, project).await?);
+    }
+    for template in of_kind("EnvironmentTemplate") {
+        let namespace = project_of(template);
+        let selection = Selection::of_project(Some(namespace));
         for stored in object::list(session, &catalog::environment(), &selection).await? {
             let used = stored.data.pointer("/spec").and_then(|spec| {
                 serde_json::from_value::<EnvironmentSpec>(spec.clone()).ok()?.template_ref
             });
             let name = stored.metadata.name.unwrap_or_default();
-            let address = Address::environment(&namespace, name);
-            if used.is_some_and(|used| used.name == template.name) && !addresses.contains(&address)
-            {
-                addresses.push(address);
+            if used.is_some_and(|used| used.name == template.name) {
+                addresses.push(Address::environment(namespace, name));
             }
         }
     }
@@ -182,7 +193,20 @@ async fn concerned(
         context.terminal.note("the manifests concern no environment");
     }
     addresses.sort();
+    addresses.dedup();
     Ok(addresses)
+}
+
+/// All environments of a stored project whose variables the manifest changes.
+async fn of_changed_project(session: &Session, project: &Document) -> Result<Vec<Address>, Error> {
+    let stored = object::get(session, &catalog::project(), None, &project.name).await?;
+    let env = |object: &Value| object.pointer("/spec/env").cloned().unwrap_or_else(|| json!({}));
+    let is_changed = stored.is_some_and(|stored| env(&stored.data) != env(&project.value));
+    if !is_changed {
+        return Ok(Vec::new());
+    }
+    let names = object::names(session, &catalog::environment(), Some(&project.name)).await?;
+    Ok(names.into_iter().map(|(_, name)| Address::environment(&project.name, name)).collect())
 }
 
 fn show(context: &Context, form: Output, entries: &[Entry]) -> Result<ExitCode, Error> {

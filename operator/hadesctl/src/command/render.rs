@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hades_api::{API_VERSION, EnvironmentSpec, EnvironmentTemplateSpec};
+use hades_api::{API_VERSION, EnvironmentSpec, EnvironmentTemplateSpec, HadesProjectSpec};
 use hades_client::nearest::suggestion;
 use hades_client::{Address, catalog, object};
 use hades_source::manifest::Document;
@@ -16,7 +16,7 @@ use crate::manifest::{self, Project};
 use crate::output;
 use crate::target::{self, Target};
 
-/// Show an environment merged over its template
+/// Show an environment merged over its template, with its project's variables
 ///
 /// With -f it needs no server.
 #[derive(Debug, Args)]
@@ -84,7 +84,24 @@ async fn of_server(context: &Context, address: &Address) -> Result<Value, Error>
             Some(spec_of(&template)?)
         }
     };
-    Ok(rendered(&address.project, &address.environment, spec, template.as_ref()))
+    let of_project = project_of_server(context, &address.project).await?;
+    Ok(rendered(&address.project, &address.environment, spec, template.as_ref(), &of_project))
+}
+
+/// What the project has for all its environments. Not everybody may read it.
+async fn project_of_server(context: &Context, project: &str) -> Result<HadesProjectSpec, Error> {
+    let session = context.session().await?;
+    match object::get(session, &catalog::project(), None, project).await {
+        Ok(Some(found)) => spec_of(&found),
+        Ok(None) => Ok(HadesProjectSpec::default()),
+        Err(error) if error.is_forbidden() => {
+            context.terminal.note(&format!(
+                "without the variables of project {project}, which you may not read"
+            ));
+            Ok(HadesProjectSpec::default())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn spec_of<T: serde::de::DeserializeOwned>(object: &DynamicObject) -> Result<T, Error> {
@@ -155,7 +172,11 @@ fn of_files(context: &Context, arguments: &Arguments) -> Result<Vec<Value>, Erro
             }
         };
         let project = document.namespace.as_deref().unwrap_or_default();
-        values.push(rendered(project, &document.name, spec, template.as_ref()));
+        let of_project = match of_kind("HadesProject").find(|found| found.name == project) {
+            Some(found) => parsed(found)?,
+            None => HadesProjectSpec::default(),
+        };
+        values.push(rendered(project, &document.name, spec, template.as_ref(), &of_project));
     }
     if errors.is_empty() { Ok(values) } else { Err(Error::Manifests(errors)) }
 }
@@ -170,17 +191,19 @@ fn parsed<T: serde::de::DeserializeOwned>(document: &Document) -> Result<T, Erro
         .map_err(|error| Error::Manifests(vec![document.error_at("spec", error.to_string())]))
 }
 
-/// The environment as one manifest that needs no template.
+/// The environment as one manifest that needs no template and no project.
 fn rendered(
     project: &str,
     name: &str,
     spec: EnvironmentSpec,
     template: Option<&EnvironmentTemplateSpec>,
+    of_project: &HadesProjectSpec,
 ) -> Value {
-    let mut merged = match template {
+    let merged = match template {
         Some(template) => hades_plan::merge(template, &spec),
         None => spec,
     };
+    let mut merged = hades_plan::with_project(of_project, merged);
     merged.template_ref = None;
     json!({
         "apiVersion": API_VERSION,

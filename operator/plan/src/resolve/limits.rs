@@ -37,11 +37,11 @@ pub(super) fn resolve(name: &str, service: &ServiceSpec, findings: &mut Findings
     let Resources { limits } = service.resources.clone().unwrap_or_default();
     let ResourceLimits { cpu, memory, pids } = limits.unwrap_or_default();
     let memory_field = field("resources.limits.memory");
-    let memory_bytes = memory.and_then(|memory| bytes(&memory_field, &memory, findings));
-    if let Some(least) = memory_bytes.filter(|bytes| *bytes < LEAST_MEMORY) {
+    let memory_bytes = memory.as_ref().and_then(|memory| bytes(&memory_field, memory, findings));
+    if let Some(memory) = memory.filter(|_| memory_bytes.is_some_and(|b| b < LEAST_MEMORY)) {
         findings.invalid(
             memory_field,
-            format!("{least} bytes are less than the 6Mi that a container needs to start: write 256Mi for mebibytes"),
+            format!("{memory} is less than the 6Mi that a container needs to start: write mebibytes like 256Mi (256m is a fraction of a byte)"),
         );
     }
     Limits {

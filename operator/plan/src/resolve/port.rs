@@ -17,7 +17,9 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             if let Some(other) = earlier.iter().find(|other| port.collides_with(other)) {
                 findings.invalid(&field, format!("{port} takes the same host port as {other}"));
             }
-            let hosts = service.place.candidates.max(1);
+            // Nobody knows yet how many hosts a selector stands for.
+            let unknown = service.place.candidates == 0 && service.service.placement.is_some();
+            let hosts = if unknown { usize::MAX } else { service.place.candidates.max(1) };
             if let (Some(host_port), true) = (port.host_port, service.replicas as usize > hosts) {
                 let where_ = if hosts > 1 { format!(" on {hosts} hosts") } else { String::new() };
                 let message = format!(

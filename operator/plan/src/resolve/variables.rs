@@ -1,6 +1,6 @@
-//! Environment variables of a service: `spec.env`, under `envFrom` in its
-//! order, under the service's own `env`; `$(NAME)` in text is replaced the way
-//! Kubernetes does.
+//! Environment variables of a service: the project's, under `spec.env`, under
+//! `envFrom` in its order, under the service's own `env`; `$(NAME)` in text is
+//! replaced the way Kubernetes does.
 
 use std::collections::BTreeMap;
 
@@ -129,6 +129,11 @@ fn layers(
     }
     let mut variables = BTreeMap::new();
     let hidden = |key: &String| whole.contains_key(key) || service.env.contains_key(key);
+    let shared = |key: &String| inputs.spec.env.contains_key(key) || hidden(key);
+    for (key, value) in inputs.project_env.iter().filter(|(key, _)| !shared(key)) {
+        let field = format!("HadesProject {}: spec.env.{key}", inputs.environment.project);
+        variables.insert(key.clone(), variable(inputs, field, value, findings));
+    }
     for (key, value) in inputs.spec.env.iter().filter(|(key, _)| !hidden(key)) {
         let field = format!("spec.env.{key}");
         variables.insert(key.clone(), variable(inputs, field, value, findings));

@@ -131,11 +131,11 @@ fn a_container_that_was_never_started_is_started_with_its_files() {
     simulator.apply(&plan(&desired(EVERYTHING), &simulator.observe()));
     let files = |simulator: &Simulator| {
         let plan = plan(&desired(EVERYTHING), &simulator.observe());
-        let starts = plan.actions.into_iter().filter_map(|action| match action.operation {
+        let mut starts = plan.actions.into_iter().filter_map(|action| match action.operation {
             Operation::StartContainer { files, .. } => Some(files),
             _ => None,
         });
-        starts.last().unwrap()
+        starts.next().unwrap()
     };
     simulator.container("web").state = ContainerState::Exited;
     simulator.container("web").exit_code = Some(1);

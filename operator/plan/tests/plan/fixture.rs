@@ -19,6 +19,7 @@ pub struct Fixture {
     pub current: Current,
     pub secrets: BTreeMap<String, SecretData>,
     pub annotations: BTreeMap<String, String>,
+    pub project_env: BTreeMap<String, hades_api::EnvValue>,
     pub pins: Vec<PinnedImage>,
 }
 
@@ -42,6 +43,7 @@ impl Default for Fixture {
             current: Current::default(),
             secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
             annotations: BTreeMap::new(),
+            project_env: BTreeMap::new(),
             pins: Vec::new(),
         }
     }
@@ -54,6 +56,7 @@ impl Fixture {
             uid: UID,
             installation: INSTALLATION,
             spec,
+            project_env: &self.project_env,
             annotations: &self.annotations,
             hosts: &self.hosts,
             host_labels: &self.host_labels,

@@ -151,6 +151,49 @@ services:
 }
 
 #[test]
+fn variables_of_the_project_are_below_all_others() {
+    let of_project = "{A: project, B: project, user: project, D: project, KEY: {secretKeyRef: {name: db, key: password}}}";
+    let project_env = serde_saphyr::from_str(of_project).unwrap();
+    let mut fixture = Fixture { project_env, ..Fixture::default() };
+    let yaml = "
+defaults: {host: local}
+env: {B: environment, D: environment}
+services:
+  a: {image: 'a:1', envFrom: [{secretRef: {name: db}}], env: {D: service, ALL: '$(A) $(B) $(D)'}}
+";
+    let desired = fixture.resolve(yaml).unwrap();
+    let env = &desired.containers[0].spec.env;
+    assert_eq!(env["ALL"], EnvVar::Plain("project environment service".to_owned()));
+    assert!(matches!(env["user"], EnvVar::Secret { .. }), "envFrom wins over the project");
+    assert!(matches!(env["KEY"], EnvVar::Secret { .. }));
+    let before = desired.containers[0].spec_hash.clone();
+    fixture.project_env.insert("A".to_owned(), hades_api::EnvValue::text("other"));
+    assert_ne!(fixture.resolve(yaml).unwrap().containers[0].spec_hash, before);
+
+    fixture.project_env =
+        serde_saphyr::from_str("{X: {secretKeyRef: {name: nope, key: k}}}").unwrap();
+    let found = fixture.resolve(yaml).unwrap_err();
+    assert_eq!(found[0].field, "HadesProject shop: spec.env.X.secretKeyRef.name");
+    assert_eq!(found[0].kind, SpecErrorKind::SecretNotFound);
+}
+
+#[test]
+fn what_needs_no_server_is_found_without_one() {
+    let found = hades_plan::check_offline(
+        hades_api::name::EnvironmentName::new("shop", "production"),
+        &spec(
+            "
+services:
+  a: {image: 'a:1', capAdd: [SYS_ADMIN], env: {A: {secretKeyRef: {name: s, key: k}}}}
+  b: {host: anywhere, files: {/key: {secretKeyRef: {name: s, key: k}}}}
+",
+        ),
+    );
+    let fields: Vec<&str> = found.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["spec.services.a.capAdd[0]", "spec.services.b.image"]);
+}
+
+#[test]
 fn variables_composed_of_themselves() {
     insta::assert_snapshot!(
         errors(

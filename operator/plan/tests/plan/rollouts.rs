@@ -87,17 +87,17 @@ fn a_bad_roll_out_leaves_the_old_one_and_is_not_tried_again() {
     container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
     --
     container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
-    container shop_production_web-1-#1 on local waits: its health check fails: the engine's check of it fails
+    container shop_production_web-1-#1 on local waits: it isn't healthy yet
     --
     container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
-    container shop_production_web-1-#1 on local waits: its health check fails: the engine's check of it fails
+    container shop_production_web-1-#1 on local waits: it isn't healthy yet
     --
-    stop container shop_production_web-1-#1 on local: it wasn't healthy within 120s: the engine's check of it fails
+    stop container shop_production_web-1-#1 on local: it wasn't healthy within 120s: it doesn't pass
     container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
-    container shop_production_web-1-#1 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: the engine's check of it fails
+    container shop_production_web-1-#1 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: it doesn't pass
     --
     container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
-    container shop_production_web-1-#1 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: the engine's check of it fails
+    container shop_production_web-1-#1 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: it doesn't pass
     ");
     assert_eq!(plans[4], plans[5], "nothing more is done, and it is told in the same words");
     assert_eq!(running(&simulator), ["web:1"]);
@@ -263,7 +263,7 @@ fn one_failure_halts_the_replicas_behind_it() {
     assert_eq!(running(&simulator), ["web:1"; 3]);
     insta::assert_snapshot!(told(&plans[5..]), @"
     container shop_production_web-1-#1 on local waits: it stays until shop_production_web-1-#2, which takes its place, does its work
-    container shop_production_web-1-#2 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: the engine's check of it fails
+    container shop_production_web-1-#2 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: it doesn't pass
     container shop_production_web-2-#2 on local waits: the roll-out is halted, as shop_production_web-1-#2 of the same description failed
     container shop_production_web-3-#2 on local waits: the roll-out is halted, as shop_production_web-1-#2 of the same description failed
     container shop_production_web-4-#2 on local waits: the roll-out is halted, as shop_production_web-1-#2 of the same description failed

@@ -31,14 +31,6 @@ pub fn field(words: &str) -> Option<&'static str> {
     WORDS.iter().find(|(part, _)| words.contains(part)).map(|(_, field)| *field)
 }
 
-/// The engine's words, with the field that they are about in front.
-pub fn explained(words: &str) -> String {
-    match field(words) {
-        Some(field) => format!("{field}: {words}"),
-        None => words.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

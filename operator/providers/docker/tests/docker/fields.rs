@@ -164,7 +164,8 @@ async fn what_the_engine_refuses_says_which_field_it_is() {
     let bed = DockerBed::shared();
     let scene = Scene::new(&bed);
     scene.done(&scene.create_network()).await;
-    let cases: [(&str, fn(&mut ContainerSpec)); 4] = [
+    type Mistake = fn(&mut ContainerSpec);
+    let cases: [(&str, Mistake); 4] = [
         ("resources.limits.cpu", |spec| spec.limits.nano_cpus = Some(100_000_000_000_000)),
         ("logging.options", |spec| {
             spec.logging.driver = Some(LogDriver::JsonFile);
