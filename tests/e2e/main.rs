@@ -10,8 +10,9 @@ mod engine;
 mod hades;
 mod hosts;
 mod journey;
+mod restored;
+mod rollouts;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
 mod terminal;
-mod restored;
 mod trouble;

@@ -60,8 +60,8 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsAccess>,
 
-    /// Nothing new is placed there; what runs there stays. `hadesctl host drain`
-    /// sets it.
+    /// Nothing new is put there, and what may run elsewhere moves away.
+    /// `hadesctl host drain` sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unschedulable: Option<bool>,
 

@@ -201,6 +201,10 @@ pub struct ResourceStatus {
     /// Why it isn't, in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// How it failed to take the place of another (containers only). It is kept
+    /// for its logs, and the other goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Image reference (containers only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

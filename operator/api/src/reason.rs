@@ -23,6 +23,16 @@ pub const BLOCKED_BY_FOREIGN: &str = "BlockedByForeign";
 pub const PORT_TAKEN: &str = "PortTaken";
 /// A container ends as soon as it is started, or again and again.
 pub const CONTAINER_FAILED: &str = "ContainerFailed";
+/// A new container didn't become healthy in time, or ended, and what ran before
+/// goes on in its stead. The same isn't tried again until it changes or somebody
+/// asks.
+pub const ROLLOUT_FAILED: &str = "RolloutFailed";
+/// A container runs and its health check fails.
+pub const HEALTH_CHECK_FAILING: &str = "HealthCheckFailing";
+/// A service waits until those of its `dependsOn` work.
+pub const WAITING_FOR_DEPENDENCY: &str = "WaitingForDependency";
+/// A container has to go to a host that takes nothing new.
+pub const HOST_UNSCHEDULABLE: &str = "HostUnschedulable";
 /// An action on a host failed.
 pub const ACTION_FAILED: &str = "ActionFailed";
 /// `spec.suspend` is set.

@@ -17,19 +17,19 @@ pub struct Strategy {
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<StrategyType>,
 
-    /// How many containers a rolling update may run above `replicas`; 1 when
-    /// absent.
+    /// How many containers may be replaced at a time; 1 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_surge: Option<u32>,
 
-    /// How long a new container may take until it is healthy before the roll-out
-    /// counts as failed; 10m when absent.
+    /// How long a new container may take to become healthy before the roll-out
+    /// counts as failed; 2m and the check's `startPeriod` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline: Option<Duration>,
 
-    /// How long a new container must have been healthy before the roll-out goes
-    /// on; 0s when absent.
+    /// How long a new container must have run without a break before the old one
+    /// goes, healthy if it has a check; when absent, 0s with a check and 2s
+    /// without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ready: Option<Duration>,
 }

@@ -9,6 +9,7 @@ use kube::Client;
 
 use crate::events::Events;
 use crate::hook::Hooks;
+use crate::health::Monitor;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 
@@ -41,6 +42,7 @@ pub struct Context {
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
     pub(crate) hooks: Hooks,
+    pub(crate) monitor: Monitor,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -49,9 +51,11 @@ impl Context {
     /// From what the binary decides.
     pub fn new(settings: Settings) -> Arc<Self> {
         let Settings { client, connect, installation, fingerprint, cache_dir, clock } = settings;
+        let hosts = Hosts::new(client.clone(), connect);
         Arc::new(Self {
             events: Events::new(client.clone()),
-            hosts: Hosts::new(client.clone(), connect),
+            monitor: Monitor::new(hosts.waker()),
+            hosts,
             hooks: Hooks::default(),
             metrics: Metrics::default(),
             client,

@@ -157,6 +157,11 @@ impl Hosts {
         self.wakes.subscribe()
     }
 
+    /// For others to wake what uses a host.
+    pub(crate) fn waker(&self) -> broadcast::Sender<HostWake> {
+        self.wakes.clone()
+    }
+
     /// Wakes everything that uses a host.
     pub(crate) fn wake(&self, host: &str) {
         let _ = self.wakes.send(HostWake { host: host.to_owned(), wake: Wake::Everything });

@@ -33,6 +33,7 @@ mod host_users;
 mod git_account;
 mod git_credentials;
 pub mod hook;
+mod health;
 mod hosts;
 mod metrics;
 mod project;
@@ -70,5 +71,6 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         tokio::spawn(account),
     ];
     join_all(tasks).await;
+    context.monitor.close();
     context.hosts.close();
 }

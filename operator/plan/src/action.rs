@@ -124,6 +124,14 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         files: BTreeMap<String, ContainerFile>,
     },
+    /// Stop a container within its grace period and keep it.
+    StopContainer {
+        /// Id that the engine gave.
+        id: String,
+        /// How long it may take to stop, in seconds, where its spec says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop_grace_seconds: Option<u64>,
+    },
     /// Thaw a paused container.
     UnpauseContainer {
         /// Id that the engine gave.
@@ -177,6 +185,11 @@ pub enum Reason {
     Superseded {
         /// By which one.
         by: String,
+    },
+    /// It was to take the place of another and failed.
+    RolloutFailed {
+        /// How, for people.
+        why: String,
     },
     /// The engine left it half removed.
     Dead,

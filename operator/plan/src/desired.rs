@@ -19,6 +19,7 @@ use ipnet::Ipv4Net;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{Check, Rollout};
 use crate::lint::Lint;
 
 pub use confinement::Confinement;
@@ -53,6 +54,8 @@ pub struct Desired {
     /// Services that somebody has stopped: they have no container, however many
     /// the manifest says.
     pub stopped: BTreeSet<String>,
+    /// Somebody asked to try again what failed.
+    pub retry: bool,
     /// Remarks on the manifest, for the plan to carry.
     pub lints: Vec<Lint>,
 }
@@ -81,6 +84,8 @@ pub struct HostSettings {
     pub subnet_pool: Ipv4Net,
     /// Prefix length of each.
     pub subnet_prefix: u8,
+    /// Nothing new is put there.
+    pub unschedulable: bool,
 }
 
 /// A named volume on a host.
@@ -114,6 +119,13 @@ pub struct DesiredContainer {
     /// Image id that the reference stood for when it was first run here. Runs
     /// as long as the host still has it.
     pub pinned_image: Option<String>,
+    /// How Hades checks whether it does its work. Not part of the hash: another
+    /// check is no reason to make a container anew.
+    pub check: Option<Check>,
+    /// How it takes the place of an older one.
+    pub rollout: Rollout,
+    /// Services that must work before it is made.
+    pub depends_on: Vec<String>,
 }
 
 /// How a container runs. All of it, and nothing else, goes into the spec hash
@@ -194,8 +206,12 @@ impl ContainerSpec {
     /// Whether two of these can't run side by side: they would want the same
     /// host port or write to the same data.
     pub fn is_exclusive(&self) -> bool {
-        self.ports.iter().any(|port| port.host_port.is_some())
-            || self.mounts.iter().any(|mount| !mount.read_only)
+        self.ports.iter().any(|port| port.host_port.is_some()) || self.writes()
+    }
+
+    /// Whether it writes to a volume.
+    pub fn writes(&self) -> bool {
+        self.mounts.iter().any(|mount| !mount.read_only)
     }
 }
 

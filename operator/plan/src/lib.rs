@@ -18,12 +18,14 @@
 //!   only a keyed fingerprint is.
 
 pub mod action;
+mod check;
 pub mod desired;
 mod digest;
 pub mod lint;
 pub mod merge;
 pub mod naming;
 pub mod observed;
+pub mod placement;
 mod plan;
 mod planner;
 pub mod render;
@@ -31,6 +33,7 @@ pub mod resolve;
 mod setting;
 
 pub use action::{Action, ActionId, Change, Operation, Reason, Target, TargetKind};
+pub use check::{Check, DEFAULT_PROGRESS_DEADLINE, Probe, Rollout};
 pub use desired::{
     CommandCheck, Confinement, ContainerFile, ContainerSpec, Desired, DesiredContainer,
     DesiredVolume, EngineCheck, EnvVar, FileContent, HostSettings, Limits, LogOutput, Lookup,
@@ -39,9 +42,10 @@ pub use desired::{
 pub use lint::Lint;
 pub use merge::{merge, with_project};
 pub use observed::{
-    ContainerState, HostSnapshot, HostView, Observed, ObservedContainer, ObservedNetwork,
-    ObservedVolume, PublishedPort,
+    ContainerHealth, ContainerState, HostSnapshot, HostView, Observed, ObservedContainer,
+    ObservedNetwork, ObservedVolume, PublishedPort,
 };
+pub use placement::Current;
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
 pub use resolve::{

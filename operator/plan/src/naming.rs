@@ -34,6 +34,13 @@ pub fn container(
     format!("{}_{}_{service}-{replica}-{hash}", environment.project, environment.environment)
 }
 
+/// Which replica of `service` a container of that name is.
+pub fn replica(environment: &EnvironmentName, service: &str, container: &str) -> Option<u32> {
+    let prefix = format!("{}_{}_{service}-", environment.project, environment.environment);
+    let (replica, _) = container.strip_prefix(&prefix)?.rsplit_once('-')?;
+    replica.parse().ok()
+}
+
 /// Labels that say who made a thing, and for what.
 pub fn ownership(
     installation: &str,
@@ -58,6 +65,10 @@ mod tests {
             (EnvironmentName::new("shop", "eu-prod"), EnvironmentName::new("shop-eu", "prod"));
         assert_ne!(network(&one), network(&other));
         assert_ne!(volume(&one, "data"), volume(&other, "data"));
-        assert_eq!(container(&one, "web", 2, "0123456789"), "shop_eu-prod_web-2-01234567");
+        let name = container(&one, "web", 2, "0123456789");
+        assert_eq!(name, "shop_eu-prod_web-2-01234567");
+        assert_eq!(replica(&one, "web", &name), Some(2));
+        assert_eq!(replica(&other, "web", &name), None);
+        assert_eq!(replica(&one, "we", &name), None);
     }
 }

@@ -75,6 +75,38 @@ pub struct ObservedContainer {
     pub ports: Vec<PublishedPort>,
     /// What the engine says in words (`Exited (1) 5 minutes ago`); for people only.
     pub status: String,
+    /// Address on each network, by the network's name; a container that doesn't
+    /// run has none.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, IpAddr>,
+    /// For how many seconds it has run without a break, rounded down as coarsely
+    /// as the engine tells; none when it doesn't run or the engine doesn't tell.
+    #[serde(default)]
+    pub uptime_seconds: Option<u64>,
+    /// What checks say of it: the engine's own, or those that Hades makes.
+    #[serde(default)]
+    pub health: ContainerHealth,
+    /// Why it isn't healthy, for people.
+    #[serde(default)]
+    pub health_message: Option<String>,
+    /// How often it has been seen to end and be started again lately.
+    #[serde(default)]
+    pub restarts_seen: u32,
+}
+
+/// What checks say of a container, in the words of the engine's API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerHealth {
+    /// Nothing checks it.
+    #[default]
+    None,
+    /// It hasn't passed a check yet and may still do so.
+    Starting,
+    /// It passes.
+    Healthy,
+    /// It has failed several times in a row.
+    Unhealthy,
 }
 
 /// What a container is doing, in the words of the engine's API.

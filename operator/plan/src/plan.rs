@@ -26,6 +26,9 @@ pub struct Plan {
     pub lints: Vec<Lint>,
     /// Every thing that concerns the environment as it was found, sorted.
     pub resources: Vec<ResourceState>,
+    /// In how many seconds time alone will have changed something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_again_seconds: Option<u64>,
 }
 
 impl Plan {
@@ -56,6 +59,7 @@ impl Plan {
                 | Operation::CreateNetwork { .. }
                 | Operation::CreateVolume { .. } => summary.create += 1,
                 Operation::StartContainer { .. }
+                | Operation::StopContainer { .. }
                 | Operation::UnpauseContainer { .. }
                 | Operation::ConnectNetwork { .. } => summary.update += 1,
                 Operation::RemoveContainer { .. } if replaced.contains(&target) => {}
@@ -140,11 +144,44 @@ pub enum WaitCause {
         /// Names of the containers that use it.
         by: Vec<String>,
     },
-    /// The old container stays until the new one runs.
+    /// The old container stays until the new one does its work.
     ReplacementNotRunning {
         /// The new one.
         replacement: String,
     },
+    /// It hasn't shown yet that it does its work.
+    NotReady {
+        /// What is missing, for people.
+        why: String,
+    },
+    /// It runs and its check fails.
+    Unhealthy {
+        /// What the check says.
+        why: String,
+        /// It has had all the time that it may take to become healthy.
+        overdue: bool,
+    },
+    /// It was to take the place of another, which goes on in its stead.
+    RolloutFailed {
+        /// How it failed.
+        why: String,
+    },
+    /// Another container of the same description has failed.
+    RolloutHalted {
+        /// Its name.
+        failed: String,
+    },
+    /// Others of its service are being replaced first.
+    Turn,
+    /// A service that it depends on doesn't work yet.
+    DependencyNotReady {
+        /// Its name.
+        service: String,
+        /// What is missing, for people.
+        why: String,
+    },
+    /// Nothing new is put on its host.
+    HostUnschedulable,
 }
 
 /// A thing as it was found.
@@ -172,4 +209,7 @@ pub struct ResourceState {
     /// When it was made (containers).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// How it failed to take the place of another (containers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }

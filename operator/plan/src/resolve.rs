@@ -1,7 +1,9 @@
 //! From manifests to [`Desired`]: the one place where errors of a manifest are
 //! found, all at once, each with the path of its field.
 
+mod check;
 mod confinement;
+mod dependency;
 mod file;
 mod findings;
 mod health_check;
@@ -15,6 +17,7 @@ mod port;
 mod restart;
 mod service;
 mod stop;
+mod strategy;
 mod suggest;
 mod variables;
 mod volume;
@@ -29,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
+use crate::placement::Current;
 use findings::Findings;
 pub use offline::check_offline;
 
@@ -68,6 +72,10 @@ pub struct Inputs<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     /// Every DockerHost there is, by name; the names also serve suggestions.
     pub hosts: &'a BTreeMap<String, DockerHostSpec>,
+    /// Labels of the DockerHosts, by name.
+    pub host_labels: &'a BTreeMap<String, BTreeMap<String, String>>,
+    /// Where its things are now.
+    pub current: &'a Current,
     /// The Secrets it needs, by name; those that aren't there are missing.
     pub secrets: &'a BTreeMap<String, SecretData>,
     /// What image references meant before.
@@ -120,11 +128,22 @@ pub enum SpecErrorKind {
     SecretNotFound,
 }
 
-/// What an environment refers to. `spec` is the merged one.
-pub fn needs(spec: &EnvironmentSpec) -> Needs {
+/// What an environment refers to. `spec` is the merged one, `host_labels` those
+/// of all DockerHosts by name, of which placements select some.
+pub fn needs(
+    spec: &EnvironmentSpec,
+    host_labels: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Needs {
     let mut needs = Needs::default();
     needs.hosts.extend(spec.defaults.iter().filter_map(|defaults| defaults.host.clone()));
     needs.hosts.extend(spec.services.values().filter_map(|service| service.host.clone()));
+    for placement in spec.services.values().filter_map(|service| service.placement.as_ref()) {
+        needs.hosts.extend(placement.hosts.iter().flatten().cloned());
+        if let Some(selector) = &placement.selector {
+            let selected = host::selected(host_labels.keys(), host_labels, selector);
+            needs.hosts.extend(selected.into_iter().map(str::to_owned));
+        }
+    }
     needs.add_variables(&spec.env);
     for service in spec.services.values() {
         needs.add_variables(&service.env);
@@ -146,13 +165,16 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     check_names(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
     let stopped = stop::requests(inputs, &mut findings);
+    dependency::check(inputs, &mut findings);
+    let mut places = host::place(inputs, &mut findings);
     let mut placed = Vec::new();
     for (name, service) in &inputs.spec.services {
-        let host = host::place(inputs, name, service, &mut findings);
         let spec = service::container_spec(inputs, name, service, &restarts, &mut findings);
         placed.push(service::Placed {
             name,
-            host,
+            place: places.remove(name.as_str()).unwrap_or_default(),
+            check: check::by_hades(name, service, &mut findings),
+            rollout: strategy::rollout(service),
             replicas: if stopped.contains(name) { 0 } else { service.replicas.unwrap_or(1) },
             service,
             spec,
@@ -179,6 +201,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         containers,
         scaled_to_zero,
         stopped,
+        retry: false,
         lints,
     })
 }
@@ -221,6 +244,7 @@ pub(crate) fn for_deletion(
         containers: Vec::new(),
         scaled_to_zero: BTreeSet::new(),
         stopped: BTreeSet::new(),
+        retry: false,
         lints: Vec::new(),
     }
 }

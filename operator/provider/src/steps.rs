@@ -85,6 +85,9 @@ impl<E: Engine> Steps<E> {
             Operation::ConnectNetwork { id, network, aliases } => {
                 self.connect_network(target, id, network, aliases).await
             }
+            Operation::StopContainer { id, stop_grace_seconds } => {
+                self.stop_container(target, id, *stop_grace_seconds).await
+            }
             Operation::RemoveContainer { id, stop_grace_seconds } => {
                 self.remove_container(target, id, *stop_grace_seconds).await
             }
@@ -301,6 +304,29 @@ impl<E: Engine> Steps<E> {
                 ),
             )),
             Err(error) => Err(other(&format!("starting container {name}"), error)),
+        }
+    }
+
+    async fn stop_container(
+        &self,
+        target: &Target,
+        id: &str,
+        stop_grace_seconds: Option<u64>,
+    ) -> Result<Outcome, ProviderError> {
+        let Some(found) = self.owned_container(target, id, "stopping").await? else {
+            return Ok(Outcome::Changed);
+        };
+        match found.state {
+            ContainerState::Running | ContainerState::Restarting => {}
+            ContainerState::Exited => return Ok(Outcome::Done),
+            _ => return Ok(Outcome::Changed),
+        }
+        let grace =
+            stop_grace_seconds.or(found.stop_grace_seconds).unwrap_or(DEFAULT_STOP_GRACE_SECONDS);
+        match self.engine.stop_container(id, grace).await {
+            Ok(()) => Ok(Outcome::Done),
+            Err(CallError::Absent | CallError::WrongState(_)) => Ok(Outcome::Changed),
+            Err(error) => Err(other(&format!("stopping container {}", target.name), error)),
         }
     }
 

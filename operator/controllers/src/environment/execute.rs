@@ -11,6 +11,7 @@ use hades_api::reason;
 use hades_plan::{Action, ActionId, Operation, Plan};
 use hades_provider::{ErrorClass, Outcome, Provider, ProviderError};
 
+use super::evidence::LastLines;
 use crate::metrics::Metrics;
 
 /// What came of a plan.
@@ -24,6 +25,8 @@ pub(crate) struct Execution {
     pub(crate) held_back: Vec<Failure>,
     /// The world wasn't what the plan saw.
     pub(crate) changed: bool,
+    /// What containers that fail last said.
+    pub(crate) last_lines: LastLines,
 }
 
 /// An action that failed.
@@ -104,6 +107,7 @@ fn verb(operation: &Operation) -> &'static str {
         Operation::RemoveVolume => "remove_volume",
         Operation::CreateContainer { .. } => "create_container",
         Operation::StartContainer { .. } => "start_container",
+        Operation::StopContainer { .. } => "stop_container",
         Operation::UnpauseContainer { .. } => "unpause_container",
         Operation::ConnectNetwork { .. } => "connect_network",
         Operation::RemoveContainer { .. } => "remove_container",

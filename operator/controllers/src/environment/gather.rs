@@ -8,10 +8,11 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    HadesProjectSpec, PinnedImage, reason,
+    HadesProjectSpec, Health, annotation, reason,
 };
 use hades_plan::{
-    Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge,
+    Current, Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError,
+    SpecErrorKind, merge,
     naming, needs, resolve,
 };
 use hades_provider::{ErrorClass, Provider, ProviderError};
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::driver::ReconcileError;
+use crate::health::{Known, Watch};
 
 /// A look that fails within this time costs little to be tried again.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -38,6 +40,8 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
+    /// The Secrets that it uses, by name.
+    pub(crate) secrets: BTreeMap<String, SecretData>,
 }
 
 impl Gathered {
@@ -87,43 +91,70 @@ pub(crate) async fn gather(
         Ok(template) => template,
         Err(fault) => return Ok(Err(vec![fault])),
     };
-    gather_with(context, environment, template, project.unwrap_or_default()).await
+    assemble(context, environment, template, project.unwrap_or_default(), true).await
 }
 
-/// As [`gather`], with template and project already at hand.
+/// As [`gather`] for a plan that isn't carried out, with template and project
+/// already at hand.
 pub(crate) async fn gather_with(
     context: &Context,
     environment: &Environment,
     template: Option<EnvironmentTemplate>,
     of_project: HadesProjectSpec,
 ) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
+    assemble(context, environment, template, of_project, false).await
+}
+
+/// `follow`: what is desired is to be checked from now on.
+async fn assemble(
+    context: &Context,
+    environment: &Environment,
+    template: Option<EnvironmentTemplate>,
+    of_project: HadesProjectSpec,
+    follow: bool,
+) -> Result<Result<Gathered, Vec<Fault>>, ReconcileError> {
     let project = environment.namespace().unwrap_or_default();
     let spec = merged(environment, template.as_ref());
-    let mut needed = needs(&spec);
-    needed.add_variables(&of_project.env);
     let hosts = hosts(context).await?;
+    let mut needed = needs(&spec, &hosts.labels);
+    needed.add_variables(&of_project.env);
     let secrets = secrets(context, &project, &needed.secrets).await?;
-    let pins: Vec<PinnedImage> =
-        environment.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
+    let status = environment.status.clone().unwrap_or_default();
     let suspended = spec.suspend.unwrap_or(false) || of_project.suspend.unwrap_or(false);
+    let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
+    let mut look = observe(context, &hosts.specs, wanted).await;
+    let name = EnvironmentName::new(project, environment.name_any());
+    let current = Current::new(&name, &context.installation, &look.observed, &status.resources);
     let inputs = Inputs {
-        environment: EnvironmentName::new(project.clone(), environment.name_any()),
+        environment: name,
         uid: &environment.uid().unwrap_or_default(),
         installation: &context.installation,
         spec: &spec,
         project_env: &of_project.env,
         annotations: environment.annotations(),
-        hosts: &hosts,
+        hosts: &hosts.specs,
+        host_labels: &hosts.labels,
+        current: &current,
         secrets: &secrets,
-        pins: &pins,
+        pins: &status.images,
         fingerprint: &*context.fingerprint,
     };
-    let desired = match resolve(&inputs) {
+    let mut desired = match resolve(&inputs) {
         Ok(desired) => desired,
         Err(errors) => return Ok(Err(errors.into_iter().map(Fault::from).collect())),
     };
-    let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
-    Ok(Ok(observe(context, desired, &hosts, wanted, suspended).await))
+    let request = environment.annotations().get(annotation::RECONCILE_REQUESTED_AT);
+    desired.retry = request.is_some() && request != status.last_handled_reconcile_at.as_ref();
+    let known = |host: &str, name: &str| {
+        let found = status.resources.iter().find(|found| found.host == host && found.name == name);
+        found.map_or_else(Known::default, |found| Known {
+            healthy: found.health == Health::Healthy,
+            failure: found.failure.clone(),
+        })
+    };
+    let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
+    context.monitor.lay(&desired, watch, &known, &mut look.observed);
+    Ok(Ok(gathered(desired, look, suspended, secrets)))
 }
 
 /// Reads what is needed to remove all that `environment` made.
@@ -144,13 +175,15 @@ pub(crate) async fn for_deletion(
         &environment.uid().unwrap_or_default(),
         &context.installation,
         &spec,
-        &hosts,
+        &hosts.specs,
     );
     let mut wanted: BTreeSet<String> = recorded(environment).collect();
     // A host that the spec names but the status doesn't: nothing was made there
     // if it isn't known, so only known ones are looked at.
-    wanted.extend(needs(&spec).hosts.into_iter().filter(|host| hosts.contains_key(host)));
-    Ok(observe(context, desired, &hosts, wanted, false).await)
+    let named = needs(&spec, &hosts.labels).hosts.into_iter();
+    wanted.extend(named.filter(|host| hosts.specs.contains_key(host)));
+    let look = observe(context, &hosts.specs, wanted).await;
+    Ok(gathered(desired, look, false, BTreeMap::new()))
 }
 
 /// What a template that is gone said of volumes, as the status remembers it.
@@ -214,13 +247,22 @@ pub(crate) async fn template(
     }))
 }
 
-async fn hosts(context: &Context) -> Result<BTreeMap<String, DockerHostSpec>, ReconcileError> {
-    let hosts: Api<DockerHost> = Api::all(context.client.clone());
-    let list = hosts
-        .list(&ListParams::default())
-        .await
-        .map_err(ReconcileError::api("list DockerHosts"))?;
-    Ok(list.into_iter().map(|host| (host.name_any(), host.spec)).collect())
+/// Every DockerHost there is, by name.
+struct Hosts {
+    specs: BTreeMap<String, DockerHostSpec>,
+    labels: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+async fn hosts(context: &Context) -> Result<Hosts, ReconcileError> {
+    let api: Api<DockerHost> = Api::all(context.client.clone());
+    let list =
+        api.list(&ListParams::default()).await.map_err(ReconcileError::api("list DockerHosts"))?;
+    let mut hosts = Hosts { specs: BTreeMap::new(), labels: BTreeMap::new() };
+    for host in list {
+        hosts.labels.insert(host.name_any(), host.labels().clone());
+        hosts.specs.insert(host.name_any(), host.spec);
+    }
+    Ok(hosts)
 }
 
 async fn secrets(
@@ -264,13 +306,18 @@ pub(crate) async fn project(
     projects.get_opt(name).await.map_err(ReconcileError::api(format!("read HadesProject {name}")))
 }
 
+/// What is on the hosts.
+struct Look {
+    providers: BTreeMap<String, Arc<dyn Provider>>,
+    observed: Observed,
+    missing_hosts: Vec<String>,
+}
+
 async fn observe(
     context: &Context,
-    desired: Desired,
     specs: &BTreeMap<String, DockerHostSpec>,
     wanted: BTreeSet<String>,
-    suspended: bool,
-) -> Gathered {
+) -> Look {
     let (mut providers, mut views) = (BTreeMap::new(), BTreeMap::new());
     let mut missing_hosts = Vec::new();
     for host in wanted {
@@ -295,9 +342,18 @@ async fn observe(
         (host.clone(), view)
     });
     views.extend(join_all(snapshots).await);
+    Look { providers, observed: Observed { hosts: views }, missing_hosts }
+}
+
+fn gathered(
+    desired: Desired,
+    look: Look,
+    suspended: bool,
+    secrets: BTreeMap<String, SecretData>,
+) -> Gathered {
+    let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
-    let observed = Observed { hosts: views };
-    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts }
+    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts, secrets }
 }
 
 /// One failed look is not an outage: a connection that was lost since the last one

@@ -2,6 +2,7 @@
 
 mod container;
 mod exec;
+mod evidence;
 mod execute;
 mod gather;
 mod logs;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use hades_api::name::EnvironmentName;
 use hades_api::{Environment, annotation, condition, reason};
 use hades_plan::{ActionId, Plan};
 use hades_provider::{ErrorClass, ProviderError};
@@ -59,6 +61,8 @@ pub(crate) struct Memory {
     /// Passes in a row that got nothing done as the world wasn't what the plan
     /// saw, by UID.
     surprises: Mutex<HashMap<String, u32>>,
+    /// What containers that fail last said.
+    last_lines: evidence::Remembered,
 }
 
 impl Memory {
@@ -90,6 +94,7 @@ impl Memory {
 
     fn forget(&self, uid: &str) {
         self.unsurprised(uid);
+        self.last_lines.forget(uid);
         self.failures.forget(|(failed, _)| failed == uid);
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -191,9 +196,12 @@ async fn carry_out(
     plan: &Plan,
     gathered: &gather::Gathered,
 ) -> execute::Execution {
+    let last_lines = evidence::last_lines(&memory.last_lines, uid, plan, gathered).await;
     let started = Instant::now();
     let may_try = |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
-    let execution = execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
+    let mut execution =
+        execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
+    execution.last_lines = last_lines;
     for id in &execution.done {
         memory.failures.succeeded(&(uid.to_owned(), id.clone()));
     }
@@ -230,8 +238,13 @@ fn next_pass(
         .iter()
         .filter_map(|action| memory.failures.remaining(&(uid.to_owned(), action.id.clone()), now))
         .map(|(pause, _)| pause)
+        .chain(plan.look_again_seconds.map(Duration::from_secs))
         .min();
-    Progress::After(soonest.unwrap_or(WAITING))
+    Progress::After(soonest.map_or(WAITING, |soonest| soonest.min(WAITING)))
+}
+
+fn name_of(environment: &Environment) -> EnvironmentName {
+    EnvironmentName::new(environment.namespace().unwrap_or_default(), environment.name_any())
 }
 
 async fn clean_up(
@@ -243,6 +256,7 @@ async fn clean_up(
     let uid = environment.uid().unwrap_or_default();
     if !finalizer::is_set(environment) {
         memory.forget(&uid);
+        context.monitor.forget(&name_of(environment));
         return Ok(Progress::Gone);
     }
     if environment.annotations().contains_key(annotation::ABANDON) {
@@ -250,6 +264,7 @@ async fn clean_up(
         context.events.warning(environment, reason::CLEANED_UP, "Abandon", note).await;
         finalizer::set(api, environment, false).await?;
         memory.forget(&uid);
+        context.monitor.forget(&name_of(environment));
         return Ok(Progress::Gone);
     }
     let gathered = gather::for_deletion(context, environment).await?;
@@ -257,6 +272,7 @@ async fn clean_up(
     if plan.is_empty() && gathered.missing_hosts.is_empty() {
         finalizer::set(api, environment, false).await?;
         memory.forget(&uid);
+        context.monitor.forget(&name_of(environment));
         return Ok(Progress::Gone);
     }
     let before = environment.status.clone().unwrap_or_default();

@@ -7,7 +7,9 @@ use hades_api::{
     Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, ResourceStatus,
     annotation, condition, reason,
 };
-use hades_plan::{Action, ActionId, Plan, Reason, ResourceState, TargetKind, WaitCause, render};
+use hades_plan::{
+    Action, ActionId, Plan, Reason, ResourceState, Target, TargetKind, WaitCause, render,
+};
 use hades_provider::ErrorClass;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
@@ -317,6 +319,7 @@ fn resource(found: &ResourceState, gathered: &Gathered) -> ResourceStatus {
         health: found.health,
         drift: found.drift,
         message: found.message.clone(),
+        failure: found.failure.clone(),
         image: found.image.clone(),
         ports: found.ports.clone(),
         created_at: found.created_at,
@@ -397,7 +400,12 @@ fn trouble(plan: &Plan, execution: &Execution) -> Option<Trouble> {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        let message = format!("{}{others}", render::waiting_line(waiting));
+        let Target { host, name, .. } = &waiting.target;
+        let said = match execution.last_lines.get(&(host.clone(), name.clone())) {
+            Some(lines) => format!("; its last lines: {lines}"),
+            None => String::new(),
+        };
+        let message = format!("{}{others}{said}", render::waiting_line(waiting));
         Trouble { reason, message, stalled }
     })
 }
@@ -406,13 +414,19 @@ fn trouble(plan: &Plan, execution: &Execution) -> Option<Trouble> {
 fn weight(cause: &WaitCause) -> u8 {
     match cause {
         WaitCause::HostUnreachable { .. } => 0,
-        WaitCause::ContainerFailing { .. } => 1,
+        WaitCause::RolloutFailed { .. }
+        | WaitCause::ContainerFailing { .. }
+        | WaitCause::Unhealthy { overdue: true, .. } => 1,
         WaitCause::NameTaken { .. }
         | WaitCause::PortTaken { .. }
         | WaitCause::SubnetPoolExhausted { .. }
         | WaitCause::ImageAbsent { .. } => 2,
-        WaitCause::ReplacementNotRunning { .. } => 3,
-        WaitCause::RemovalInProgress | WaitCause::InUse { .. } => 4,
+        WaitCause::Unhealthy { overdue: false, .. } | WaitCause::HostUnschedulable => 3,
+        WaitCause::RolloutHalted { .. } => 4,
+        WaitCause::NotReady { .. } => 5,
+        WaitCause::DependencyNotReady { .. } => 6,
+        WaitCause::ReplacementNotRunning { .. } | WaitCause::Turn => 7,
+        WaitCause::RemovalInProgress | WaitCause::InUse { .. } => 8,
     }
 }
 
@@ -424,7 +438,15 @@ fn judge(cause: &WaitCause) -> (&'static str, bool) {
         WaitCause::PortTaken { .. } => (reason::PORT_TAKEN, true),
         WaitCause::SubnetPoolExhausted { .. } => (reason::ACTION_FAILED, true),
         WaitCause::ImageAbsent { .. } => (reason::IMAGE_UNAVAILABLE, true),
+        WaitCause::RolloutFailed { .. } | WaitCause::RolloutHalted { .. } => {
+            (reason::ROLLOUT_FAILED, true)
+        }
+        WaitCause::Unhealthy { overdue, .. } => (reason::HEALTH_CHECK_FAILING, *overdue),
+        WaitCause::DependencyNotReady { .. } => (reason::WAITING_FOR_DEPENDENCY, false),
+        WaitCause::HostUnschedulable => (reason::HOST_UNSCHEDULABLE, true),
         WaitCause::ReplacementNotRunning { .. }
+        | WaitCause::NotReady { .. }
+        | WaitCause::Turn
         | WaitCause::RemovalInProgress
         | WaitCause::InUse { .. } => (reason::PROGRESSING, false),
     }

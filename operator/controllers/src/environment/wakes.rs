@@ -1,10 +1,11 @@
 //! What wakes environments besides a change of themselves.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
-use hades_api::{Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{DockerHost, Environment, EnvironmentTemplate, HadesProject};
 use hades_provider::Wake;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
@@ -34,7 +35,24 @@ pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> Re
     let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed()])
         .map(by_namespace(store.clone()))
         .flat_map(stream::iter);
-    stream::select(in_project, of_hosts(context, store)).boxed()
+    let hosts = stream::select(of_hosts(context, store.clone()), placed(context, store));
+    stream::select(in_project, hosts).boxed()
+}
+
+/// Where things may run is up to the specs and labels of hosts; their status,
+/// which changes all the time, says nothing of it.
+fn placed(
+    context: &Arc<Context>,
+    store: Store<Meta<Environment>>,
+) -> impl Stream<Item = ObjectRef<Meta<Environment>>> + Send + use<> {
+    let mut known: HashMap<String, (Option<i64>, BTreeMap<String, String>)> = HashMap::new();
+    let hosts = touched(Api::<PartialObjectMeta<DockerHost>>::all(context.client.clone()));
+    hosts.flat_map(move |host| {
+        let facts = (host.metadata.generation, host.labels().clone());
+        let before = known.insert(host.name_any(), facts.clone());
+        let news = before.as_ref() != Some(&facts) || host.meta().deletion_timestamp.is_some();
+        stream::iter(if news { references(&store, None) } else { Vec::new() })
+    })
 }
 
 /// Metadata of objects that were made, changed or deleted.

@@ -22,6 +22,7 @@ struct Ground<'s, 'a> {
     scope: &'s Scope<'a>,
     networks: &'s BTreeMap<&'a str, HostNetwork<'a>>,
     volumes: &'s Volumes<'a>,
+    slots: &'s [Slot<'a>],
 }
 
 /// Takes every slot as far as it can go.
@@ -32,8 +33,9 @@ pub(super) fn advance<'a>(
     slots: &[Slot<'a>],
     draft: &mut Draft,
 ) {
-    let ground = Ground { scope, networks, volumes };
+    let ground = Ground { scope, networks, volumes, slots };
     for slot in slots {
+        draft.look_again(slot.standing.look_again());
         match (&slot.step, slot.current) {
             (Step::Keep, Some(current)) => keep(slot, current, draft),
             (Step::Revive { unpause, connect, start }, Some(current)) => {
@@ -41,7 +43,9 @@ pub(super) fn advance<'a>(
             }
             (Step::Create(image), None) => create(&ground, slot, image, draft),
             (Step::Wait(cause), _) => wait(slot, cause, draft),
-            (Step::Keep | Step::Revive { .. }, None) | (Step::Create(_), Some(_)) => {
+            (Step::Fail { why, stop }, Some(current)) => fail(slot, current, why, *stop, draft),
+            (Step::Keep | Step::Revive { .. } | Step::Fail { .. }, None)
+            | (Step::Create(_), Some(_)) => {
                 debug_assert!(false, "a step that doesn't fit its slot: {slot:?}");
             }
         }
@@ -61,10 +65,58 @@ fn keep(slot: &Slot<'_>, current: &Found<'_>, draft: &mut Draft) {
         state.health = Health::Healthy;
         state.message = Some("completed".to_owned());
     }
-    draft.resources.push(state);
-    for old in &slot.olds {
-        remove(old, superseded(slot), Vec::new(), draft);
+    if let Some(cause) = slot.standing.cause() {
+        state.health = match cause {
+            WaitCause::Unhealthy { .. } => Health::Degraded,
+            _ => Health::Progressing,
+        };
+        state.message = Some(render::cause(&cause));
+        draft.wait(slot.target(), cause);
     }
+    draft.resources.push(state);
+    settle_olds(slot, &[], draft);
+}
+
+/// Removes the old ones of a slot that may go behind `needs`, and lets the
+/// others stay.
+fn settle_olds(slot: &Slot<'_>, needs: &[ActionId], draft: &mut Draft) {
+    for old in &slot.olds {
+        match slot.frees(old) {
+            true => {
+                remove(old, superseded(slot), needs.to_vec(), draft);
+            }
+            false => stay(slot, old, draft),
+        }
+    }
+}
+
+/// An old one that does the work until the new one does.
+fn stay(slot: &Slot<'_>, old: &Found<'_>, draft: &mut Draft) {
+    let stays = WaitCause::ReplacementNotRunning { replacement: slot.name().to_owned() };
+    let mut state = resource::container(old, Drift::OutOfSync);
+    state.message = Some(render::cause(&stays));
+    draft.resources.push(state);
+    draft.wait(old.target(), stays);
+}
+
+/// Stops what failed and keeps it for its logs; what ran before runs on.
+fn fail(slot: &Slot<'_>, current: &Found<'_>, why: &str, stop: bool, draft: &mut Draft) {
+    let cause = WaitCause::RolloutFailed { why: why.to_owned() };
+    let mut state = resource::container(current, Drift::InSync);
+    state.health = Health::Degraded;
+    state.message = Some(render::cause(&cause));
+    state.failure = Some(why.to_owned());
+    draft.resources.push(state);
+    if stop {
+        let operation = Operation::StopContainer {
+            id: current.container.id.clone(),
+            stop_grace_seconds: slot.desired.spec.stop_grace_seconds,
+        };
+        let reason = Reason::RolloutFailed { why: why.to_owned() };
+        draft.act(slot.target(), operation, reason, Vec::new());
+    }
+    draft.wait(slot.target(), cause);
+    settle_olds(slot, &[], draft);
 }
 
 fn revive(
@@ -119,9 +171,7 @@ fn revive(
     state.message = Some(why.iter().map(render::reason).collect::<Vec<_>>().join("; "));
     draft.resources.push(state);
     if !slot.exclusive {
-        for old in &slot.olds {
-            remove(old, superseded(slot), needs.clone(), draft);
-        }
+        settle_olds(slot, &needs, draft);
     }
 }
 
@@ -151,6 +201,9 @@ fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut D
             needs.push(remove(old, reason, ready.clone(), draft));
         }
     }
+    if desired.rollout.recreate {
+        needs.extend(others_gone(ground, slot));
+    }
     let reason = slot.olds.first().map_or(Reason::Absent, |old| difference::reason(old, desired));
     let operation = Operation::CreateContainer {
         spec: Box::new(desired.spec.clone()),
@@ -171,10 +224,25 @@ fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut D
     draft.resources.push(state);
     let created = draft.act(slot.target(), operation, reason, needs);
     if !slot.exclusive {
-        for old in &slot.olds {
-            remove(old, superseded(slot), vec![created.clone()], draft);
-        }
+        settle_olds(slot, &[created], draft);
     }
+}
+
+/// The removals of all old ones of the service that this plan removes: with
+/// `Recreate` no two versions of it run at a time.
+fn others_gone<'s>(
+    ground: &'s Ground<'s, '_>,
+    slot: &'s Slot<'_>,
+) -> impl Iterator<Item = ActionId> + 's {
+    let creates = |other: &&Slot<'_>| {
+        other.desired.service == slot.desired.service && matches!(other.step, Step::Create(_))
+    };
+    ground
+        .slots
+        .iter()
+        .filter(creates)
+        .flat_map(|other| &other.olds)
+        .map(|old| draft::remove_container_id(old.host, &old.container.name))
 }
 
 /// Labels of a new container: the manifest's, and ours over them.

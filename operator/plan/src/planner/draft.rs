@@ -16,6 +16,8 @@ pub(super) struct Draft {
     /// Actions that others count on and that can't be had, with what they wait
     /// for.
     pub(super) withheld: BTreeMap<ActionId, WaitCause>,
+    /// In how many seconds time alone will have changed something.
+    pub(super) look_again_seconds: Option<u64>,
 }
 
 impl Draft {
@@ -26,6 +28,7 @@ impl Draft {
             lints: Vec::new(),
             resources: Vec::new(),
             withheld: BTreeMap::new(),
+            look_again_seconds: None,
         }
     }
 
@@ -45,6 +48,12 @@ impl Draft {
 
     pub(super) fn wait(&mut self, target: Target, cause: WaitCause) {
         self.waiting.push(Waiting { target, cause });
+    }
+
+    /// Time alone will have changed something then.
+    pub(super) fn look_again(&mut self, seconds: Option<u64>) {
+        let both = self.look_again_seconds.into_iter().chain(seconds);
+        self.look_again_seconds = both.min();
     }
 
     /// Lets every action wait that counts on one that can't be had.
@@ -100,6 +109,7 @@ fn verb(operation: &Operation) -> &'static str {
         | Operation::RemoveVolume
         | Operation::RemoveContainer { .. } => "remove",
         Operation::StartContainer { .. } => "start",
+        Operation::StopContainer { .. } => "stop",
         Operation::UnpauseContainer { .. } => "unpause",
         Operation::ConnectNetwork { .. } => "connect",
     }

@@ -6,6 +6,8 @@
 //!   ├─ network ─┐
 //!   ├─ volume  ─┼─▶ slot: one desired container, what there is for it, and the
 //!   ├─ image   ─┘         smallest step that makes it right
+//!   │             standing: whether what is there does its work
+//!   │             rollout: what must wait for others to do theirs
 //!   │             port: steps that would collide wait, or come behind a removal
 //!   ▼
 //! Draft ── order ──▶ Plan
@@ -19,8 +21,10 @@ mod network;
 mod order;
 mod port;
 mod resource;
+mod rollout;
 mod scope;
 mod slot;
+mod standing;
 mod subnet;
 mod volume;
 
@@ -48,6 +52,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     network::create(&scope, &networks, &mut draft);
     let volumes = volume::create(&scope, &mut draft);
     let mut slots = slot::survey(&scope, &networks, &volumes);
+    rollout::gate(&scope, &mut slots);
     let fates = Fates::of(&slots);
     port::settle(&scope, &fates, &mut slots);
     container::advance(&scope, &networks, &volumes, &slots, &mut draft);
@@ -55,7 +60,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     network::remove(&scope, &networks, &mut draft);
     volume::remove(&scope, &mut draft);
     draft.hold_back();
-    let Draft { actions, mut waiting, mut lints, mut resources, withheld: _ } = draft;
+    let Draft { actions, mut waiting, mut lints, mut resources, withheld: _, look_again_seconds } =
+        draft;
     let actions = order::sorted(actions);
     waiting.sort_by(|a, b| {
         (&a.target, render::cause(&a.cause)).cmp(&(&b.target, render::cause(&b.cause)))
@@ -79,5 +85,6 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
         waiting,
         lints,
         resources,
+        look_again_seconds,
     }
 }

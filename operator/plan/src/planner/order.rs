@@ -44,10 +44,11 @@ fn rank(operation: &Operation) -> u8 {
         Operation::CreateVolume { .. } => 2,
         Operation::UnpauseContainer { .. } => 3,
         Operation::ConnectNetwork { .. } => 4,
-        Operation::RemoveContainer { .. } => 5,
-        Operation::StartContainer { .. } => 6,
-        Operation::CreateContainer { .. } => 7,
-        Operation::RemoveNetwork { .. } => 8,
-        Operation::RemoveVolume => 9,
+        Operation::StopContainer { .. } => 5,
+        Operation::RemoveContainer { .. } => 6,
+        Operation::StartContainer { .. } => 7,
+        Operation::CreateContainer { .. } => 8,
+        Operation::RemoveNetwork { .. } => 9,
+        Operation::RemoveVolume => 10,
     }
 }

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::scope::Found;
 use crate::action::Target;
 use crate::desired::DesiredContainer;
-use crate::observed::{ContainerState, ObservedContainer};
+use crate::observed::{ContainerHealth, ContainerState, ObservedContainer};
 use crate::plan::{ResourceState, WaitCause};
 use crate::render;
 
@@ -23,6 +23,7 @@ fn state(target: Target, state: &str, health: Health, drift: Drift) -> ResourceS
         ports: Vec::new(),
         id: None,
         created_at: None,
+        failure: None,
     }
 }
 
@@ -58,7 +59,11 @@ pub(super) fn absent_container(target: Target, desired: &DesiredContainer) -> Re
 pub(super) fn container(found: &Found<'_>, drift: Drift) -> ResourceState {
     let container = found.container;
     let health = match container.state {
-        ContainerState::Running => Health::Healthy,
+        ContainerState::Running => match container.health {
+            ContainerHealth::None | ContainerHealth::Healthy => Health::Healthy,
+            ContainerHealth::Starting => Health::Progressing,
+            ContainerHealth::Unhealthy => Health::Degraded,
+        },
         ContainerState::Created | ContainerState::Removing => Health::Progressing,
         ContainerState::Paused
         | ContainerState::Restarting

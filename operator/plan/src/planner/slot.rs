@@ -7,9 +7,10 @@ use hades_api::{PortMapping, RestartPolicy};
 
 use super::image::{self, Image};
 use super::network::HostNetwork;
-use super::port;
 use super::scope::{Found, Scope};
+use super::standing::{self, Standing};
 use super::volume::Volumes;
+use super::{port, rollout};
 use crate::action::{Target, TargetKind};
 use crate::desired::{ContainerSpec, DesiredContainer};
 use crate::observed::ContainerState;
@@ -28,7 +29,11 @@ pub(super) struct Slot<'a> {
     pub(super) olds: Vec<&'a Found<'a>>,
     /// The old ones must be gone before the new one runs.
     pub(super) exclusive: bool,
+    /// An old one does its work and stays until the new one does, too.
+    pub(super) protects: bool,
     pub(super) step: Step,
+    /// Whether `current` does its work.
+    pub(super) standing: Standing,
 }
 
 /// The smallest step that makes a slot right.
@@ -47,6 +52,13 @@ pub(super) enum Step {
     },
     /// It has to be made.
     Create(Image),
+    /// It failed to take the place of one that does its work.
+    Fail {
+        /// How.
+        why: String,
+        /// It still has its process.
+        stop: bool,
+    },
     /// Nothing can be done.
     Wait(WaitCause),
 }
@@ -66,6 +78,17 @@ impl Slot<'_> {
             kind: TargetKind::Container,
             name: self.name().to_owned(),
             service: Some(self.desired.service.clone()),
+        }
+    }
+
+    /// Whether this plan removes an old one.
+    pub(super) fn frees(&self, old: &Found<'_>) -> bool {
+        let free = !(self.protects && works(old));
+        match &self.step {
+            Step::Wait(_) | Step::Fail { .. } => false,
+            Step::Keep => free || self.standing == Standing::Ready,
+            Step::Revive { .. } => free,
+            Step::Create(_) => free || rollout::is_ungated(self.desired),
         }
     }
 
@@ -117,8 +140,13 @@ pub(super) fn survey<'a>(
         let group = group.map(Vec::as_slice).unwrap_or_default();
         let mut slot = fill(desired, network, group);
         slot.exclusive = is_exclusive(&slot, network, &wanted);
+        slot.protects = !slot.exclusive && slot.olds.iter().any(|old| works(old));
         slot.step = match slot.current {
-            Some(current) => revive(desired, current, network),
+            Some(current) => {
+                let step = revive(desired, current, network);
+                slot.standing = standing::of(desired, current.container, &step, slot.protects);
+                standing::judged(step, &slot, current, scope.desired.retry)
+            }
             None => create(scope, &slot, group, network, volumes),
         };
         slot
@@ -157,7 +185,9 @@ fn fill<'a>(
         surplus: same.collect(),
         olds,
         exclusive: false,
+        protects: false,
         step: Step::Keep,
+        standing: Standing::Absent,
     }
 }
 
@@ -175,11 +205,22 @@ fn liveliness(state: ContainerState) -> u8 {
     }
 }
 
+/// Whether taking it away would take something down.
+fn works(old: &Found<'_>) -> bool {
+    matches!(old.container.state, ContainerState::Running | ContainerState::Paused)
+}
+
 fn is_exclusive(slot: &Slot<'_>, network: Option<&HostNetwork<'_>>, wanted: &Wanted<'_>) -> bool {
-    slot.desired.spec.is_exclusive()
+    // A port of another host is another port.
+    let exclusive = |old: &Found<'_>, spec: &ContainerSpec| match old.host == slot.desired.host {
+        true => spec.is_exclusive(),
+        false => spec.writes(),
+    };
+    slot.desired.rollout.recreate
         || slot.olds.iter().any(|old| {
-            // What can't be read may well be exclusive.
-            old.spec().as_ref().is_none_or(ContainerSpec::is_exclusive)
+            exclusive(old, &slot.desired.spec)
+                // What can't be read may well be exclusive.
+                || old.spec().is_none_or(|spec| exclusive(old, &spec))
                 || wanted.touches(old)
                 || network.is_some_and(|network| network.doubles_hold(old))
         })
@@ -193,13 +234,9 @@ fn revive(
     let container = current.container;
     let connect = !network.is_some_and(|network| network.holds(current));
     let failing = || {
-        Step::Wait(WaitCause::ContainerFailing {
-            state: match container.status.is_empty() {
-                true => container.state.to_string(),
-                false => container.status.clone(),
-            },
-            exit_code: container.exit_code,
-        })
+        // The engine's own words change with every look.
+        let state = container.state.to_string();
+        Step::Wait(WaitCause::ContainerFailing { state, exit_code: container.exit_code })
     };
     let (unpause, start) = match container.state {
         ContainerState::Running if !connect => return Step::Keep,
@@ -236,6 +273,11 @@ fn create(
         return Step::Wait(WaitCause::HostUnreachable { message });
     };
     let is_leaving = |found: &Found<'_>| found.container.state == ContainerState::Removing;
+    let settings = scope.desired.hosts.get(name);
+    let moves_in = !slot.olds.iter().any(|old| old.host == name);
+    if settings.is_some_and(|settings| settings.unschedulable) && moves_in {
+        return Step::Wait(WaitCause::HostUnschedulable);
+    }
     let holder = host.container(&desired.name);
     if holder.is_some_and(|holder| !holder.owned) {
         return Step::Wait(name_taken(desired));
@@ -297,7 +339,7 @@ impl<'a> Fates<'a> {
                 None | Some(Fate::Surplus) => true,
                 Some(Fate::Stays) => false,
                 Some(Fate::GoesWith(index)) => {
-                    slots.get(*index).is_some_and(|slot| !matches!(slot.step, Step::Wait(_)))
+                    slots.get(*index).is_some_and(|slot| slot.frees(found))
                 }
             }
     }

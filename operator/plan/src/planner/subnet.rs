@@ -31,7 +31,11 @@ mod tests {
     use crate::observed::ObservedNetwork;
 
     fn first_free(pool: &str, prefix: u8, taken: &[&str]) -> Option<String> {
-        let settings = HostSettings { subnet_pool: pool.parse().unwrap(), subnet_prefix: prefix };
+        let settings = HostSettings {
+            subnet_pool: pool.parse().unwrap(),
+            subnet_prefix: prefix,
+            unschedulable: false,
+        };
         let subnets = taken.iter().map(|text| text.parse().unwrap()).collect();
         let network = ObservedNetwork { subnets, ..ObservedNetwork::default() };
         let snapshot = HostSnapshot { networks: vec![network], ..HostSnapshot::default() };

@@ -32,6 +32,7 @@ pub(super) fn head(action: &Action) -> String {
         }
         Operation::CreateContainer { replaces: None, .. } => format!("create {thing}"),
         Operation::StartContainer { .. } => format!("start {thing}"),
+        Operation::StopContainer { .. } => format!("stop {thing}"),
         Operation::UnpauseContainer { .. } => format!("unpause {thing}"),
         Operation::ConnectNetwork { network, .. } => {
             format!("attach {thing} to network {network}")

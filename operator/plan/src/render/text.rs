@@ -155,6 +155,7 @@ fn mark(operation: &Operation) -> Mark {
         | Operation::CreateNetwork { .. }
         | Operation::CreateVolume { .. } => Mark::Create,
         Operation::StartContainer { .. }
+        | Operation::StopContainer { .. }
         | Operation::UnpauseContainer { .. }
         | Operation::ConnectNetwork { .. } => Mark::Update,
         Operation::RemoveContainer { .. }

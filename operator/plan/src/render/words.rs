@@ -19,6 +19,7 @@ pub fn reason(reason: &Reason) -> String {
         },
         Reason::RestartRequested { at } => format!("a restart was asked for at {at}"),
         Reason::Superseded { by } => format!("{by} takes its place"),
+        Reason::RolloutFailed { why } => why.clone(),
         Reason::Dead => "the engine left it half removed".to_owned(),
         Reason::NotDesired => "it is no longer in the manifest".to_owned(),
         Reason::EnvironmentDeleted => "its environment is being deleted".to_owned(),
@@ -82,7 +83,22 @@ pub fn cause(cause: &WaitCause) -> String {
         WaitCause::RemovalInProgress => "the engine is still removing it".to_owned(),
         WaitCause::InUse { by } => format!("it is used by {}", by.join(", ")),
         WaitCause::ReplacementNotRunning { replacement } => {
-            format!("{replacement}, which takes its place, doesn't run yet")
+            format!("it stays until {replacement}, which takes its place, does its work")
+        }
+        WaitCause::NotReady { why } => why.clone(),
+        WaitCause::Unhealthy { why, .. } => format!("its health check fails: {why}"),
+        WaitCause::RolloutFailed { why } => {
+            format!("the roll-out failed, and what ran before goes on: {why}")
+        }
+        WaitCause::RolloutHalted { failed } => {
+            format!("the roll-out is halted, as {failed} of the same description failed")
+        }
+        WaitCause::Turn => "others of its service are replaced first".to_owned(),
+        WaitCause::DependencyNotReady { service, why } => {
+            format!("it depends on service {service}: {why}")
+        }
+        WaitCause::HostUnschedulable => {
+            "its host is unschedulable: nothing new is put there".to_owned()
         }
     }
 }
@@ -91,7 +107,7 @@ pub fn cause(cause: &WaitCause) -> String {
 pub fn advice(cause: &WaitCause) -> Option<String> {
     match cause {
         WaitCause::HostUnreachable { .. } => {
-            Some("Bring the engine back; everything goes on by itself then.".to_owned())
+            Some("Bring the engine back; everything goes on by itself then. What runs there is not moved, as it may still run; if it doesn't, drain the host.".to_owned())
         }
         WaitCause::NameTaken { kind, name } => Some(format!(
             "Rename or remove the {kind} {name:?}, or rename what is in the manifest."
@@ -113,8 +129,25 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
             "Detach or remove what uses it; Hades touches nothing that it didn't make.".to_owned(),
         ),
         WaitCause::RemovalInProgress => None,
-        WaitCause::ReplacementNotRunning { .. } => {
-            Some("The old one stays until the new one runs.".to_owned())
+        WaitCause::ReplacementNotRunning { .. } | WaitCause::NotReady { .. } | WaitCause::Turn => {
+            None
         }
+        WaitCause::Unhealthy { .. } => {
+            Some("See its logs; correct the service or its healthCheck.".to_owned())
+        }
+        WaitCause::RolloutFailed { .. } => Some(
+            "See its logs, which are kept with it. Change the service, or try the same again with hadesctl sync."
+                .to_owned(),
+        ),
+        WaitCause::RolloutHalted { failed } => {
+            Some(format!("See the logs of {failed}; change the service, or try again with hadesctl sync."))
+        }
+        WaitCause::DependencyNotReady { service, .. } => {
+            Some(format!("It goes on by itself when service {service} works."))
+        }
+        WaitCause::HostUnschedulable => Some(
+            "Set spec.unschedulable of the DockerHost to false, or let the service run elsewhere."
+                .to_owned(),
+        ),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hades_api::{DockerHostSpec, ServiceSpec};
+use hades_api::{DockerHostSpec, HostSelector, Placement, ServiceSpec};
 use ipnet::Ipv4Net;
 
 use super::findings::Findings;
@@ -10,57 +10,207 @@ use super::service::Placed;
 use super::suggest;
 use super::{Inputs, SpecErrorKind};
 use crate::desired::HostSettings;
+use crate::placement::{Candidate, Placer, Request};
 
 /// Longest prefix that still has room for a gateway and a few containers.
 const LONGEST_PREFIX: u8 = 29;
 
-/// A service's host.
-#[derive(Debug, Clone, Copy)]
+/// The hosts of a service.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Place<'a> {
-    pub(super) name: &'a str,
-    /// Whether `spec.defaults.host` said so.
-    by_default: bool,
+    /// The host of each replica in their order; for a service without replicas
+    /// the one that its volumes are on.
+    pub(super) hosts: Vec<&'a str>,
+    /// Path of the field that names them.
+    field: String,
+    /// How many hosts there are to choose from.
+    pub(super) candidates: usize,
 }
 
-impl Place<'_> {
-    /// Path of the field that names it.
-    fn field(&self, service: &str) -> String {
-        match self.by_default {
-            true => "spec.defaults.host".to_owned(),
-            false => format!("spec.services.{service}.host"),
-        }
+impl<'a> Place<'a> {
+    /// Every host that is used, once.
+    pub(super) fn distinct(&self) -> BTreeSet<&'a str> {
+        self.hosts.iter().copied().collect()
     }
 }
 
-/// The host of a service, if it names one that is there.
+/// Where a service may run.
+struct Candidates<'a> {
+    names: BTreeSet<&'a str>,
+    field: String,
+}
+
+/// The hosts of every service that names some that are there.
 pub(super) fn place<'a>(
+    inputs: &Inputs<'a>,
+    findings: &mut Findings,
+) -> BTreeMap<&'a str, Place<'a>> {
+    let services = inputs.spec.services.iter();
+    let mut known: Vec<(&str, &ServiceSpec, Candidates<'_>)> = services
+        .filter_map(|(name, service)| {
+            Some((name.as_str(), service, candidates(inputs, name, service, findings)?))
+        })
+        .collect();
+    // Those that have no choice first: their volumes hold others to their host.
+    known.sort_by_key(|(name, _, candidates)| (candidates.names.len() > 1, *name));
+    let environment = &inputs.environment;
+    let mut placer = Placer::new(environment, inputs.current);
+    let mut places = BTreeMap::new();
+    for (name, service, Candidates { names, field }) in known {
+        let schedulable = |host: &str| {
+            !inputs.hosts.get(host).is_some_and(|spec| spec.unschedulable.unwrap_or(false))
+        };
+        let request = Request {
+            service: name,
+            replicas: service.replicas.unwrap_or(1),
+            candidates: names
+                .iter()
+                .map(|host| Candidate { name: host, schedulable: schedulable(host) })
+                .collect(),
+            volumes: service.volumes.iter().flatten().map(|mount| &*mount.volume).collect(),
+            one_per_host: service.ports.iter().flatten().any(|port| port.host_port.is_some()),
+        };
+        let hosts = placer.place(&request);
+        let place = Place { hosts, field, candidates: names.len() };
+        lint_drained(inputs, name, service, &place, findings);
+        places.insert(name, place);
+    }
+    places
+}
+
+/// The hosts that a service may run on; none, with an error, when there is none.
+fn candidates<'a>(
     inputs: &Inputs<'a>,
     name: &str,
     service: &'a ServiceSpec,
     findings: &mut Findings,
-) -> Option<Place<'a>> {
+) -> Option<Candidates<'a>> {
     let default = inputs.spec.defaults.as_ref().and_then(|defaults| defaults.host.as_deref());
-    let place = match (service.host.as_deref(), default) {
-        (Some(name), _) => Place { name, by_default: false },
-        (None, Some(name)) => Place { name, by_default: true },
-        (None, None) => {
-            let field = format!("spec.services.{name}.host");
+    let own = format!("spec.services.{name}.host");
+    let (wanted, field): (Vec<&str>, String) = match (&service.placement, &service.host, default) {
+        (Some(_), Some(_), _) => {
+            findings.invalid(own, "a service has either host or placement: leave one out");
+            return None;
+        }
+        (Some(placement), None, _) => return placed(inputs, name, placement, findings),
+        (None, Some(host), _) => (vec![host], own),
+        (None, None, Some(host)) => (vec![host], "spec.defaults.host".to_owned()),
+        (None, None, None) => {
             let known: Vec<&str> = inputs.hosts.keys().map(String::as_str).collect();
             let message = format!(
-                "no host: set spec.defaults.host or {field}; hosts: {}",
+                "no host: set spec.defaults.host or {own}; hosts: {}",
                 suggest::list(&known)
             );
-            findings.invalid(field, message);
+            findings.invalid(own, message);
             return None;
         }
     };
-    if inputs.hosts.contains_key(place.name) {
-        return Some(place);
+    there(inputs, &wanted, |_| field.clone(), findings)
+        .then(|| Candidates { names: wanted.into_iter().collect(), field })
+}
+
+/// The hosts of a placement.
+fn placed<'a>(
+    inputs: &Inputs<'a>,
+    name: &str,
+    placement: &'a Placement,
+    findings: &mut Findings,
+) -> Option<Candidates<'a>> {
+    let field = format!("spec.services.{name}.placement");
+    let Placement { hosts, selector } = placement;
+    match (hosts, selector) {
+        (Some(hosts), None) if !hosts.is_empty() => {
+            let wanted: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            let path = |index: usize| format!("{field}.hosts[{index}]");
+            there(inputs, &wanted, path, findings).then(|| Candidates {
+                names: wanted.into_iter().collect(),
+                field: format!("{field}.hosts"),
+            })
+        }
+        (None, Some(selector)) => {
+            let names = selected(inputs.hosts.keys(), inputs.host_labels, selector);
+            if names.is_empty() {
+                let known: Vec<&str> = inputs.hosts.keys().map(String::as_str).collect();
+                let labels: Vec<String> = selector
+                    .match_labels
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
+                let message = format!(
+                    "no DockerHost has the labels {}; hosts: {}",
+                    labels.join(","),
+                    suggest::list(&known)
+                );
+                findings.error(SpecErrorKind::HostNotFound, format!("{field}.selector"), message);
+                return None;
+            }
+            Some(Candidates { names, field: format!("{field}.selector") })
+        }
+        _ => {
+            findings.invalid(field, "a placement has either hosts or a selector");
+            None
+        }
     }
-    let hint = suggest::hint(place.name, "hosts", inputs.hosts.keys());
-    let message = format!("there is no DockerHost {:?}; {hint}", place.name);
-    findings.error(SpecErrorKind::HostNotFound, place.field(name), message);
-    None
+}
+
+/// The hosts that have all labels of a selector.
+pub(super) fn selected<'a>(
+    hosts: impl Iterator<Item = &'a String>,
+    labels: &BTreeMap<String, BTreeMap<String, String>>,
+    selector: &HostSelector,
+) -> BTreeSet<&'a str> {
+    let fits = |host: &&String| {
+        let own = labels.get(*host);
+        selector.match_labels.iter().all(|(key, value)| {
+            own.is_some_and(|own| own.get(key).is_some_and(|found| found == value))
+        })
+    };
+    hosts.filter(fits).map(String::as_str).collect()
+}
+
+/// Whether there are DockerHosts of these names.
+fn there(
+    inputs: &Inputs<'_>,
+    wanted: &[&str],
+    field: impl Fn(usize) -> String,
+    findings: &mut Findings,
+) -> bool {
+    let mut all = true;
+    for (index, host) in wanted.iter().enumerate() {
+        if !inputs.hosts.contains_key(*host) {
+            let hint = suggest::hint(host, "hosts", inputs.hosts.keys());
+            let message = format!("there is no DockerHost {host:?}; {hint}");
+            findings.error(SpecErrorKind::HostNotFound, field(index), message);
+            all = false;
+        }
+    }
+    all
+}
+
+/// Says why something stays on a host that is being drained.
+fn lint_drained(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    place: &Place<'_>,
+    findings: &mut Findings,
+) {
+    for host in place.distinct() {
+        let spec = inputs.hosts.get(host);
+        if !spec.is_some_and(|spec| spec.unschedulable.unwrap_or(false)) {
+            continue;
+        }
+        let why = match service.volumes.iter().flatten().next() {
+            Some(mount) if place.candidates > 1 => {
+                format!("the data of volume {} is there", mount.volume)
+            }
+            _ => "it may run on no other host that takes anything".to_owned(),
+        };
+        findings.lint(
+            &place.field,
+            format!("DockerHost {host} is unschedulable, and service {name} stays there: {why}"),
+        );
+    }
 }
 
 /// Settings of every host that is used. A host whose settings make no sense is
@@ -72,16 +222,15 @@ pub(super) fn settings(
 ) -> BTreeMap<String, HostSettings> {
     let mut settings = BTreeMap::new();
     for placed in placed {
-        let Some(place) = placed.host else { continue };
-        let Some(spec) = inputs.hosts.get(place.name) else {
-            continue;
-        };
-        match parse(spec) {
-            Ok(parsed) => {
-                settings.insert(place.name.to_owned(), parsed);
+        for host in placed.place.distinct() {
+            let Some(spec) = inputs.hosts.get(host) else { continue };
+            match parse(spec) {
+                Ok(parsed) => {
+                    settings.insert(host.to_owned(), parsed);
+                }
+                Err(problem) => findings
+                    .invalid(placed.place.field.clone(), format!("DockerHost {host}: {problem}")),
             }
-            Err(problem) => findings
-                .invalid(place.field(placed.name), format!("DockerHost {}: {problem}", place.name)),
         }
     }
     settings
@@ -109,16 +258,21 @@ fn parse(spec: &DockerHostSpec) -> Result<HostSettings, String> {
             "spec.subnetPrefix /{prefix} leaves no room for containers: make it {LONGEST_PREFIX} or less"
         ));
     }
-    Ok(HostSettings { subnet_pool: pool, subnet_prefix: prefix })
+    let unschedulable = spec.unschedulable.unwrap_or(false);
+    Ok(HostSettings { subnet_pool: pool, subnet_prefix: prefix, unschedulable })
 }
 
 /// A network ends at its host.
 pub(super) fn lint_several(placed: &[Placed<'_>], findings: &mut Findings) {
+    let all = placed;
     let hosts: BTreeSet<&str> = placed
         .iter()
         .filter(|placed| placed.replicas > 0)
-        .filter_map(|placed| placed.host.map(|place| place.name))
+        .flat_map(|placed| placed.place.distinct())
         .collect();
+    for placed in placed.iter().filter(|placed| placed.replicas > 0) {
+        lint_dependencies(placed, all, findings);
+    }
     if hosts.len() > 1 {
         let hosts: Vec<&str> = hosts.into_iter().collect();
         findings.lint(
@@ -128,6 +282,28 @@ pub(super) fn lint_several(placed: &[Placed<'_>], findings: &mut Findings) {
                 hosts.join(" and ")
             ),
         );
+    }
+}
+
+/// Points out what a service depends on and can't reach by name.
+fn lint_dependencies(service: &Placed<'_>, all: &[Placed<'_>], findings: &mut Findings) {
+    for (index, name) in service.service.depends_on.iter().flatten().enumerate() {
+        let Some(other) = all.iter().find(|other| other.name == name && other.replicas > 0) else {
+            continue;
+        };
+        let there = other.place.distinct();
+        let alone: Vec<&str> =
+            service.place.distinct().into_iter().filter(|host| !there.contains(host)).collect();
+        if !alone.is_empty() {
+            findings.lint(
+                format!("spec.services.{}.dependsOn[{index}]", service.name),
+                format!(
+                    "{name} doesn't run on {}, where {} does, and can't be reached by name from there",
+                    alone.join(" and "),
+                    service.name
+                ),
+            );
+        }
     }
 }
 

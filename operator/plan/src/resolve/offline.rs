@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec};
 
-use super::{Inputs, SpecError, SpecErrorKind, needs, resolve};
+use super::{Current, Inputs, SpecError, SpecErrorKind, needs, resolve};
 
 /// All that is wrong with a merged spec, whatever hosts and Secrets there are.
 /// Which those are only a server knows, so that nothing is said of them.
 pub fn check_offline(environment: EnvironmentName, spec: &EnvironmentSpec) -> Vec<SpecError> {
     let some_host = DockerHostSpec { endpoint: String::new(), ..DockerHostSpec::default() };
-    let hosts = needs(spec).hosts.into_iter().map(|host| (host, some_host.clone())).collect();
+    let (labels, current) = (BTreeMap::new(), Current::default());
+    let hosts =
+        needs(spec, &labels).hosts.into_iter().map(|host| (host, some_host.clone())).collect();
     let resolved = resolve(&Inputs {
         environment,
         uid: "",
@@ -20,6 +22,8 @@ pub fn check_offline(environment: EnvironmentName, spec: &EnvironmentSpec) -> Ve
         project_env: &BTreeMap::new(),
         annotations: &BTreeMap::new(),
         hosts: &hosts,
+        host_labels: &labels,
+        current: &current,
         secrets: &BTreeMap::new(),
         pins: &[],
         fingerprint: &|_| String::new(),

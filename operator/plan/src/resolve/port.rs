@@ -17,9 +17,13 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             if let Some(other) = earlier.iter().find(|other| port.collides_with(other)) {
                 findings.invalid(&field, format!("{port} takes the same host port as {other}"));
             }
-            if let (Some(host_port), true) = (port.host_port, service.replicas > 1) {
+            // Nobody knows yet how many hosts a selector stands for.
+            let unknown = service.place.candidates == 0 && service.service.placement.is_some();
+            let hosts = if unknown { usize::MAX } else { service.place.candidates.max(1) };
+            if let (Some(host_port), true) = (port.host_port, service.replicas as usize > hosts) {
+                let where_ = if hosts > 1 { format!(" on {hosts} hosts") } else { String::new() };
                 let message = format!(
-                    "{} replicas can't all have host port {host_port}: set replicas to 1, or publish {} without a host port",
+                    "{} replicas can't all have host port {host_port}{where_}: set replicas to {hosts}, or publish {} without a host port",
                     service.replicas, port.container_port
                 );
                 findings.invalid(&field, message);
@@ -28,8 +32,8 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
     }
     for (index, service) in running().enumerate() {
         for other in running().take(index) {
-            if same_host(service, other) {
-                check_pair(service, other, findings);
+            if let Some(host) = same_host(service, other) {
+                check_pair(service, other, host, findings);
             }
         }
     }
@@ -39,16 +43,15 @@ fn published<'a>(placed: &Placed<'a>) -> &'a [PortMapping] {
     placed.service.ports.as_deref().unwrap_or_default()
 }
 
-fn same_host(a: &Placed<'_>, b: &Placed<'_>) -> bool {
-    matches!((a.host, b.host), (Some(a), Some(b)) if a.name == b.name)
+fn same_host<'a>(a: &Placed<'a>, b: &Placed<'a>) -> Option<&'a str> {
+    a.place.distinct().intersection(&b.place.distinct()).next().copied()
 }
 
-fn check_pair(service: &Placed<'_>, other: &Placed<'_>, findings: &mut Findings) {
+fn check_pair(service: &Placed<'_>, other: &Placed<'_>, host: &str, findings: &mut Findings) {
     for (index, port) in published(service).iter().enumerate() {
         let Some(taken) = published(other).iter().find(|taken| port.collides_with(taken)) else {
             continue;
         };
-        let host = service.host.map(|place| place.name).unwrap_or_default();
         findings.invalid(
             format!("spec.services.{}.ports[{index}]", service.name),
             format!(

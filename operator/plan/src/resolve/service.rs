@@ -10,6 +10,7 @@ use super::restart::Restarts;
 use super::{
     Inputs, confinement, file, health_check, image, limits, logging, lookup, variables, volume,
 };
+use crate::check::{Check, Rollout};
 use crate::desired::{ContainerSpec, DesiredContainer};
 use crate::{digest, naming};
 
@@ -22,11 +23,13 @@ const MOST_REPLICAS: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Placed<'a> {
     pub(super) name: &'a str,
-    /// Absent when the manifest names none that is there.
-    pub(super) host: Option<Place<'a>>,
+    /// Without hosts when the manifest names none that is there.
+    pub(super) place: Place<'a>,
     pub(super) replicas: u32,
     pub(super) service: &'a ServiceSpec,
     pub(super) spec: ContainerSpec,
+    pub(super) check: Option<Check>,
+    pub(super) rollout: Rollout,
 }
 
 /// How the containers of a service run.
@@ -197,21 +200,24 @@ pub(super) fn containers<'a>(
     placed: &'a Placed<'_>,
 ) -> impl Iterator<Item = DesiredContainer> + 'a {
     let spec_hash = digest::spec_hash(&inputs.environment, placed.name, &placed.spec);
-    placed.host.into_iter().flat_map(move |place| {
+    let hosts = placed.place.hosts.iter().zip(1..=placed.replicas);
+    hosts.map(move |(host, replica)| {
         let pinned_image = inputs
             .pins
             .iter()
-            .find(|pin| pin.host == place.name && pin.image == placed.spec.image)
+            .find(|pin| pin.host == *host && pin.image == placed.spec.image)
             .map(|pin| pin.id.clone());
-        let spec_hash = spec_hash.clone();
-        (1..=placed.replicas).map(move |replica| DesiredContainer {
-            host: place.name.to_owned(),
+        DesiredContainer {
+            host: (*host).to_owned(),
             service: placed.name.to_owned(),
             replica,
             name: naming::container(&inputs.environment, placed.name, replica, &spec_hash),
             spec_hash: spec_hash.clone(),
             spec: placed.spec.clone(),
-            pinned_image: pinned_image.clone(),
-        })
+            pinned_image,
+            check: placed.check.clone(),
+            rollout: placed.rollout.clone(),
+            depends_on: placed.service.depends_on.clone().unwrap_or_default(),
+        }
     })
 }

@@ -64,9 +64,7 @@ pub(super) fn resolve(
     for placed in placed {
         for mount in placed.service.volumes.iter().flatten() {
             mounted.insert(mount.volume.as_str());
-            if let Some(place) = placed.host {
-                hosts.entry(mount.volume.as_str()).or_default().insert(place.name);
-            }
+            hosts.entry(mount.volume.as_str()).or_default().extend(placed.place.distinct());
         }
     }
     let mut volumes = Vec::new();

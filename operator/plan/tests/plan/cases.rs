@@ -6,7 +6,7 @@ use hades_plan::{
     Operation, Plan, WaitCause, plan,
 };
 
-use crate::fixture::{Fixture, deletion, desired, shown};
+use crate::fixture::{Fixture, deletion, desired, number_hashes, shown};
 use crate::simulator::Simulator;
 
 const WEB: &str = "{defaults: {host: local}, services: {web: {image: 'web:1'}}}";
@@ -32,14 +32,23 @@ fn planned(desired: &Desired, simulator: &Simulator) -> Plan {
     plan(desired, &simulator.observe())
 }
 
-/// The plan for `yaml`; then that carrying it out leaves nothing to do.
+/// What is done for `yaml`, pass after pass; then that nothing is left to do.
 fn settled(yaml: &str, simulator: &mut Simulator) -> String {
-    let desired = desired(yaml);
-    let plan = planned(&desired, simulator);
-    simulator.apply(&plan);
-    let again = planned(&desired, simulator);
-    assert!(again.is_empty(), "{}", shown(&again));
-    shown(&plan)
+    let plans = simulator.converge(&desired(yaml));
+    let last = plans.last().unwrap();
+    assert!(last.is_empty(), "{}", shown(last));
+    done(&plans)
+}
+
+/// The actions of plans one after the other, and what the last one waits for.
+fn done(plans: &[Plan]) -> String {
+    let waiting = plans.last().into_iter().flat_map(|plan| &plan.waiting);
+    let lines: Vec<String> = plans
+        .iter()
+        .flat_map(hades_plan::render::lines)
+        .chain(waiting.map(hades_plan::render::waiting_line))
+        .collect();
+    number_hashes(&lines.join("\n"))
 }
 
 fn foreign(name: &str, port: Option<&str>) -> ObservedContainer {
@@ -193,7 +202,7 @@ fn what_the_restart_policy_leaves_ended() {
     }
     let (plan, health, ..) = ended("no", Some(3));
     assert_eq!(health, Health::Degraded);
-    insta::assert_snapshot!(plan, @"container shop_production_web-1-#1 on local waits: the container fails: Exited 5 minutes ago, exit status 3");
+    insta::assert_snapshot!(plan, @"container shop_production_web-1-#1 on local waits: the container fails: exited, exit status 3");
     for (policy, code) in [("on-failure", 1), ("always", 0), ("unless-stopped", 0)] {
         assert!(ended(policy, Some(code)).0.starts_with("start "), "{policy}");
     }
@@ -287,9 +296,9 @@ fn a_restart_that_was_asked_for() {
     let plan = planned(&desired, &simulator);
     insta::assert_snapshot!(shown(&plan), @"
     create container shop_production_web-1-#1 on local in place of shop_production_web-1-#2: a restart was asked for at 2026-01-01T12:00:00Z
-    remove container shop_production_web-1-#2 on local: shop_production_web-1-#1 takes its place
+    container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
     ");
-    simulator.apply(&plan);
+    simulator.converge(&desired);
     assert!(planned(&desired, &simulator).is_empty());
 }
 
@@ -306,8 +315,9 @@ fn an_old_one_stays_until_its_replacement_runs() {
     };
     state(&mut simulator, ContainerState::Restarting);
     insta::assert_snapshot!(shown(&planned(&desired(&changed), &simulator)), @"
-    container shop_production_web-1-#1 on local waits: shop_production_web-1-#2, which takes its place, doesn't run yet
-    container shop_production_web-1-#2 on local waits: the container fails: restarting
+    stop container shop_production_web-1-#1 on local: it ended
+    container shop_production_web-1-#2 on local waits: it stays until shop_production_web-1-#1, which takes its place, does its work
+    container shop_production_web-1-#1 on local waits: the roll-out failed, and what ran before goes on: it ended
     ");
     state(&mut simulator, ContainerState::Created);
     insta::assert_snapshot!(settled(&changed, &mut simulator), @"

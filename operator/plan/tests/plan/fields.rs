@@ -68,7 +68,7 @@ fn a_new_container_and_a_changed_one_show_every_field() {
     insta::assert_snapshot!("every_field_is_new", page(EVERYTHING, &simulator));
     simulator.apply(&plan(&desired(EVERYTHING), &simulator.observe()));
     insta::assert_snapshot!("every_field_changes", page(OTHERWISE, &simulator));
-    simulator.apply(&plan(&desired(OTHERWISE), &simulator.observe()));
+    simulator.converge(&desired(OTHERWISE));
     assert!(plan(&desired(OTHERWISE), &simulator.observe()).is_empty());
 }
 
@@ -82,7 +82,10 @@ fn files_belong_to_the_user_unless_they_say_otherwise() {
     let key = &files["/etc/app/key"];
     assert_eq!((key.mode, key.uid, key.gid), (0o444, 5, 6));
     assert_eq!(key.content.expose(), Some(PASSWORD));
-    assert_eq!(Vec::from_iter(needs(&spec(EVERYTHING)).secrets), ["db"]);
+    assert_eq!(
+        Vec::from_iter(needs(&spec(EVERYTHING), &std::collections::BTreeMap::new()).secrets),
+        ["db"]
+    );
 }
 
 #[test]

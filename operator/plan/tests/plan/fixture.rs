@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
-use hades_plan::{Desired, Inputs, SecretData, SpecError, resolve};
+use hades_plan::{Current, Desired, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
 pub const INSTALLATION: &str = "installation-1";
@@ -15,6 +15,8 @@ pub const PASSWORD: &str = "hunter2-is-the-password";
 pub struct Fixture {
     pub environment: EnvironmentName,
     pub hosts: BTreeMap<String, DockerHostSpec>,
+    pub host_labels: BTreeMap<String, BTreeMap<String, String>>,
+    pub current: Current,
     pub secrets: BTreeMap<String, SecretData>,
     pub annotations: BTreeMap<String, String>,
     pub project_env: BTreeMap<String, hades_api::EnvValue>,
@@ -26,7 +28,6 @@ impl Default for Fixture {
         let host = |pool: &str| DockerHostSpec {
             endpoint: "unix:///var/run/docker.sock".into(),
             subnet_pool: Some(pool.into()),
-            subnet_prefix: None,
             ..DockerHostSpec::default()
         };
         let values = [("password", PASSWORD), ("user", "app")];
@@ -38,6 +39,8 @@ impl Default for Fixture {
                 ("local".into(), host("10.213.0.0/16")),
                 ("other".into(), host("10.214.0.0/16")),
             ]),
+            host_labels: BTreeMap::new(),
+            current: Current::default(),
             secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
             annotations: BTreeMap::new(),
             project_env: BTreeMap::new(),
@@ -56,6 +59,8 @@ impl Fixture {
             project_env: &self.project_env,
             annotations: &self.annotations,
             hosts: &self.hosts,
+            host_labels: &self.host_labels,
+            current: &self.current,
             secrets: &self.secrets,
             pins: &self.pins,
             fingerprint: &fingerprint,
@@ -64,6 +69,11 @@ impl Fixture {
 
     pub fn resolve(&self, yaml: &str) -> Result<Desired, Vec<SpecError>> {
         self.resolve_spec(&spec(yaml))
+    }
+
+    /// Lets things be where they were observed.
+    pub fn see(&mut self, observed: &hades_plan::Observed) {
+        self.current = Current::new(&self.environment, INSTALLATION, observed, &[]);
     }
 
     pub fn annotated(key: &str, value: &str) -> Self {

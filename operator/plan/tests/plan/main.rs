@@ -5,9 +5,11 @@
 mod cases;
 mod fields;
 mod fixture;
+mod placement;
 mod properties;
 mod purity;
 mod rendering;
 mod resolving;
+mod rollouts;
 mod secrecy;
 mod simulator;

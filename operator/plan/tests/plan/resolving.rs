@@ -1,5 +1,7 @@
 //! What is wrong with a manifest is found at once, each with its field.
 
+use std::collections::BTreeMap;
+
 use hades_api::annotation;
 use hades_plan::{EnvVar, SpecErrorKind, needs};
 
@@ -234,14 +236,17 @@ volumes: {data: {}, unused: {}}
 
 #[test]
 fn what_to_fetch_first() {
-    let needs = needs(&spec(
+    let needs = needs(
+        &spec(
         "
 defaults: {host: local}
 env: {A: {secretKeyRef: {name: one, key: k}}}
 services:
   a: {host: other, envFrom: [{secretRef: {name: two}}], env: {B: {secretKeyRef: {name: three, key: k}}}}
 ",
-    ));
+        ),
+        &BTreeMap::new(),
+    );
     assert_eq!(Vec::from_iter(needs.hosts), ["local", "other"]);
     assert_eq!(Vec::from_iter(needs.secrets), ["one", "three", "two"]);
 }

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use hades_api::PortMapping;
 use hades_plan::{
-    Action, ActionId, ContainerSpec, ContainerState, HostSnapshot, HostView, Observed,
-    ObservedContainer, ObservedNetwork, ObservedVolume, Operation, Plan, PublishedPort,
+    Action, ActionId, ContainerHealth, ContainerSpec, ContainerState, Desired, HostSnapshot,
+    HostView, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Operation, Plan,
+    PublishedPort, Reason, plan,
 };
 
 #[derive(Debug, Clone, Default)]
 pub struct Simulator {
     pub hosts: BTreeMap<String, HostSnapshot>,
+    /// Containers are checked.
+    pub checked: bool,
+    /// Images whose containers fail their checks.
+    pub sick: BTreeSet<String>,
     next_id: u32,
 }
 
@@ -22,7 +27,7 @@ impl Simulator {
         let images = images.iter().map(|name| ((*name).to_owned(), format!("sha256:{name}")));
         let snapshot = HostSnapshot { images: images.collect(), ..HostSnapshot::default() };
         let hosts = hosts.iter().map(|host| ((*host).to_owned(), snapshot.clone())).collect();
-        Self { hosts, next_id: 0 }
+        Self { hosts, checked: false, sick: BTreeSet::new(), next_id: 0 }
     }
 
     pub fn observe(&self) -> Observed {
@@ -55,11 +60,48 @@ impl Simulator {
         found.remove(0)
     }
 
-    /// What time does: containers that were being removed are gone.
+    /// What time does: containers that were being removed are gone, and those
+    /// that run have run for a minute more. Checks find those healthy whose image
+    /// isn't among `sick`.
     pub fn settle(&mut self) {
+        self.pass_time(60);
+    }
+
+    pub fn pass_time(&mut self, seconds: u64) {
         for host in self.hosts.values_mut() {
             host.containers.retain(|found| found.state != ContainerState::Removing);
+            for found in &mut host.containers {
+                found.health = match found.state {
+                    ContainerState::Running if self.checked => {
+                        match self.sick.contains(&found.image) {
+                            true => ContainerHealth::Unhealthy,
+                            false => ContainerHealth::Healthy,
+                        }
+                    }
+                    _ => ContainerHealth::None,
+                };
+                if let Some(uptime) = &mut found.uptime_seconds {
+                    *uptime += seconds;
+                }
+            }
         }
+    }
+
+    /// Carries plans out until there is nothing left to do; answers all of them.
+    pub fn converge(&mut self, desired: &Desired) -> Vec<Plan> {
+        let mut plans = Vec::new();
+        while plans.len() < 20 {
+            let plan = plan(desired, &self.observe());
+            let empty = plan.actions.is_empty();
+            let waits = plan.look_again_seconds.is_some();
+            self.apply(&plan);
+            plans.push(plan);
+            self.pass_time(1);
+            if empty && !waits {
+                break;
+            }
+        }
+        plans
     }
 
     /// Carries the whole plan out in its order.
@@ -140,6 +182,16 @@ impl Simulator {
                 start(host, &new_id)?;
             }
             Operation::StartContainer { id, .. } => start(host, id)?,
+            Operation::StopContainer { id, .. } => {
+                let found = container(host, id)?;
+                found.state = ContainerState::Exited;
+                found.exit_code = Some(143);
+                found.uptime_seconds = None;
+                // The status remembers it.
+                if let Reason::RolloutFailed { why } = &action.reason {
+                    found.health_message = Some(why.clone());
+                }
+            }
             Operation::UnpauseContainer { id } => {
                 let found = container(host, id)?;
                 if found.state != ContainerState::Paused {
@@ -244,7 +296,10 @@ fn start(host: &mut HostSnapshot, id: &str) -> Result<(), String> {
     if !found.network_ids.iter().all(|id| networks.iter().any(|network| network.id == *id)) {
         return Err("a network of its is gone".into());
     }
-    container(host, id)?.state = ContainerState::Running;
+    let found = container(host, id)?;
+    found.state = ContainerState::Running;
+    found.uptime_seconds = Some(0);
+    found.health_message = None;
     Ok(())
 }
 

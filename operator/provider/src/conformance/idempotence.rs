@@ -76,6 +76,27 @@ pub async fn a_container_that_was_only_created_is_started(bed: &dyn Testbed) {
     assert_eq!((seen.state, seen.id), (ContainerState::Running, id));
 }
 
+/// What is stopped stays stopped, with its output, until it is started.
+pub async fn what_is_stopped_is_kept(bed: &dyn Testbed) {
+    let scene = Scene::new(bed);
+    let id = scene.web().await;
+    let stop = Operation::StopContainer { id: id.clone(), stop_grace_seconds: Some(1) };
+    let stop = scene.container_action("web", stop);
+    for _ in 0..2 {
+        scene.done(&stop).await;
+        let seen = scene.seen("web").await;
+        assert_eq!((seen.state, seen.uptime_seconds), (ContainerState::Exited, None));
+        assert!(seen.addresses.is_empty(), "{:?}", seen.addresses);
+    }
+    let options = crate::LogOptions::default();
+    let _output = bed.provider().logs(&id, &options).await.expect("its output is there");
+    let start = Operation::StartContainer { id, files: BTreeMap::new() };
+    scene.done(&scene.container_action("web", start)).await;
+    assert_eq!(scene.seen("web").await.state, ContainerState::Running);
+    let gone = Operation::StopContainer { id: "0".repeat(64), stop_grace_seconds: None };
+    scene.changed(&scene.container_action("web", gone)).await;
+}
+
 /// Data outlives its container.
 pub async fn removal_keeps_named_volumes(bed: &dyn Testbed) {
     let scene = Scene::new(bed);

@@ -111,6 +111,7 @@ macro_rules! conformance_tests {
             files_are_in_before_a_container_starts,
             what_files_hold_must_be_known,
             removal_keeps_named_volumes,
+            what_is_stopped_is_kept,
             foreign_things_under_a_wanted_name_are_left_alone,
             foreign_things_are_never_changed,
             things_of_other_installations_are_never_changed,

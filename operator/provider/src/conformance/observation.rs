@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use hades_api::{PortMapping, Protocol};
-use hades_plan::{ContainerState, PublishedPort};
+use hades_plan::{ContainerHealth, ContainerState, PublishedPort};
 
 use crate::{ErrorClass, LogOptions, Wake};
 
@@ -50,6 +50,11 @@ pub async fn everything_is_observed(bed: &dyn Testbed) {
     assert_eq!(snapshot.images.get(&seen.image_id), Some(&seen.image_id), "by its id too");
     assert_eq!(seen.state, ContainerState::Running);
     assert_eq!(seen.networks, [scene.network()]);
+    let own = seen.addresses.get(&scene.network()).copied();
+    let subnet = ipnet::IpNet::V4(scene.subnet);
+    assert!(own.is_some_and(|own| subnet.contains(&own)), "{own:?} in {subnet}");
+    assert!(seen.uptime_seconds.is_some_and(|uptime| uptime < 600), "{}", seen.status);
+    assert_eq!(seen.health, ContainerHealth::None);
     let published =
         PublishedPort { host_ip: Some(address), host_port: port, container_port: 8080, protocol };
     assert_eq!(seen.ports, std::slice::from_ref(&published));

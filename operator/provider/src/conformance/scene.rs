@@ -165,6 +165,7 @@ impl<'a> Scene<'a> {
         snapshot.images.clear();
         for container in &mut snapshot.containers {
             container.status.clear();
+            container.uptime_seconds = None;
         }
         snapshot
     }

@@ -11,6 +11,7 @@
 //! and starts new ones.
 
 mod connect;
+mod dial;
 mod engine;
 mod exec;
 mod faults;
@@ -19,6 +20,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,8 +28,8 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use hades_api::{Protocol, reason};
 use hades_plan::{
-    Action, ContainerFile, ContainerState, HostSnapshot, ObservedContainer, ObservedVolume,
-    PublishedPort,
+    Action, ContainerFile, ContainerHealth, ContainerState, HostSnapshot, ObservedContainer,
+    ObservedVolume, PublishedPort,
 };
 use ipnet::Ipv4Net;
 use tokio::sync::broadcast::error::RecvError;
@@ -185,6 +187,32 @@ impl FakeHost {
         };
     }
 
+    /// What the engine's own check says of every container of this image.
+    pub fn set_health_of_image(&self, reference: &str, health: ContainerHealth) {
+        self.engine().state().image_health.insert(reference.to_owned(), health);
+        self.engine().wake(Wake::Everything);
+    }
+
+    /// Containers of this image answer HTTP requests with that status; with none,
+    /// they accept no connection.
+    pub fn set_answer(&self, reference: &str, status: Option<u16>) {
+        let mut state = self.engine().state();
+        match status {
+            Some(status) => state.answers.insert(reference.to_owned(), status),
+            None => state.answers.remove(reference),
+        };
+    }
+
+    /// Containers of this image write that when they are started.
+    pub fn set_first_words(&self, reference: &str, words: &str) {
+        self.engine().state().first_words.insert(reference.to_owned(), words.to_owned());
+    }
+
+    /// Lets a container have run for so long.
+    pub fn set_uptime(&self, id_or_name: &str, uptime: Duration) -> bool {
+        self.change(id_or_name, |container| container.started = Instant::now().checked_sub(uptime))
+    }
+
     /// A process outside of any container takes a port of the host.
     pub fn take_port(&self, port: u16, protocol: Protocol) {
         self.engine().state().taken_ports.insert((port, protocol));
@@ -338,7 +366,9 @@ impl FakeHost {
             let id = seen.id.clone();
             let (aliases, files, logs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
             let stats = ContainerStats::default();
-            let container = state::Container { seen, spec: None, aliases, files, logs, stats };
+            let (started, number) = (None, state.next_number());
+            let container =
+                state::Container { seen, spec: None, aliases, files, logs, stats, started, number };
             state.containers.insert(id.clone(), container);
             id
         };
@@ -465,6 +495,9 @@ impl Provider for FakeHost {
     }
 
     async fn dial(&self, address: SocketAddr) -> Result<ByteStream, ProviderError> {
+        if let Some(answer) = dial::to_container(self.engine(), address) {
+            return answer;
+        }
         let answer = self.engine().call(CallKind::Dial, &address.to_string(), |_| Ok(())).await;
         answer.map_err(plain_error)?;
         // A fake host's network is this machine's.

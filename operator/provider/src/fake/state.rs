@@ -1,12 +1,14 @@
 //! What is on a fake host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hades_api::{PortMapping, Protocol, RestartPolicy};
 use hades_plan::{
-    ContainerFile, ContainerSpec, ContainerState, EnvVar, HostSnapshot, ObservedContainer,
-    ObservedNetwork, ObservedVolume, PublishedPort,
+    ContainerFile, ContainerHealth, ContainerSpec, ContainerState, EnvVar, HostSnapshot,
+    ObservedContainer, ObservedNetwork, ObservedVolume, PublishedPort,
 };
 use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
@@ -36,6 +38,13 @@ pub(super) struct State {
     pub registry_down: bool,
     /// Images whose containers end at once, and with what status.
     pub exits_at_once: BTreeMap<String, i64>,
+    /// What the engine's own check says of containers of an image.
+    pub image_health: BTreeMap<String, ContainerHealth>,
+    /// HTTP status that containers of an image answer with; others accept no
+    /// connection.
+    pub answers: BTreeMap<String, u16>,
+    /// What containers of an image write when they are started.
+    pub first_words: BTreeMap<String, String>,
     /// Ports held by processes outside of any container.
     pub taken_ports: BTreeSet<(u16, Protocol)>,
     pub calls: Vec<Call>,
@@ -45,6 +54,7 @@ pub(super) struct State {
     /// How many more calls find the host unreachable.
     pub unreachable_calls: u64,
     ids: u64,
+    numbers: u8,
     free_port: u16,
 }
 
@@ -57,6 +67,10 @@ pub(super) struct Container {
     pub files: BTreeMap<String, ContainerFile>,
     pub logs: Vec<LogChunk>,
     pub stats: ContainerStats,
+    /// When its process was started; none when tests say how long it has run.
+    pub started: Option<Instant>,
+    /// Its last byte of every address.
+    pub number: u8,
 }
 
 impl State {
@@ -74,6 +88,12 @@ impl State {
             container.seen.state.is_live() && written.any(|mount| mount.source == volume)
         };
         self.containers.values().filter(writes).map(|found| found.seen.name.clone()).collect()
+    }
+
+    /// Addresses end in 2 to 250, as engines keep 1 for the gateway.
+    pub fn next_number(&mut self) -> u8 {
+        self.numbers = if self.numbers < 2 || self.numbers >= 250 { 2 } else { self.numbers + 1 };
+        self.numbers
     }
 
     pub fn snapshot(&self) -> HostSnapshot {
@@ -102,7 +122,54 @@ impl State {
             .iter()
             .filter_map(|id| self.networks.get(id).map(|network| network.name.clone()))
             .collect();
+        if let Some(started) = container.started {
+            seen.uptime_seconds = Some(started.elapsed().as_secs());
+        }
+        if container.is_live() {
+            seen.addresses = self.addresses(container);
+            if seen.health == ContainerHealth::None {
+                let health = self.of_image(&self.image_health, &seen);
+                seen.health = health.copied().unwrap_or_default();
+            }
+        }
         seen
+    }
+
+    fn addresses(&self, container: &Container) -> BTreeMap<String, IpAddr> {
+        let attached = container.seen.network_ids.iter().filter_map(|id| self.networks.get(id));
+        let given = attached.filter_map(|network| {
+            let IpNet::V4(subnet) = network.subnets.first()? else { return None };
+            let first = u32::from(subnet.network());
+            let address = std::net::Ipv4Addr::from(first + u32::from(container.number));
+            Some((network.name.clone(), address.into()))
+        });
+        given.collect()
+    }
+
+    /// What a test said of the image of a container, which may have been made from
+    /// the id of that image.
+    fn of_image<'s, T>(
+        &self,
+        said: &'s BTreeMap<String, T>,
+        seen: &ObservedContainer,
+    ) -> Option<&'s T> {
+        let by_id =
+            || said.iter().find(|(image, _)| self.images.get(*image) == Some(&seen.image_id));
+        said.get(&seen.image).or_else(|| by_id().map(|(_, value)| value))
+    }
+
+    /// HTTP status that a container answers with, if it answers.
+    pub fn answer_of(&self, container: &Container) -> Option<u16> {
+        self.of_image(&self.answers, &container.seen).copied()
+    }
+
+    /// The container that runs at an address.
+    pub fn at(&self, address: IpAddr) -> Option<&Container> {
+        let has = |c: &&Container| {
+            c.seen.state == ContainerState::Running
+                && self.addresses(c).values().any(|found| *found == address)
+        };
+        self.containers.values().find(has)
     }
 
     /// Id of an image by any spelling of its reference, or by id.
@@ -185,6 +252,8 @@ impl State {
             files: BTreeMap::new(),
             logs: Vec::new(),
             stats: ContainerStats::default(),
+            started: None,
+            number: self.next_number(),
         };
         self.containers.insert(id.clone(), container);
         Ok(id)
@@ -236,7 +305,9 @@ impl State {
         let any: Vec<_> = wanted.iter().filter(|p| p.host_port.is_none()).cloned().collect();
         let picked: Vec<_> = any.iter().map(|port| self.pick_port(port)).collect();
         let exit = self.exits_at_once.get(&image).copied();
+        let words = self.first_words.get(&image).cloned();
         let container = self.container(&id)?;
+        container.logs.extend(words.map(|words| LogChunk { stderr: false, bytes: words.into() }));
         match exit {
             None => {
                 container.seen.ports.retain(|port| port.host_port < FIRST_FREE_PORT);
@@ -351,6 +422,7 @@ impl Container {
         self.seen.state = ContainerState::Running;
         self.seen.exit_code = None;
         self.seen.status = "Up Less than a second".to_owned();
+        self.started = Some(Instant::now());
     }
 
     /// Ends by itself; the engine starts it again where it was told to.
@@ -361,6 +433,8 @@ impl Container {
             RestartPolicy::No => false,
         };
         self.seen.exit_code = Some(code);
+        self.started = None;
+        self.seen.uptime_seconds = None;
         if again {
             self.seen.state = ContainerState::Restarting;
             self.seen.status = format!("Restarting ({code}) Less than a second ago");

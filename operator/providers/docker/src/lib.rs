@@ -42,6 +42,7 @@ mod volumes;
 mod refused_field;
 mod wakes;
 mod wire;
+mod words;
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
 pub use host::{DockerConnect, DockerHost};

@@ -15,6 +15,8 @@ use hades_provider::image;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::words;
+
 /// What the engine calls images without a name.
 const NAMELESS: &str = "<none>";
 
@@ -75,6 +77,7 @@ fn container(
         ports_in_label(&summary).or_else(|| dormant.get(&id).cloned()).unwrap_or_default()
     };
     let (names, network_ids) = attached(&summary, networks);
+    let addresses = addresses(&summary);
     let status = summary.status.unwrap_or_default();
     Some(ObservedContainer {
         id,
@@ -88,7 +91,11 @@ fn container(
         networks: names,
         network_ids,
         ports,
+        addresses,
+        uptime_seconds: words::uptime_seconds(&status),
+        health: words::health(&status),
         status,
+        ..ObservedContainer::default()
     })
 }
 
@@ -160,6 +167,17 @@ fn attached(
         }
     }
     (names.into_iter().collect(), ids.into_iter().collect())
+}
+
+/// Address on each network, IPv4 before IPv6.
+fn addresses(summary: &ContainerSummary) -> BTreeMap<String, IpAddr> {
+    let settings = summary.network_settings.as_ref().and_then(|s| s.networks.as_ref());
+    let given = settings.into_iter().flatten().filter_map(|(name, endpoint)| {
+        let both = [endpoint.ip_address.as_deref(), endpoint.global_ipv6_address.as_deref()];
+        let address = both.into_iter().flatten().find_map(|text| text.parse().ok())?;
+        Some((name.clone(), address))
+    });
+    given.collect()
 }
 
 /// From words such as `Exited (137) 2 hours ago` and `Restarting (1) 3 seconds ago`.

@@ -30,7 +30,7 @@ const WAKES_KEPT: usize = 256;
 /// What the engine is asked for. Health checks and commands run in containers
 /// would come by the thousand and change nothing that a plan looks at.
 const TYPES: [&str; 4] = ["container", "network", "volume", "image"];
-const ACTIONS: [&str; 14] = [
+const ACTIONS: [&str; 15] = [
     "create",
     "start",
     "die",
@@ -38,6 +38,8 @@ const ACTIONS: [&str; 14] = [
     "pause",
     "unpause",
     "rename",
+    // Sent when the verdict of a check changes, not at each check.
+    "health_status",
     "connect",
     "disconnect",
     "remove",

@@ -1,0 +1,395 @@
+//! Makes the checks: a task per host, a queue by time, a bounded number at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use hades_api::label;
+use hades_api::name::EnvironmentName;
+use hades_plan::observed::is_owned;
+use hades_plan::{
+    Check, ContainerState, Desired, HostSnapshot, HostView, Observed, ObservedContainer, naming,
+};
+use hades_provider::{Provider, Wake};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use super::probe::{self, Outcome};
+use super::restarts::Restarts;
+use super::verdict::Verdict;
+use crate::hosts::HostWake;
+
+/// Checks of one host at once: each is a connection over what leads there.
+const AT_ONCE: usize = 32;
+
+/// What the status last said of a container.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// It did its work.
+    pub(crate) healthy: bool,
+    /// How it failed to take the place of another.
+    pub(crate) failure: Option<String>,
+}
+
+/// Whether what is desired is really to be checked.
+#[derive(Clone, Copy)]
+pub(crate) enum Watch<'a> {
+    /// From now on, through these providers by host.
+    Follow(&'a BTreeMap<String, Arc<dyn Provider>>),
+    /// It is only a thought: nothing changes.
+    Peek,
+}
+
+/// A container, how and where it is to be checked, and whether it is known to
+/// be healthy.
+type Wanted<'a> = (&'a mut ObservedContainer, &'a Check, SocketAddr, bool);
+
+/// Checks containers and remembers what came of it.
+pub(crate) struct Monitor {
+    wakes: broadcast::Sender<HostWake>,
+    stop: CancellationToken,
+    hosts: Mutex<HashMap<String, Arc<Checks>>>,
+    restarts: Mutex<HashMap<String, Restarts>>,
+}
+
+/// The checks of one host.
+struct Checks {
+    state: Mutex<State>,
+    /// Something is due earlier than before.
+    news: Notify,
+}
+
+struct State {
+    provider: Arc<dyn Provider>,
+    /// By container id.
+    watched: HashMap<String, Watched>,
+    /// Ids by when their next check is due; those under way aren't in it.
+    queue: BTreeSet<(Instant, String)>,
+}
+
+struct Watched {
+    environment: EnvironmentName,
+    check: Arc<Check>,
+    address: SocketAddr,
+    verdict: Verdict,
+    /// When the next check is due; none while one is under way.
+    due: Option<Instant>,
+}
+
+impl Watched {
+    /// Whether it is checked in that way.
+    fn is(&self, check: &Check, address: SocketAddr) -> bool {
+        self.address == address && self.check.probe == check.probe
+    }
+}
+
+/// A check to be made.
+struct Job {
+    id: String,
+    provider: Arc<dyn Provider>,
+    address: SocketAddr,
+    check: Arc<Check>,
+}
+
+impl Monitor {
+    /// Checks nothing yet. Says through `wakes` when a verdict changes.
+    pub(crate) fn new(wakes: broadcast::Sender<HostWake>) -> Self {
+        Self {
+            wakes,
+            stop: CancellationToken::new(),
+            hosts: Mutex::default(),
+            restarts: Mutex::default(),
+        }
+    }
+
+    /// Lays over `observed` what is known of the containers of an environment.
+    /// When told to [`Watch::Follow`], it checks from now on those, and only
+    /// those, that `desired` wants checked. `known`: what the status last said,
+    /// by host and name.
+    pub(crate) fn lay(
+        &self,
+        desired: &Desired,
+        watch: Watch<'_>,
+        known: &dyn Fn(&str, &str) -> Known,
+        observed: &mut Observed,
+    ) {
+        let checks: HashMap<&str, &Check> = desired
+            .containers
+            .iter()
+            .filter_map(|wanted| Some((&*wanted.spec_hash, wanted.check.as_ref()?)))
+            .collect();
+        let network = naming::network(&desired.environment);
+        let (now, mut seen) = (Instant::now(), HashSet::new());
+        for (host, view) in &mut observed.hosts {
+            seen.insert(host.clone());
+            let HostView::Snapshot(snapshot) = view else { continue };
+            let snapshot = Arc::make_mut(snapshot);
+            self.count_restarts(host, desired, snapshot, now);
+            let mut wanted = Vec::new();
+            for container in owned(desired, snapshot) {
+                let known = known(host, &container.name);
+                if container.state != ContainerState::Running || container.restarts_seen > 0 {
+                    container.health_message.clone_from(&known.failure);
+                }
+                let hash = container.labels.get(label::SPEC_HASH).map(String::as_str);
+                let check = hash.and_then(|hash| checks.get(hash).copied());
+                let address = container.addresses.get(&network).copied();
+                if let (Some(check), Some(address)) = (check, address)
+                    && container.state == ContainerState::Running
+                {
+                    let address = SocketAddr::new(address, check.probe.port());
+                    wanted.push((container, check, address, known.healthy));
+                }
+            }
+            match watch {
+                Watch::Peek => self.peek(host, wanted, now),
+                Watch::Follow(providers) => {
+                    if let Some(provider) = providers.get(host) {
+                        self.watch(host, provider, &desired.environment, wanted, now);
+                    }
+                }
+            }
+        }
+        if matches!(watch, Watch::Peek) {
+            return;
+        }
+        // Hosts that the environment no longer has anything to do with.
+        for (host, checks) in &*locked(&self.hosts) {
+            if !seen.contains(host) {
+                checks.drop_others(&desired.environment, &HashSet::new());
+            }
+        }
+    }
+
+    /// Checks nothing of an environment any more.
+    pub(crate) fn forget(&self, environment: &EnvironmentName) {
+        for checks in locked(&self.hosts).values() {
+            checks.drop_others(environment, &HashSet::new());
+        }
+    }
+
+    /// Ends all checks.
+    pub(crate) fn close(&self) {
+        self.stop.cancel();
+    }
+
+    fn count_restarts(
+        &self,
+        host: &str,
+        desired: &Desired,
+        snapshot: &mut HostSnapshot,
+        now: Instant,
+    ) {
+        let mut restarts = locked(&self.restarts);
+        let restarts = restarts.entry(host.to_owned()).or_default();
+        for container in owned(desired, snapshot) {
+            container.restarts_seen = restarts.note(container, now);
+        }
+        if restarts.len() > 2 * snapshot.containers.len() {
+            let there: HashSet<&str> = snapshot.containers.iter().map(|c| &*c.id).collect();
+            restarts.retain(|id| there.contains(id));
+        }
+    }
+
+    /// Says of each what came of its check so far, if it is checked in that way.
+    fn peek(&self, host: &str, wanted: Vec<Wanted<'_>>, now: Instant) {
+        let checks = locked(&self.hosts).get(host).cloned();
+        let state = checks.as_ref().map(|checks| locked(&checks.state));
+        for (container, check, address, healthy) in wanted {
+            let same = state.as_ref().and_then(|state| {
+                state.watched.get(&container.id).filter(|one| one.is(check, address))
+            });
+            match same {
+                Some(one) => one.verdict.lay(container),
+                None => Verdict::new(healthy, now).lay(container),
+            }
+        }
+    }
+
+    /// Makes `wanted` all that is checked of an environment on a host, and says
+    /// of each what came of it so far.
+    fn watch(
+        &self,
+        host: &str,
+        provider: &Arc<dyn Provider>,
+        environment: &EnvironmentName,
+        wanted: Vec<Wanted<'_>>,
+        now: Instant,
+    ) {
+        let checks = {
+            let mut hosts = locked(&self.hosts);
+            match hosts.get(host) {
+                Some(checks) => checks.clone(),
+                None if wanted.is_empty() => return,
+                None => {
+                    let checks = Arc::new(Checks::new(provider.clone()));
+                    hosts.insert(host.to_owned(), checks.clone());
+                    let (wakes, stop) = (self.wakes.clone(), self.stop.clone());
+                    tokio::spawn(run(host.to_owned(), checks.clone(), wakes, stop));
+                    checks
+                }
+            }
+        };
+        let ids = wanted.iter().map(|(container, ..)| container.id.clone()).collect();
+        checks.drop_others(environment, &ids);
+        let mut state = locked(&checks.state);
+        state.provider = provider.clone();
+        let mut news = false;
+        for (container, check, address, healthy) in wanted {
+            news |= state.want(environment, container, check, address, healthy, now);
+        }
+        drop(state);
+        if news {
+            checks.news.notify_one();
+        }
+    }
+}
+
+/// The containers of an environment in a snapshot.
+fn owned<'a>(
+    desired: &'a Desired,
+    snapshot: &'a mut HostSnapshot,
+) -> impl Iterator<Item = &'a mut ObservedContainer> {
+    let Desired { installation, environment, .. } = desired;
+    let EnvironmentName { project, environment } = environment;
+    let containers = snapshot.containers.iter_mut();
+    containers.filter(move |found| is_owned(&found.labels, installation, project, environment))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Checks {
+    fn new(provider: Arc<dyn Provider>) -> Self {
+        let state = State { provider, watched: HashMap::new(), queue: BTreeSet::new() };
+        Self { state: Mutex::new(state), news: Notify::new() }
+    }
+
+    /// Drops what is checked of an environment, but for `kept`.
+    fn drop_others(&self, environment: &EnvironmentName, kept: &HashSet<String>) {
+        let mut state = locked(&self.state);
+        let State { watched, queue, .. } = &mut *state;
+        watched.retain(|id, one| {
+            let keep = one.environment != *environment || kept.contains(id);
+            if let Some(due) = one.due.filter(|_| !keep) {
+                queue.remove(&(due, id.clone()));
+            }
+            keep
+        });
+    }
+
+    /// At most `most` checks that are due, and when the next one is.
+    fn take_due(&self, most: usize, now: Instant) -> (Vec<Job>, Option<Instant>) {
+        let mut state = locked(&self.state);
+        let mut jobs = Vec::new();
+        while jobs.len() < most {
+            let due = state.queue.first().filter(|(due, _)| *due <= now).cloned();
+            let Some((due, id)) = due else { break };
+            state.queue.remove(&(due, id.clone()));
+            let provider = state.provider.clone();
+            if let Some(one) = state.watched.get_mut(&id) {
+                one.due = None;
+                let (address, check) = (one.address, one.check.clone());
+                jobs.push(Job { id, provider, address, check });
+            }
+        }
+        (jobs, state.queue.first().map(|(due, _)| *due))
+    }
+
+    /// Takes in how a check went; answers whom a changed verdict concerns.
+    fn note(&self, job: Job, outcome: Outcome, now: Instant) -> Option<EnvironmentName> {
+        let mut state = locked(&self.state);
+        let State { watched, queue, .. } = &mut *state;
+        // Dropped meanwhile, or wanted in another way and due already.
+        let one = watched.get_mut(&job.id).filter(|one| one.due.is_none())?;
+        let changed = match outcome {
+            Outcome::Passed => one.verdict.note(&one.check, Ok(()), now),
+            Outcome::Failed(why) => one.verdict.note(&one.check, Err(why), now),
+            Outcome::Unknown => false,
+        };
+        let due = now + one.verdict.pause(&one.check, now);
+        one.due = Some(due);
+        queue.insert((due, job.id));
+        changed.then(|| one.environment.clone())
+    }
+}
+
+impl State {
+    /// Checks a container from now on, if it isn't checked that way already, and
+    /// says what came of it so far. Answers whether a check is due at once.
+    fn want(
+        &mut self,
+        environment: &EnvironmentName,
+        container: &mut ObservedContainer,
+        check: &Check,
+        address: SocketAddr,
+        healthy: bool,
+        now: Instant,
+    ) -> bool {
+        let id = container.id.clone();
+        if let Some(one) = self.watched.get_mut(&id).filter(|one| one.is(check, address)) {
+            if *one.check != *check {
+                one.check = Arc::new(check.clone());
+            }
+            one.verdict.lay(container);
+            return false;
+        }
+        let verdict = Verdict::new(healthy, now);
+        verdict.lay(container);
+        let one = Watched {
+            environment: environment.clone(),
+            check: Arc::new(check.clone()),
+            address,
+            verdict,
+            due: Some(now),
+        };
+        if let Some(before) = self.watched.insert(id.clone(), one)
+            && let Some(due) = before.due
+        {
+            self.queue.remove(&(due, id.clone()));
+        }
+        self.queue.insert((now, id))
+    }
+}
+
+/// Makes the checks of a host until `stop`.
+async fn run(
+    host: String,
+    checks: Arc<Checks>,
+    wakes: broadcast::Sender<HostWake>,
+    stop: CancellationToken,
+) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        let (jobs, next) = checks.take_due(AT_ONCE - running.len(), Instant::now());
+        for job in jobs {
+            running.push(async move {
+                let outcome = probe::run(&job.provider, job.address, &job.check).await;
+                (job, outcome)
+            });
+        }
+        let is_full = running.len() >= AT_ONCE;
+        let due = async {
+            match next.filter(|_| !is_full) {
+                Some(next) => tokio::time::sleep_until(next.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = checks.news.notified() => {}
+            () = due => {}
+            Some((job, outcome)) = running.next(), if !running.is_empty() => {
+                if let Some(environment) = checks.note(job, outcome, Instant::now()) {
+                    let wake = Wake::Environment(environment);
+                    // No listener is no error.
+                    let _ = wakes.send(HostWake { host: host.clone(), wake });
+                }
+            }
+        }
+    }
+}
