@@ -25,11 +25,14 @@ mod docker_host;
 mod duration;
 mod env_value;
 mod environment;
+mod host_images;
+mod image;
 pub mod label;
 pub mod name;
 mod port;
 mod project;
 pub mod reason;
+mod registry_account;
 pub mod schema;
 mod service;
 mod volume;
@@ -44,8 +47,16 @@ pub use environment::{
     Defaults, Drift, Environment, EnvironmentSpec, EnvironmentStatus, EnvironmentTemplate,
     EnvironmentTemplateSpec, Health, PinnedImage, PlanRecord, ResourceStatus, TemplateRef,
 };
+pub use host_images::{
+    DEFAULT_DISK_CRITICAL_PERCENT, DEFAULT_DISK_WARN_PERCENT, DiskStatus, DiskThresholds,
+    ImageCleanup, PulledImage,
+};
+pub use image::{
+    DigestPolicy, ImagePolicy, ImagePullSecret, PolicyImage, SHORTEST_POLICY_INTERVAL, SemverPolicy,
+};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
+pub use registry_account::{RegistryAccount, RegistryAccountSpec, RegistryAccountStatus};
 pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, ServiceSpec};
 pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     API_VERSION, ConfigRepository, ConfigRepositorySpec, DockerHost, DockerHostSpec, Environment,
     EnvironmentSpec, EnvironmentTemplate, EnvironmentTemplateSpec, HadesProject, HadesProjectSpec,
+    RegistryAccount, RegistryAccountSpec,
 };
 
 /// The CustomResourceDefinitions of all kinds, sorted by name.
@@ -21,6 +22,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         Environment::crd(),
         EnvironmentTemplate::crd(),
         HadesProject::crd(),
+        RegistryAccount::crd(),
     ];
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
@@ -35,6 +37,7 @@ pub fn json_schemas() -> BTreeMap<&'static str, Value> {
         ("Environment", manifest::<EnvironmentSpec>("Environment", true)),
         ("EnvironmentTemplate", manifest::<EnvironmentTemplateSpec>("EnvironmentTemplate", true)),
         ("HadesProject", manifest::<HadesProjectSpec>("HadesProject", false)),
+        ("RegistryAccount", manifest::<RegistryAccountSpec>("RegistryAccount", false)),
     ])
 }
 

@@ -1,6 +1,8 @@
 //! Which kinds there are, by any of the names that people use for them.
 
-use hades_api::{ConfigRepository, DockerHost, Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{
+    ConfigRepository, DockerHost, Environment, EnvironmentTemplate, HadesProject, RegistryAccount,
+};
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::{ApiResource, Resource};
@@ -83,6 +85,7 @@ impl Catalog {
                 hades(of(&()), "env", true, true),
                 hades(erase::<EnvironmentTemplate>(), "envt", true, false),
                 hades(erase::<HadesProject>(), "hp", false, true),
+                hades(erase::<RegistryAccount>(), "ra", false, true),
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
                 core(erase::<Namespace>(), &["ns"], false),

@@ -3,7 +3,7 @@
 
 use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
-    HadesProjectSpec,
+    HadesProjectSpec, RegistryAccountSpec,
 };
 use hades_apiserver::Validator;
 use hades_apiserver::admission::{Cause, CauseReason};
@@ -26,6 +26,7 @@ impl Validator for Typed {
             "DockerHost" => readable::<DockerHostSpec>(spec),
             "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
             "HadesProject" => readable::<HadesProjectSpec>(spec),
+            "RegistryAccount" => readable::<RegistryAccountSpec>(spec),
             _ => None,
         };
         problem.into_iter().collect()

@@ -95,6 +95,13 @@ pub struct DesiredContainer {
     /// Image id that the reference stood for when it was first run here. Runs
     /// as long as the host still has it.
     pub pinned_image: Option<String>,
+    /// Digest by which the registry has the image, where it is known: the same on
+    /// every host.
+    pub pinned_digest: Option<String>,
+    /// The image is what a policy has found.
+    pub by_policy: bool,
+    /// Why it isn't known yet which image to run, if so.
+    pub image_unresolved: Option<String>,
 }
 
 /// How a container runs. All of it, and nothing else, goes into the spec hash

@@ -18,14 +18,17 @@
 //!   only a keyed fingerprint is.
 
 pub mod action;
+pub mod cleanup;
 pub mod desired;
 mod digest;
+pub mod image_policy;
 pub mod lint;
 pub mod merge;
 pub mod naming;
 pub mod observed;
 mod plan;
 mod planner;
+pub mod reference;
 pub mod render;
 pub mod resolve;
 
@@ -41,4 +44,6 @@ pub use observed::{
 };
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
-pub use resolve::{Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve};
+pub use resolve::{
+    FoundImages, Inputs, Needs, SecretData, SpecError, SpecErrorKind, needs, resolve,
+};

@@ -4,7 +4,9 @@
 mod findings;
 mod host;
 mod image;
+mod image_policy;
 mod port;
+mod pull_secret;
 mod restart;
 mod service;
 mod suggest;
@@ -15,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use hades_api::name::{EnvironmentName, check_label};
-use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage};
+use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage, PolicyImage};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,8 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretData>,
     /// What image references meant before.
     pub pins: &'a [PinnedImage],
+    /// What registries have said.
+    pub found: &'a FoundImages,
     /// Makes the keyed fingerprint of a secret value.
     pub fingerprint: &'a (dyn Fn(&str) -> String + Send + Sync),
 }
@@ -64,8 +68,22 @@ impl fmt::Debug for Inputs<'_> {
             .field("hosts", self.hosts)
             .field("secrets", &self.secrets.keys())
             .field("pins", &self.pins)
+            .field("found", &self.found)
             .finish_non_exhaustive()
     }
+}
+
+/// What registries have said of the images of an environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundImages {
+    /// What image policies have led to.
+    pub policies: Vec<PolicyImage>,
+    /// Why a policy has led to nothing yet, by service.
+    pub troubles: BTreeMap<String, String>,
+    /// What references without a policy stand for now, by reference.
+    pub digests: BTreeMap<String, String>,
+    /// References that a registry is being asked about.
+    pub asked: BTreeSet<String>,
 }
 
 /// Values of a Secret by key.
@@ -111,6 +129,7 @@ pub fn needs(spec: &EnvironmentSpec) -> Needs {
     }));
     let whole = spec.services.values().flat_map(|service| &service.env_from);
     needs.secrets.extend(whole.map(|source| source.secret_ref.name.clone()));
+    needs.secrets.extend(pull_secret::all(spec).map(|(_, secret)| secret.name.clone()));
     needs
 }
 
@@ -134,6 +153,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
             spec,
         });
     }
+    pull_secret::check(inputs, &mut findings);
     port::check(&placed, &mut findings);
     host::lint_several(&placed, &mut findings);
     let volumes = volume::resolve(inputs, &placed, &mut findings);

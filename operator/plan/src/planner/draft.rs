@@ -98,6 +98,7 @@ fn verb(operation: &Operation) -> &'static str {
         | Operation::CreateContainer { .. } => "create",
         Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume
+        | Operation::RemoveImage { .. }
         | Operation::RemoveContainer { .. } => "remove",
         Operation::StartContainer { .. } => "start",
         Operation::UnpauseContainer { .. } => "unpause",

@@ -49,5 +49,6 @@ fn rank(operation: &Operation) -> u8 {
         Operation::CreateContainer { .. } => 7,
         Operation::RemoveNetwork { .. } => 8,
         Operation::RemoveVolume => 9,
+        Operation::RemoveImage { .. } => 10,
     }
 }

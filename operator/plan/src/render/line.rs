@@ -38,6 +38,7 @@ pub(super) fn head(action: &Action) -> String {
         }
         Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume
+        | Operation::RemoveImage { .. }
         | Operation::RemoveContainer { .. } => format!("remove {thing}"),
     }
 }

@@ -158,6 +158,7 @@ fn mark(operation: &Operation) -> Mark {
         | Operation::ConnectNetwork { .. } => Mark::Update,
         Operation::RemoveContainer { .. }
         | Operation::RemoveNetwork { .. }
+        | Operation::RemoveImage { .. }
         | Operation::RemoveVolume => Mark::Remove,
     }
 }

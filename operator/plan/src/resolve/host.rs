@@ -140,6 +140,7 @@ mod tests {
             endpoint: "unix:///x".into(),
             subnet_pool: Some(pool.into()),
             subnet_prefix: Some(prefix),
+            ..DockerHostSpec::default()
         }
     }
 

@@ -7,7 +7,7 @@ use hades_api::name::{MAX_LENGTH, check_label};
 use super::findings::Findings;
 use super::host::Place;
 use super::restart::Restarts;
-use super::{Inputs, image, variables, volume};
+use super::{Inputs, image, image_policy, variables, volume};
 use crate::desired::{ContainerSpec, DesiredContainer};
 use crate::{digest, naming};
 
@@ -39,6 +39,8 @@ pub(super) fn container_spec(
     let ServiceSpec {
         image,
         image_pull_policy,
+        image_policy,
+        image_pull_secrets: _,
         host: _,
         replicas,
         command,
@@ -60,7 +62,11 @@ pub(super) fn container_spec(
     check_labels(name, service, findings);
     let field = |last: &str| format!("spec.services.{name}.{last}");
     match image {
-        Some(reference) => image::check(&field("image"), reference, findings),
+        Some(reference) => {
+            let by_policy = image_policy.is_some();
+            image::check(&field("image"), reference, by_policy, findings);
+            image_policy::check(name, service, findings);
+        }
         None => findings.invalid(
             field("image"),
             "missing: name an image here or in the template, such as nginx:1.29",
@@ -73,7 +79,7 @@ pub(super) fn container_spec(
         findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
     }
     ContainerSpec {
-        image: image.clone().unwrap_or_default(),
+        image: image_policy::image(inputs, name, service),
         image_pull_policy: image_pull_policy.unwrap_or_default(),
         command: command.clone(),
         entrypoint: entrypoint.clone(),
@@ -175,6 +181,8 @@ pub(super) fn containers<'a>(
             .iter()
             .find(|pin| pin.host == place.name && pin.image == placed.spec.image)
             .map(|pin| pin.id.clone());
+        let pinned_digest = image::digest(inputs, placed, place.name);
+        let image_unresolved = image_policy::unresolved(inputs, placed);
         let spec_hash = spec_hash.clone();
         (1..=placed.replicas).map(move |replica| DesiredContainer {
             host: place.name.to_owned(),
@@ -184,6 +192,9 @@ pub(super) fn containers<'a>(
             spec_hash: spec_hash.clone(),
             spec: placed.spec.clone(),
             pinned_image: pinned_image.clone(),
+            pinned_digest: pinned_digest.clone(),
+            by_policy: placed.service.image_policy.is_some(),
+            image_unresolved: image_unresolved.clone(),
         })
     })
 }

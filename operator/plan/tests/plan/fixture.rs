@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
-use hades_plan::{Desired, Inputs, SecretData, SpecError, resolve};
+use hades_plan::{Desired, FoundImages, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
 pub const INSTALLATION: &str = "installation-1";
@@ -18,6 +18,7 @@ pub struct Fixture {
     pub secrets: BTreeMap<String, SecretData>,
     pub annotations: BTreeMap<String, String>,
     pub pins: Vec<PinnedImage>,
+    pub found: FoundImages,
 }
 
 impl Default for Fixture {
@@ -25,7 +26,7 @@ impl Default for Fixture {
         let host = |pool: &str| DockerHostSpec {
             endpoint: "unix:///var/run/docker.sock".into(),
             subnet_pool: Some(pool.into()),
-            subnet_prefix: None,
+            ..DockerHostSpec::default()
         };
         let values = [("password", PASSWORD), ("user", "app")];
         let values =
@@ -39,6 +40,7 @@ impl Default for Fixture {
             secrets: BTreeMap::from([("db".into(), SecretData(values.collect()))]),
             annotations: BTreeMap::new(),
             pins: Vec::new(),
+            found: FoundImages::default(),
         }
     }
 }
@@ -54,6 +56,7 @@ impl Fixture {
             hosts: &self.hosts,
             secrets: &self.secrets,
             pins: &self.pins,
+            found: &self.found,
             fingerprint: &fingerprint,
         })
     }

@@ -3,7 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod cases;
+mod cleanup;
 mod fixture;
+mod images;
 mod properties;
 mod purity;
 mod rendering;
