@@ -31,7 +31,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, Wake,
+    DiskUsage, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, PullOptions,
+    Wake,
 };
 
 pub use connect::FakeConnect;
@@ -155,13 +156,26 @@ impl FakeHost {
     /// Puts an image into the registry, to be pulled; answers its id.
     pub fn publish_image(&self, reference: &str, content: &str) -> String {
         let id = image_id(reference, content);
-        self.engine().state().registry.insert(reference.to_owned(), id.clone());
+        let mut state = self.engine().state();
+        state.registry.insert(reference.to_owned(), id.clone());
+        let repository = hades_plan::reference::repository(reference).to_owned();
+        state.published.insert((repository, id.clone()));
         id
     }
 
     /// Whether the registry can't be reached.
     pub fn set_registry_down(&self, down: bool) {
         self.engine().state().registry_down = down;
+    }
+
+    /// Without this password the registry gives nothing from now on.
+    pub fn set_registry_password(&self, password: Option<&str>) {
+        self.engine().state().registry_password = password.map(str::to_owned);
+    }
+
+    /// How full the disk is; not to be told when none.
+    pub fn set_disk(&self, disk: Option<DiskUsage>) {
+        self.engine().state().disk = disk;
     }
 
     /// Takes an image away.
@@ -411,6 +425,14 @@ impl Provider for FakeHost {
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {
         self.steps.execute(action).await
+    }
+
+    async fn pull(&self, action: &Action, options: &PullOptions) -> Result<Outcome, ProviderError> {
+        self.steps.pull(action, options).await
+    }
+
+    async fn disk(&self) -> Result<Option<DiskUsage>, ProviderError> {
+        Ok(self.engine().state().disk)
     }
 
     fn wakes(&self) -> BoxStream<'static, Wake> {

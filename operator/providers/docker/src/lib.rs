@@ -19,11 +19,13 @@
 mod calls;
 pub mod client;
 pub mod config;
+mod disk;
 mod endpoint;
 mod failure;
 mod host;
 mod listing;
 mod logs;
+mod pull;
 mod wakes;
 
 pub use endpoint::{Endpoint, EndpointError};
