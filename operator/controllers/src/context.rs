@@ -9,6 +9,7 @@ use kube::Client;
 
 use crate::events::Events;
 use crate::hosts::Hosts;
+use crate::images::Images;
 use crate::metrics::Metrics;
 
 /// Tells the time; injected, so that tests stay still.
@@ -39,6 +40,7 @@ pub struct Context {
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
+    pub(crate) images: Images,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -50,6 +52,7 @@ impl Context {
         Arc::new(Self {
             events: Events::new(client.clone()),
             hosts: Hosts::new(connect),
+            images: Images::default(),
             metrics: Metrics::default(),
             client,
             installation,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::driver::{Progress, ReconcileError, Reconciler};
-use crate::{Context, status};
+use crate::{Context, images, status};
 
 /// How often a host is looked at that nothing else speaks with.
 const PROBE: Duration = Duration::from_secs(15);
@@ -43,12 +43,16 @@ impl Reconciler for DockerHosts {
         if host.meta().deletion_timestamp.is_some() {
             return Ok(Progress::Gone);
         }
-        let found = match context.hosts.get(&name, &host.spec.endpoint) {
-            Ok(provider) => probe(&*provider, &context.installation).await,
-            Err(error) => Err(error),
+        let connected = context.hosts.get(&name, &host.spec.endpoint);
+        let found = match &connected {
+            Ok(provider) => probe(&**provider, &context.installation).await,
+            Err(error) => Err(error.clone()),
         };
         let before = host.status.clone().unwrap_or_default();
-        let after = judged(&before, &host, &found, context.now());
+        let mut after = judged(&before, &host, &found, context.now());
+        if let (Ok(provider), Ok(_)) = (&connected, &found) {
+            images::tend(context, &host, &**provider, &mut after).await?;
+        }
         let was = is_ready(&before);
         let is = is_ready(&after);
         if was != is || before.observed_generation != after.observed_generation {

@@ -29,8 +29,10 @@ mod error_chain;
 mod events;
 mod finalizer;
 mod hosts;
+mod images;
 mod metrics;
 mod project;
+mod registry_account;
 mod status;
 
 use std::sync::Arc;
@@ -54,11 +56,20 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         config_repository::ConfigRepositories::default(),
         shutdown.clone(),
     );
+    let account = driver::run(
+        context.clone(),
+        registry_account::RegistryAccounts::default(),
+        shutdown.clone(),
+    );
+    let polling = context.clone();
+    let polls = async move { images::poll(&polling, shutdown).await };
     let tasks = [
         tokio::spawn(project),
         tokio::spawn(host),
         tokio::spawn(environment),
         tokio::spawn(repository),
+        tokio::spawn(account),
+        tokio::spawn(polls),
     ];
     join_all(tasks).await;
     context.hosts.close();

@@ -80,10 +80,6 @@ pub struct FoundImages {
     pub policies: Vec<PolicyImage>,
     /// Why a policy has led to nothing yet, by service.
     pub troubles: BTreeMap<String, String>,
-    /// What references without a policy stand for now, by reference.
-    pub digests: BTreeMap<String, String>,
-    /// References that a registry is being asked about.
-    pub asked: BTreeSet<String>,
 }
 
 /// Values of a Secret by key.

@@ -7,7 +7,7 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    PinnedImage, reason,
+    PinnedImage, PolicyImage, reason,
 };
 use hades_plan::{
     Desired, HostView, Inputs, Observed, SecretData, SpecError, SpecErrorKind, merge, naming,
@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Context;
 use crate::driver::ReconcileError;
+use crate::images::{self, PullKeys, Want, pull_keys};
 
 /// All that a plan is made from.
 pub(crate) struct Gathered {
@@ -34,6 +35,12 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
+    /// With whose credentials images are pulled.
+    pub(crate) pull_keys: PullKeys,
+    /// What image policies have led to.
+    pub(crate) policies: Vec<PolicyImage>,
+    /// What registries are to be asked.
+    pub(crate) wants: Vec<Want>,
 }
 
 impl Gathered {
@@ -94,6 +101,14 @@ pub(crate) async fn gather_with(
         environment.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
     let suspended =
         spec.suspend.unwrap_or(false) || project_is_suspended(context, &project).await?;
+    let pull_keys = match pull_keys(context, &project, &spec, &secrets).await? {
+        Ok(pull_keys) => pull_keys,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let followed = environment.status.as_ref().map(|status| status.image_policies.as_slice());
+    let followed = followed.unwrap_or_default();
+    let poller = &context.images.poller;
+    let (found, mut wants) = images::found(poller, &spec, followed, &pull_keys, context.now());
     let inputs = Inputs {
         environment: EnvironmentName::new(project.clone(), environment.name_any()),
         uid: &environment.uid().unwrap_or_default(),
@@ -103,6 +118,7 @@ pub(crate) async fn gather_with(
         hosts: &hosts,
         secrets: &secrets,
         pins: &pins,
+        found: &found,
         fingerprint: &*context.fingerprint,
     };
     let desired = match resolve(&inputs) {
@@ -110,7 +126,11 @@ pub(crate) async fn gather_with(
         Err(errors) => return Ok(Err(errors.into_iter().map(Fault::from).collect())),
     };
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
-    Ok(Ok(observe(context, desired, &hosts, wanted, suspended).await))
+    let mut gathered = observe(context, desired, &hosts, wanted, suspended).await;
+    let asked = images::agree(poller, &mut gathered.desired, &gathered.observed, &pull_keys);
+    wants.extend(asked);
+    (gathered.pull_keys, gathered.policies, gathered.wants) = (pull_keys, found.policies, wants);
+    Ok(Ok(gathered))
 }
 
 /// Reads what is needed to remove all that `environment` made.
@@ -210,7 +230,8 @@ async fn hosts(context: &Context) -> Result<BTreeMap<String, DockerHostSpec>, Re
     Ok(list.into_iter().map(|host| (host.name_any(), host.spec)).collect())
 }
 
-async fn secrets(
+/// The Secrets of these names in a namespace, without those that aren't there.
+pub(crate) async fn secrets(
     context: &Context,
     project: &str,
     names: &BTreeSet<String>,
@@ -283,8 +304,18 @@ async fn observe(
     });
     views.extend(join_all(snapshots).await);
     let fingerprint = fingerprint(&desired);
-    let observed = Observed { hosts: views };
-    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts }
+    let observed = Observed { hosts: views, full_disks: context.images.full_disks() };
+    Gathered {
+        desired,
+        observed,
+        providers,
+        suspended,
+        fingerprint,
+        missing_hosts,
+        pull_keys: PullKeys::default(),
+        policies: Vec::new(),
+        wants: Vec::new(),
+    }
 }
 
 fn fingerprint(desired: &Desired) -> String {

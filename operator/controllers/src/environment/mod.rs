@@ -21,8 +21,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::images::PullDesk;
 use crate::{Context, finalizer, status};
 
+pub(crate) use gather::{Fault, secrets};
 pub use logs::{LogLine, LogQuery, logs};
 pub use preview::{PlanReply, preview};
 
@@ -53,6 +55,8 @@ pub(crate) struct Memory {
     /// Passes in a row that got nothing done as the world wasn't what the plan
     /// saw, by UID.
     surprises: Mutex<HashMap<String, u32>>,
+    /// Whose credentials images were last pulled with, by UID.
+    credentials: Mutex<HashMap<String, String>>,
 }
 
 impl Memory {
@@ -78,12 +82,22 @@ impl Memory {
         }
     }
 
+    /// Credentials that have changed are worth a new try of every pull.
+    fn credentials_are(&self, uid: &str, identity: String) {
+        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = credentials.insert(uid.to_owned(), identity.clone());
+        if known.is_some_and(|known| known != identity) {
+            self.failures.forget(|(failed, id)| failed == uid && id.0.starts_with("pull "));
+        }
+    }
+
     fn unsurprised(&self, uid: &str) {
         self.surprises.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     fn forget(&self, uid: &str) {
         self.unsurprised(uid);
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.failures.forget(|(failed, _)| failed == uid);
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -148,6 +162,11 @@ async fn converge(
             return Ok(Progress::Settled);
         }
     };
+    memory.credentials_are(&uid, gathered.pull_keys.identity());
+    let name = &gathered.desired.environment;
+    context.images.poller.register(name, gathered.wants.clone());
+    record::policies(&mut after, &gathered);
+    record::tell_policies(context, environment, &before, &after).await;
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if gathered.suspended {
         record::suspended(&mut after, environment, &gathered, &plan, context.now());
@@ -163,7 +182,7 @@ async fn converge(
         stored = after.clone();
     }
     let healing = memory.is_settled(&uid, &gathered.fingerprint);
-    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
     status::write(api, environment, &stored, &after).await?;
@@ -174,18 +193,21 @@ async fn converge(
 async fn carry_out(
     context: &Context,
     memory: &Memory,
-    uid: &str,
+    environment: &Environment,
     plan: &Plan,
     gathered: &gather::Gathered,
 ) -> execute::Execution {
     let started = Instant::now();
-    let may_try = |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
-    let execution = execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
+    let uid = environment.uid().unwrap_or_default();
+    let may_try = |id: &ActionId| memory.failures.remaining(&(uid.clone(), id.clone()), started);
+    let desk = PullDesk { context, environment, keys: &gathered.pull_keys };
+    let execution =
+        execute::execute(plan, &gathered.providers, may_try, &desk, &context.metrics).await;
     for id in &execution.done {
-        memory.failures.succeeded(&(uid.to_owned(), id.clone()));
+        memory.failures.succeeded(&(uid.clone(), id.clone()));
     }
     for failure in &execution.failed {
-        let key = (uid.to_owned(), failure.action.clone());
+        let key = (uid.clone(), failure.action.clone());
         let hopeless = failure.error.class == ErrorClass::Terminal;
         memory.failures.failed(&key, Instant::now(), hopeless, failure.error.clone());
     }
@@ -240,6 +262,7 @@ async fn clean_up(
         return Ok(Progress::Gone);
     }
     let gathered = gather::for_deletion(context, environment).await?;
+    context.images.poller.register(&gathered.desired.environment, Vec::new());
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if plan.is_empty() && gathered.missing_hosts.is_empty() {
         finalizer::set(api, environment, false).await?;
@@ -248,7 +271,7 @@ async fn clean_up(
     }
     let before = environment.status.clone().unwrap_or_default();
     let mut after = before.clone();
-    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::cleanup(&mut after, environment, &gathered, &plan, &execution, context.now());
     let pending = condition::find(&after.conditions, condition::READY);
     if let Some(pending) = pending.filter(|_| !execution.is_progress()) {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
-use hades_api::{Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{
+    Environment, EnvironmentTemplate, HadesProject, RegistryAccount, SYSTEM_NAMESPACE,
+};
 use hades_provider::Wake;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
@@ -27,13 +29,17 @@ pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> Re
         touched(Api::<PartialObjectMeta<EnvironmentTemplate>>::all(context.client.clone()))
             .map(|template| template.namespace());
     let secrets = touched(Api::<PartialObjectMeta<Secret>>::all(context.client.clone()))
-        .map(|secret| secret.namespace());
+        .map(|secret| secret.namespace().filter(|namespace| namespace != SYSTEM_NAMESPACE));
+    // Those of accounts may be what any project waits for.
+    let accounts = touched(Api::<PartialObjectMeta<RegistryAccount>>::all(context.client.clone()))
+        .map(|_| None);
     let projects = touched(Api::<PartialObjectMeta<HadesProject>>::all(context.client.clone()))
         .map(|project| Some(project.name_any()));
-    let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed()])
+    let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed(), accounts.boxed()])
         .map(by_namespace(store.clone()))
         .flat_map(stream::iter);
-    stream::select(in_project, of_hosts(context, store)).boxed()
+    let answers = of_answers(context, store.clone());
+    stream::select_all([in_project.boxed(), of_hosts(context, store).boxed(), answers.boxed()]).boxed()
 }
 
 /// Metadata of objects that were made, changed or deleted.
@@ -46,6 +52,26 @@ where
         .default_backoff()
         .touched_objects()
         .filter_map(|object| future::ready(object.ok()))
+}
+
+/// Answers of registries name an environment.
+fn of_answers(
+    context: &Arc<Context>,
+    store: Store<Meta<Environment>>,
+) -> impl Stream<Item = ObjectRef<Meta<Environment>>> + Send + use<> {
+    stream::unfold(context.images.poller.wakes(), |mut wakes| async move {
+        match wakes.recv().await {
+            Ok(name) => Some((Some(name), wakes)),
+            Err(RecvError::Lagged(_)) => Some((None, wakes)),
+            Err(RecvError::Closed) => None,
+        }
+    })
+    .flat_map(move |name| {
+        stream::iter(match name {
+            Some(name) => vec![ObjectRef::new(&name.environment).within(&name.project)],
+            None => references(&store, None),
+        })
+    })
 }
 
 /// Host events name an environment, or concern all that might wait for a name,

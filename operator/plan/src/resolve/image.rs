@@ -19,8 +19,8 @@ pub(super) fn check(field: &str, reference: &str, by_policy: bool, findings: &mu
 }
 
 /// Digest by which the registry has the image of a service, as far as it is known:
-/// a pin of the very host goes before those of others, and these before what the
-/// registry says now.
+/// a pin of the very host goes before those of others, and these before what a
+/// policy has found.
 pub(super) fn digest(inputs: &Inputs<'_>, placed: &Placed<'_>, host: &str) -> Option<String> {
     let image = &placed.spec.image;
     if reference::digest(image).is_some() || reference::is_id(image) {
@@ -29,9 +29,7 @@ pub(super) fn digest(inputs: &Inputs<'_>, placed: &Placed<'_>, host: &str) -> Op
     let pins = || inputs.pins.iter().filter(|pin| pin.image == *image && pin.digest.is_some());
     let pin = pins().find(|pin| pin.host == host).or_else(|| pins().next());
     let policy = || super::image_policy::found(inputs, placed.name, placed.service);
-    pin.and_then(|pin| pin.digest.clone())
-        .or_else(|| policy().map(|found| found.digest.clone()))
-        .or_else(|| inputs.found.digests.get(image).cloned())
+    pin.and_then(|pin| pin.digest.clone()).or_else(|| policy().map(|found| found.digest.clone()))
 }
 
 fn parse(reference: &str) -> Result<(), String> {

@@ -69,12 +69,6 @@ pub(super) fn image(inputs: &Inputs<'_>, name: &str, service: &ServiceSpec) -> S
 
 /// Why it isn't known yet which image a service is to run, if so.
 pub(super) fn unresolved(inputs: &Inputs<'_>, placed: &Placed<'_>) -> Option<String> {
-    if inputs.found.asked.contains(&placed.spec.image) {
-        return Some(
-            "the registry is being asked for its digest, so that every host runs the same"
-                .to_owned(),
-        );
-    }
     placed.service.image_policy.as_ref()?;
     if found(inputs, placed.name, placed.service).is_some() {
         return None;
