@@ -119,7 +119,9 @@ impl<'a> Series<'a> {
         let event = CoreEvent {
             metadata: ObjectMeta {
                 name: Some(name),
-                namespace: Some(regarding.namespace.clone().unwrap_or_else(|| "default".to_owned())),
+                namespace: Some(
+                    regarding.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+                ),
                 ..ObjectMeta::default()
             },
             action: Some(action.to_owned()),

@@ -112,9 +112,11 @@ impl RegistryAccounts {
             .map_err(|error| ReconcileError::Internal(error_chain(&error)))?;
         let registry = &login.prefix.registry;
         Ok(match registries.log_in(&login.prefix, &login.credentials).await {
-            Ok(LoginAnswer::Accepted) => {
-                (true, reason::LOGIN_SUCCEEDED, format!("registry {registry} takes the credentials"))
-            }
+            Ok(LoginAnswer::Accepted) => (
+                true,
+                reason::LOGIN_SUCCEEDED,
+                format!("registry {registry} takes the credentials"),
+            ),
             Ok(LoginAnswer::NotNeeded) => {
                 let message = format!("registry {registry} asks nobody for credentials");
                 (true, reason::LOGIN_SUCCEEDED, message)

@@ -52,7 +52,9 @@ pub struct PullOptions {
 
 impl fmt::Debug for PullOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PullOptions").field("credentials", &self.credentials).finish_non_exhaustive()
+        f.debug_struct("PullOptions")
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
     }
 }
 

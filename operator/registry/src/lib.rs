@@ -25,8 +25,6 @@ mod error;
 mod name;
 
 pub use client::{LoginAnswer, REQUEST_LIMIT, Registries};
-pub use credentials::{
-    Credentials, DockerConfigError, Keyring, Login, docker_config,
-};
+pub use credentials::{Credentials, DockerConfigError, Keyring, Login, docker_config};
 pub use error::RegistryError;
 pub use name::{ImageName, NotAnImage, Prefix};

@@ -76,7 +76,8 @@ async fn a_private_registry_wants_the_right_credentials() {
 #[tokio::test]
 async fn tokens_are_fetched_where_the_registry_says_and_used_again() {
     let stub = Stub::start(|request, address| {
-        let token = request.contains("GET /token") && request.contains("scope=repository%3Aa%3Apull");
+        let token =
+            request.contains("GET /token") && request.contains("scope=repository%3Aa%3Apull");
         match (token, request.contains("uthorization: Bearer t0ken")) {
             (true, _) if !request.contains("uthorization: Basic bWU6cA==") => {
                 "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_owned()
@@ -123,9 +124,8 @@ async fn pages_are_followed_but_not_to_another_host() {
 
 #[tokio::test]
 async fn trouble_is_told_apart() {
-    let answer = |status: &str, more: &str| {
-        format!("HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n")
-    };
+    let answer =
+        |status: &str, more: &str| format!("HTTP/1.1 {status}\r\n{more}Content-Length: 0\r\n\r\n");
     let limited = answer("429 Too Many Requests", "Retry-After: 77\r\n");
     let stub = Stub::start(move |_, _| limited.clone()).await;
     let error = registries().tags(&image(&stub.address, "a"), None).await.unwrap_err();
@@ -141,7 +141,8 @@ async fn trouble_is_told_apart() {
     let error = registries().tags(&image("127.0.0.1:9", "a"), None).await.unwrap_err();
     assert!(error.is_passing() && error.to_string().contains("refused"), "{error}");
 
-    let endless = format!("HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n{}", "x".repeat(9_000_000));
+    let endless =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n{}", "x".repeat(9_000_000));
     let stub = Stub::start(move |_, _| endless.clone()).await;
     let error = registries().tags(&image(&stub.address, "a"), None).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unexpected { .. }), "{error}");

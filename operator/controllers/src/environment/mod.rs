@@ -165,6 +165,9 @@ async fn converge(
     memory.credentials_are(&uid, gathered.pull_keys.identity());
     let name = &gathered.desired.environment;
     context.images.poller.register(name, gathered.wants.clone());
+    if after.last_handled_reconcile_at != before.last_handled_reconcile_at {
+        context.images.poller.refresh(name);
+    }
     record::policies(&mut after, &gathered);
     record::tell_policies(context, environment, &before, &after).await;
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hades_api::{
-    Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, PolicyImage, ResourceStatus,
-    annotation, condition, reason,
+    Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, PolicyImage,
+    ResourceStatus, annotation, condition, reason,
 };
-use hades_plan::{Action, ActionId, HostView, Plan, Reason, ResourceState, TargetKind, WaitCause, render};
+use hades_plan::{
+    Action, ActionId, HostView, Plan, Reason, ResourceState, TargetKind, WaitCause, render,
+};
 use hades_provider::ErrorClass;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};

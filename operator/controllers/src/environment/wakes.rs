@@ -35,11 +35,17 @@ pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> Re
         .map(|_| None);
     let projects = touched(Api::<PartialObjectMeta<HadesProject>>::all(context.client.clone()))
         .map(|project| Some(project.name_any()));
-    let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed(), accounts.boxed()])
-        .map(by_namespace(store.clone()))
-        .flat_map(stream::iter);
+    let in_project = stream::select_all([
+        templates.boxed(),
+        secrets.boxed(),
+        projects.boxed(),
+        accounts.boxed(),
+    ])
+    .map(by_namespace(store.clone()))
+    .flat_map(stream::iter);
     let answers = of_answers(context, store.clone());
-    stream::select_all([in_project.boxed(), of_hosts(context, store).boxed(), answers.boxed()]).boxed()
+    stream::select_all([in_project.boxed(), of_hosts(context, store).boxed(), answers.boxed()])
+        .boxed()
 }
 
 /// Metadata of objects that were made, changed or deleted.

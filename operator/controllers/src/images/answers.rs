@@ -151,7 +151,8 @@ pub(crate) fn agree(
         match known.get(&container.spec.image) {
             Some(Some(digest)) => container.pinned_digest = Some(digest.clone()),
             Some(None) => {
-                let why = "the registry is being asked for its digest, so that all hosts run the same";
+                let why =
+                    "the registry is being asked for its digest, so that all hosts run the same";
                 container.image_unresolved = Some(why.to_owned());
             }
             None => {}

@@ -123,9 +123,8 @@ pub(crate) fn account_login(
     if let (Some(username), Some(password)) = (text("username"), text("password")) {
         return Ok(Login { credentials: Credentials::basic(username, password), prefix });
     }
-    let config = text(DOCKER_CONFIG).ok_or_else(|| {
-        format!("it needs the keys username and password, or {DOCKER_CONFIG}")
-    })?;
+    let config = text(DOCKER_CONFIG)
+        .ok_or_else(|| format!("it needs the keys username and password, or {DOCKER_CONFIG}"))?;
     let logins = docker_config(config).map_err(|error| error.to_string())?;
     let login = logins
         .into_iter()

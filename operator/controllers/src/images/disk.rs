@@ -75,12 +75,16 @@ mod tests {
 
     #[test]
     fn levels() {
-        let of = |free, thresholds: &DiskThresholds| level(DiskUsage { total: 100, free }, thresholds);
+        let of =
+            |free, thresholds: &DiskThresholds| level(DiskUsage { total: 100, free }, thresholds);
         let default = DiskThresholds::default();
         assert_eq!(of(16, &default), Level::Room);
         assert_eq!(of(15, &default), Level::Pressure);
         assert_eq!(of(5, &default), Level::Critical);
         let own = DiskThresholds { warn_percent: Some(50), critical_percent: Some(60) };
-        assert_eq!((of(51, &own), of(45, &own), of(40, &own)), (Level::Room, Level::Pressure, Level::Critical));
+        assert_eq!(
+            (of(51, &own), of(45, &own), of(40, &own)),
+            (Level::Room, Level::Pressure, Level::Critical)
+        );
     }
 }

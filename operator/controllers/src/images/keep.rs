@@ -24,7 +24,8 @@ pub(super) async fn intend(
 ) -> Result<(), ReconcileError> {
     change(context, host, |images| {
         if !images.iter().any(|known| known.image == image && known.id.is_none()) {
-            let new = PulledImage { image: image.to_owned(), pulled_at: now, ..PulledImage::default() };
+            let new =
+                PulledImage { image: image.to_owned(), pulled_at: now, ..PulledImage::default() };
             images.push(new);
         }
     })

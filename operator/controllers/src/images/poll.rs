@@ -158,6 +158,17 @@ impl Poller {
         }
     }
 
+    /// Asks anew, now, what an environment wants to know.
+    pub(crate) fn refresh(&self, environment: &EnvironmentName) {
+        let now = Instant::now();
+        for poll in self.state().polls.values_mut() {
+            if poll.interested.contains_key(environment) {
+                poll.due = now;
+            }
+        }
+        self.changed.notify_one();
+    }
+
     /// Questions to be asked now, and how long until the next ones are.
     fn take_due(&self, now: Instant) -> (Vec<(Key, Want)>, Duration) {
         let mut state = self.state();
@@ -228,9 +239,7 @@ fn is_news(known: Option<&Answer>, answer: &Answer) -> bool {
 fn pause(key: &Key, interval: Duration, failures: u32) -> Duration {
     let pause = match failures.checked_sub(1) {
         None => interval,
-        Some(further) => {
-            FIRST_PAUSE.saturating_mul(1 << further.min(10)).min(LONGEST_PAUSE)
-        }
+        Some(further) => FIRST_PAUSE.saturating_mul(1 << further.min(10)).min(LONGEST_PAUSE),
     };
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
@@ -331,7 +340,8 @@ mod tests {
     #[test]
     fn a_registry_that_wants_to_be_left_alone_is() {
         let poller = Poller::default();
-        let wants = [want("r.example/a", Query::Tags, None), want("r.example/b", Query::Tags, None)];
+        let wants =
+            [want("r.example/a", Query::Tags, None), want("r.example/b", Query::Tags, None)];
         poller.register(&environment("a"), wants.to_vec());
         let now = Instant::now();
         let (due, _) = poller.take_due(now);

@@ -79,7 +79,9 @@ impl PullDesk<'_> {
         };
         let seconds = started.elapsed().as_secs_f64();
         let note = match &result {
-            Ok(_) => format!("pulled image {image} onto {host}: {} in {seconds:.1} s", size(told())),
+            Ok(_) => {
+                format!("pulled image {image} onto {host}: {} in {seconds:.1} s", size(told()))
+            }
             // The words are in the event that says why the environment isn't ready.
             Err(_) => format!("image {image} was not pulled onto {host} ({seconds:.1} s)"),
         };

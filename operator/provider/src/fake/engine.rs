@@ -319,7 +319,9 @@ impl Engine for FakeEngine {
             if state.registry_password.is_some() && state.registry_password != password {
                 let words = "authentication required";
                 let anonymous = password.is_none();
-                return Err(refusal::registry_unauthorized(reference, host, words, anonymous).into());
+                return Err(
+                    refusal::registry_unauthorized(reference, host, words, anonymous).into()
+                );
             }
             let Some(id) = state.published(reference) else {
                 let words = "manifest unknown";

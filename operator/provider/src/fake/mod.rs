@@ -31,8 +31,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    DiskUsage, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider, ProviderError, PullOptions,
-    Wake,
+    DiskUsage, ErrorClass, HostInfo, LogChunk, LogOptions, LogStream, Outcome, Provider,
+    ProviderError, PullOptions, Wake,
 };
 
 pub use connect::FakeConnect;

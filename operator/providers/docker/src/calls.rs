@@ -215,7 +215,9 @@ impl Engine for Calls {
         // Without its parents: an image that was pulled has none of its own.
         let options = RemoveImageOptionsBuilder::new().noprune(true).build();
         self.client
-            .change(|docker| async move { docker.remove_image(reference, Some(options), None).await })
+            .change(
+                |docker| async move { docker.remove_image(reference, Some(options), None).await },
+            )
             .await
             .map(|_| ())
             .map_err(|failure| match failure {

@@ -22,8 +22,8 @@ use hades_provider::{
 
 use crate::calls::Calls;
 use crate::client::Client;
-use crate::endpoint::Endpoint;
 use crate::disk;
+use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
 use crate::logs;

@@ -169,12 +169,7 @@ const NOT_TO_BE_HAD: [&str; 6] = [
 
 const RATE_LIMITED: [&str; 3] = ["toomanyrequests", "too many requests", "rate limit"];
 
-fn pull_error(
-    failure: Failure,
-    reference: &str,
-    host: &str,
-    is_anonymous: bool,
-) -> ProviderError {
+fn pull_error(failure: Failure, reference: &str, host: &str, is_anonymous: bool) -> ProviderError {
     let (status, words) = match failure {
         Failure::Failed(error) => return error,
         Failure::Refused { status, words } => (status, words),
@@ -214,14 +209,44 @@ mod tests {
     fn what_registries_say() {
         let (terminal, retry) = (ErrorClass::Terminal, ErrorClass::Retry);
         for (status, words, class, reason) in [
-            (500, "manifest for team/app:1 not found: manifest unknown", terminal, reason::IMAGE_UNAVAILABLE),
+            (
+                500,
+                "manifest for team/app:1 not found: manifest unknown",
+                terminal,
+                reason::IMAGE_UNAVAILABLE,
+            ),
             (404, "no such image", terminal, reason::IMAGE_UNAVAILABLE),
-            (404, "pull access denied for team/app, repository does not exist or may require 'docker login'", terminal, reason::REGISTRY_UNAUTHORIZED),
-            (500, "Head \"https://r/v2/\": no basic auth credentials", terminal, reason::REGISTRY_UNAUTHORIZED),
+            (
+                404,
+                "pull access denied for team/app, repository does not exist or may require 'docker login'",
+                terminal,
+                reason::REGISTRY_UNAUTHORIZED,
+            ),
+            (
+                500,
+                "Head \"https://r/v2/\": no basic auth credentials",
+                terminal,
+                reason::REGISTRY_UNAUTHORIZED,
+            ),
             (500, "unauthorized: authentication required", terminal, reason::REGISTRY_UNAUTHORIZED),
-            (500, "Get \"https://registry-1.docker.io/v2/\": no such host", retry, reason::IMAGE_UNAVAILABLE),
-            (500, "toomanyrequests: You have reached your pull rate limit", retry, reason::REGISTRY_RATE_LIMITED),
-            (500, "failed to register layer: write /x: no space left on device", retry, reason::DISK_FULL),
+            (
+                500,
+                "Get \"https://registry-1.docker.io/v2/\": no such host",
+                retry,
+                reason::IMAGE_UNAVAILABLE,
+            ),
+            (
+                500,
+                "toomanyrequests: You have reached your pull rate limit",
+                retry,
+                reason::REGISTRY_RATE_LIMITED,
+            ),
+            (
+                500,
+                "failed to register layer: write /x: no space left on device",
+                retry,
+                reason::DISK_FULL,
+            ),
         ] {
             let error = pull(status, words);
             assert_eq!((error.class, error.reason), (class, reason), "{error}");
@@ -245,7 +270,10 @@ mod tests {
         let refused = ["~~~~~~", "a?????"]
             .map(|password| credentials("ghcr.io/a/b", &basic(password)).unwrap_err());
         for error in &refused {
-            assert!(error.message.contains("make a token") && !error.message.contains("~~"), "{error}");
+            assert!(
+                error.message.contains("make a token") && !error.message.contains("~~"),
+                "{error}"
+            );
         }
     }
 

@@ -51,10 +51,25 @@ impl RegistryServer {
         let base = format!("http://{}/v2/{repository}", self.address);
         let config = format!(r#"{{"architecture":"amd64","os":"linux","content":"{content}"}}"#);
         let digest = sha256(config.as_bytes());
-        let location = self.curl(&["-X", "POST", "-D", "-", "-o", "/dev/null", &format!("{base}/blobs/uploads/")], "");
-        let location = location.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
+        let location = self.curl(
+            &["-X", "POST", "-D", "-", "-o", "/dev/null", &format!("{base}/blobs/uploads/")],
+            "",
+        );
+        let location =
+            location.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().trim();
         let upload = format!("{location}&digest={digest}");
-        self.curl(&["-X", "PUT", "-H", "Content-Type: application/octet-stream", "--data-binary", "@-", &upload], &config);
+        self.curl(
+            &[
+                "-X",
+                "PUT",
+                "-H",
+                "Content-Type: application/octet-stream",
+                "--data-binary",
+                "@-",
+                &upload,
+            ],
+            &config,
+        );
         let kind = "application/vnd.docker.distribution.manifest.v2+json";
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","size":{},"digest":"{digest}"}},"layers":[]}}"#,
@@ -106,11 +121,8 @@ fn configuration(dir: &Path, address: &str, is_private: bool) -> String {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let mut child = Command::new("sha256sum")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     format!("sha256:{}", &String::from_utf8(output.stdout).unwrap()[..64])
