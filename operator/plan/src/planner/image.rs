@@ -12,7 +12,7 @@ use super::scope::{Host, Scope};
 use crate::action::{ActionId, Operation, Reason, TargetKind};
 use crate::desired::DesiredContainer;
 use crate::plan::WaitCause;
-use crate::reference::{by_digest, digest, familiar, is_id};
+use crate::reference::{by_digest, digest, familiar, is_id, tag};
 
 /// Where a container's image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,15 @@ pub(super) fn find(
     let present = images.get(image).or_else(|| images.get(&familiar(image)));
     let is_present = present.is_some();
     let may_pull = container.spec.image_pull_policy == ImagePullPolicy::IfNotPresent;
-    let known = container.pinned_digest.clone().or_else(|| known_elsewhere(scope, container));
-    let wanted = match known {
+    // Written with a tag beside it, a digest is what counts.
+    let written = digest(image).map(str::to_owned);
+    let is_plain = written.is_none() || tag(image).is_none();
+    let known = written.or_else(|| container.pinned_digest.clone());
+    let wanted = match known.or_else(|| known_elsewhere(scope, container)) {
         Some(digest) => {
             let by_digest = by_digest(image, &digest);
             if let Some(id) = images.get(&familiar(&by_digest)) {
-                let by_name = present == Some(id);
+                let by_name = is_plain && present == Some(id);
                 return Ok(if by_name { Image::Present } else { Image::Pinned(id.clone()) });
             }
             by_digest
