@@ -135,7 +135,6 @@ fn what_a_policy_found_for_something_else_does_not_count() {
         found: FoundImages {
             policies: vec![policy_found("3.0.0", "sha256:x", "semver >=3")],
             troubles: [("web".to_owned(), "no tag matches".to_owned())].into(),
-            ..FoundImages::default()
         },
         ..Fixture::default()
     };
