@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(catalog.kind(word).unwrap().resource.kind, "Environment", "{word}");
         }
         assert!(catalog.kind("environments.example.com").is_none());
-        assert_eq!(catalog.category("hades").len(), 5);
+        assert_eq!(catalog.category("hades").len(), 6);
         assert_eq!(environment().qualified(), "environment.hades.dev");
         assert_eq!(namespace().qualified(), "namespace");
         for kind in [environment_template(), config_repository(), project(), event()] {
