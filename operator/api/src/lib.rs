@@ -29,6 +29,7 @@ mod host_images;
 mod image;
 pub mod label;
 pub mod name;
+pub mod overriding;
 mod port;
 mod project;
 pub mod reason;
