@@ -22,8 +22,8 @@ step() { printf '\n== %s\n' "$*"; }
 step "What the tests need"
 install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables \
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
-    busybox=busybox-static \
-    ssh-keygen=openssh-client
+    busybox=busybox-static ssh-keygen=openssh-client docker-registry=docker-registry \
+    htpasswd=apache2-utils
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls

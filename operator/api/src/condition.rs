@@ -11,6 +11,8 @@ pub const RECONCILING: &str = "Reconciling";
 pub const STALLED: &str = "Stalled";
 /// What runs was found to differ from the spec without the spec having changed.
 pub const DRIFTED: &str = "Drifted";
+/// The disk of a host is nearly full.
+pub const DISK_PRESSURE: &str = "DiskPressure";
 /// `spec.suspend` holds changes back.
 pub const SUSPENDED: &str = "Suspended";
 /// Objects are as a hand edit left them, and not as git says.

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SecretRef;
+use crate::{DiskStatus, DiskThresholds, ImageCleanup, PulledImage, SecretRef};
 
 /// An engine that containers run on.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -76,6 +76,14 @@ pub struct DockerHostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 29))]
     pub subnet_prefix: Option<u8>,
+
+    /// When images that Hades pulled and that nothing needs any more are removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_cleanup: Option<ImageCleanup>,
+
+    /// When the disk counts as full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskThresholds>,
 }
 
 /// How to log in over SSH.
@@ -151,7 +159,7 @@ pub struct DockerHostStatus {
     pub observed_generation: Option<i64>,
 
     /// `Ready`: the engine answers. It takes three failed probes in a row to say no,
-    /// and two good ones to say yes again.
+    /// and two good ones to say yes again. `DiskPressure`: its disk is nearly full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -167,6 +175,16 @@ pub struct DockerHostStatus {
     /// Containers that this installation runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containers: Option<u32>,
+
+    /// The disk that it keeps images and volumes on, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskStatus>,
+
+    /// Images that Hades pulled there, the latest 500: these and no others it
+    /// removes when nothing needs them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub images: Vec<PulledImage>,
 }
 
 /// What a machine has.

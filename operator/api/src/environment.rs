@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeletionPolicy, EnvValue, ServiceSpec, VolumeSpec};
+use crate::{DeletionPolicy, EnvValue, ImagePullSecret, PolicyImage, ServiceSpec, VolumeSpec};
 
 /// What an environment runs.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -110,6 +110,11 @@ pub struct Defaults {
     /// Name of a DockerHost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+
+    /// Secrets of the project with credentials of registries, for every service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
 }
 
 /// What Hades found and did.
@@ -144,6 +149,11 @@ pub struct EnvironmentStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["host", "image"]))]
     pub images: Vec<PinnedImage>,
 
+    /// What image policies have led to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["service"]))]
+    pub image_policies: Vec<PolicyImage>,
+
     /// Each container, network and volume.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["host", "kind", "name"]))]
@@ -177,6 +187,10 @@ pub struct PinnedImage {
     pub image: String,
     /// Image id (`sha256:…`).
     pub id: String,
+    /// Digest by which the registry has it (`sha256:…`); absent for an image that
+    /// comes from no registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// State of one thing outside.

@@ -30,6 +30,8 @@ mod file_mode;
 mod health_check;
 mod int_or_string;
 mod git_account;
+mod host_images;
+mod image;
 pub mod label;
 mod logging;
 pub mod name;
@@ -39,6 +41,7 @@ mod port;
 mod project;
 mod quantity;
 pub mod reason;
+mod registry_account;
 mod resources;
 pub mod schema;
 mod service;
@@ -63,14 +66,22 @@ pub use environment::{
 };
 pub use file::{DEFAULT_FILE_MODE, FileSpec};
 pub use file_mode::FileMode;
+pub use git_account::{GitAccount, GitAccountSpec, GitAccountStatus, GitProvider};
 pub use health_check::{HealthCheck, HttpCheck, HttpScheme, TcpCheck};
+pub use host_images::{
+    DEFAULT_DISK_CRITICAL_PERCENT, DEFAULT_DISK_WARN_PERCENT, DiskStatus, DiskThresholds,
+    ImageCleanup, PulledImage,
+};
+pub use image::{
+    DigestPolicy, ImagePolicy, ImagePullSecret, PolicyImage, SHORTEST_POLICY_INTERVAL, SemverPolicy,
+};
 pub use int_or_string::IntOrString;
 pub use logging::{LogDriver, Logging};
 pub use placement::{HostSelector, Placement};
-pub use git_account::{GitAccount, GitAccountSpec, GitAccountStatus, GitProvider};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
 pub use quantity::Quantity;
+pub use registry_account::{RegistryAccount, RegistryAccountSpec, RegistryAccountStatus};
 pub use resources::{ResourceLimits, Resources};
 pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, ServiceSpec};
 pub use strategy::{Strategy, StrategyType};

@@ -99,3 +99,25 @@ pub const ACCOUNT_NOT_FOUND: &str = "AccountNotFound";
 pub const ACCOUNT_NOT_ALLOWED: &str = "AccountNotAllowed";
 /// An account can be used.
 pub const ACCOUNT_READY: &str = "AccountReady";
+/// A registry refuses the credentials, or wants some.
+pub const REGISTRY_UNAUTHORIZED: &str = "RegistryUnauthorized";
+/// A registry doesn't answer, or answers with an error of its own.
+pub const REGISTRY_UNREACHABLE: &str = "RegistryUnreachable";
+/// A registry takes no more requests for a while.
+pub const REGISTRY_RATE_LIMITED: &str = "RegistryRateLimited";
+/// A registry takes the credentials of a RegistryAccount.
+pub const LOGIN_SUCCEEDED: &str = "LoginSucceeded";
+/// An image policy has found no image yet.
+pub const IMAGE_POLICY_UNRESOLVED: &str = "ImagePolicyUnresolved";
+/// An image policy has led to another image.
+pub const IMAGE_UPDATED: &str = "ImageUpdated";
+/// An image is being pulled, or has been.
+pub const PULLING: &str = "Pulling";
+/// Images that nothing needs any more were removed from a host.
+pub const IMAGES_REMOVED: &str = "ImagesRemoved";
+/// The disk of a host is full, or so nearly that nothing more is pulled.
+pub const DISK_FULL: &str = "DiskFull";
+/// The disk of a host is nearly full.
+pub const DISK_PRESSURE: &str = "DiskPressure";
+/// The disk of a host has room.
+pub const DISK_HAS_ROOM: &str = "DiskHasRoom";

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     API_VERSION, ConfigRepository, ConfigRepositorySpec, DockerHost, DockerHostSpec, Environment,
     EnvironmentSpec, EnvironmentTemplate, EnvironmentTemplateSpec, GitAccount, GitAccountSpec,
-    HadesProject, HadesProjectSpec,
+    HadesProject, HadesProjectSpec, RegistryAccount, RegistryAccountSpec,
 };
 
 /// The CustomResourceDefinitions of all kinds, sorted by name.
@@ -23,6 +23,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         EnvironmentTemplate::crd(),
         GitAccount::crd(),
         HadesProject::crd(),
+        RegistryAccount::crd(),
     ];
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
@@ -38,6 +39,7 @@ pub fn json_schemas() -> BTreeMap<&'static str, Value> {
         ("EnvironmentTemplate", manifest::<EnvironmentTemplateSpec>("EnvironmentTemplate", true)),
         ("GitAccount", manifest::<GitAccountSpec>("GitAccount", false)),
         ("HadesProject", manifest::<HadesProjectSpec>("HadesProject", false)),
+        ("RegistryAccount", manifest::<RegistryAccountSpec>("RegistryAccount", false)),
     ])
 }
 

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Duration, EnvValue, FileSpec, HealthCheck, IntOrString, Logging, Placement, PortMapping,
-    Quantity, Resources, Strategy, Tmpfs, Ulimit, VolumeMount,
+    Duration, EnvValue, FileSpec, HealthCheck, ImagePolicy, ImagePullSecret, IntOrString, Logging,
+    Placement, PortMapping, Quantity, Resources, Strategy, Tmpfs, Ulimit, VolumeMount,
 };
 
 /// A service of an environment. Everything is optional, as a template and an
@@ -29,6 +29,16 @@ pub struct ServiceSpec {
     /// When to ask the registry: `IfNotPresent` (the default) or `Never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Follows what the registry has instead of the tag of `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_policy: Option<ImagePolicy>,
+
+    /// Secrets of the project with credentials of registries, before those of
+    /// `spec.defaults`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub image_pull_secrets: Option<Vec<ImagePullSecret>>,
 
     /// DockerHost to run on; `spec.defaults.host` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use hades_api::{
     ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
+    RegistryAccount,
 };
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
@@ -85,6 +86,7 @@ impl Catalog {
                 hades(of(&()), "env", true, true),
                 hades(erase::<EnvironmentTemplate>(), "envt", true, false),
                 hades(erase::<HadesProject>(), "hp", false, true),
+                hades(erase::<RegistryAccount>(), "ra", false, true),
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
                 hades(erase::<GitAccount>(), "ga", false, true),

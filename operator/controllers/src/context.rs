@@ -11,6 +11,7 @@ use crate::events::Events;
 use crate::hook::Hooks;
 use crate::health::Monitor;
 use crate::hosts::Hosts;
+use crate::images::Images;
 use crate::metrics::Metrics;
 
 /// Tells the time; injected, so that tests stay still.
@@ -43,6 +44,7 @@ pub struct Context {
     pub(crate) hosts: Hosts,
     pub(crate) hooks: Hooks,
     pub(crate) monitor: Monitor,
+    pub(crate) images: Images,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -57,6 +59,7 @@ impl Context {
             monitor: Monitor::new(hosts.waker()),
             hosts,
             hooks: Hooks::default(),
+            images: Images::default(),
             metrics: Metrics::default(),
             client,
             installation,

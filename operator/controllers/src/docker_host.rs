@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler, references};
 use crate::reachability::{FAILURES, Streak, Verdict, needs_a_person};
-use crate::{Context, status};
+use crate::{Context, images, status};
 
 /// How often a host is looked at that nothing else speaks with.
 const PROBE: Duration = Duration::from_secs(15);
@@ -80,9 +80,10 @@ impl Reconciler for DockerHosts {
         if host.meta().deletion_timestamp.is_some() {
             return Ok(Progress::Gone);
         }
-        let found = match context.hosts.renew(&name, &host.spec).await {
-            Ok(provider) => probe(&*provider, &context.installation).await,
-            Err(error) => Err(error),
+        let connected = context.hosts.renew(&name, &host.spec).await;
+        let found = match &connected {
+            Ok(provider) => probe(&**provider, &context.installation).await,
+            Err(error) => Err(error.clone()),
         };
         let before = host.status.clone().unwrap_or_default();
         let is_news = before.observed_generation != host.meta().generation;
@@ -94,7 +95,10 @@ impl Reconciler for DockerHosts {
             _ => None,
         };
         context.hosts.set_outage(&name, outage);
-        let after = judged(&before, &host, &found, verdict, context.now());
+        let mut after = judged(&before, &host, &found, verdict, context.now());
+        if let (Ok(provider), Ok(_)) = (&connected, &found) {
+            images::tend(context, &host, &**provider, &mut after).await?;
+        }
         if is_news || was_up != Some(verdict.is_up()) {
             tell(context, &host, &found).await;
             if is_news { context.hosts.wake_all() } else { context.hosts.wake(&name) }

@@ -1,10 +1,16 @@
 //! Events: what happened to an object, for people.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use k8s_openapi::api::events::v1::Event as CoreEvent;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, Resource};
+use kube::{Api, Client, Resource};
+
+use crate::Context;
 
 /// Longest note that the Kubernetes API takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -19,11 +25,13 @@ pub(crate) struct Events {
     /// The latest note by object and reason, with what counts its repetitions.
     /// A recorder alone would count different notes as one and keep the first.
     latest: Mutex<HashMap<(String, String), (String, Recorder)>>,
+    /// Events of a series so far.
+    series: AtomicU32,
 }
 
 impl Events {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, latest: Mutex::default() }
+        Self { client, latest: Mutex::default(), series: AtomicU32::new(0) }
     }
 
     fn recorder(&self, uid: String, reason: &str, note: &str) -> Recorder {
@@ -82,6 +90,70 @@ impl Events {
         };
         if let Err(error) = recorder.publish(&event, &reference).await {
             tracing::warn!(reason, %error, "an event was lost");
+        }
+    }
+}
+
+/// One event whose words change while something goes on.
+pub(crate) struct Series<'a> {
+    context: &'a Context,
+    event: CoreEvent,
+    count: i32,
+}
+
+impl<'a> Series<'a> {
+    /// An event about `object` that nothing has been said by yet.
+    pub(crate) fn new<K>(context: &'a Context, object: &K, reason: &str, action: &str) -> Self
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let regarding = object.object_ref(&());
+        // What happens at the same time to one object must still have two names.
+        let number = context.events.series.fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = context.now().as_nanosecond();
+        let name = format!(
+            "{}.{nanoseconds:x}{:04x}",
+            regarding.name.as_deref().unwrap_or_default(),
+            number & 0xffff
+        );
+        let event = CoreEvent {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(
+                    regarding.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+                ),
+                ..ObjectMeta::default()
+            },
+            action: Some(action.to_owned()),
+            event_time: Some(MicroTime(context.now())),
+            reason: Some(reason.to_owned()),
+            regarding: Some(regarding),
+            reporting_controller: Some("hades".to_owned()),
+            reporting_instance: Some("hades".to_owned()),
+            type_: Some("Normal".to_owned()),
+            ..CoreEvent::default()
+        };
+        Self { context, event, count: 0 }
+    }
+
+    /// Says something: the first time it makes the event, then it changes its words.
+    pub(crate) async fn say(&mut self, note: String) {
+        let note = shorten(note);
+        let namespace = self.event.metadata.namespace.clone().unwrap_or_default();
+        let name = self.event.metadata.name.clone().unwrap_or_default();
+        let events: Api<CoreEvent> = Api::namespaced(self.context.client.clone(), &namespace);
+        self.count += 1;
+        let said = if self.count == 1 {
+            self.event.note = Some(note);
+            events.create(&PostParams::default(), &self.event).await.map(|_| ())
+        } else {
+            let last = MicroTime(self.context.now());
+            let series = serde_json::json!({"count": self.count, "lastObservedTime": last});
+            let patch = serde_json::json!({"note": note, "series": series});
+            events.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+        };
+        if let Err(error) = said {
+            tracing::warn!(%error, "an event was lost");
         }
     }
 }

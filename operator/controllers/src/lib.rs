@@ -35,9 +35,11 @@ mod git_credentials;
 pub mod hook;
 mod health;
 mod hosts;
+mod images;
 mod metrics;
 mod project;
 mod reachability;
+mod registry_account;
 mod status;
 pub mod volume_copy;
 
@@ -63,12 +65,21 @@ pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         shutdown.clone(),
     );
     let account = driver::run(context.clone(), git_account::GitAccounts, shutdown.clone());
+    let registry_account = driver::run(
+        context.clone(),
+        registry_account::RegistryAccounts::default(),
+        shutdown.clone(),
+    );
+    let polling = context.clone();
+    let polls = async move { images::poll(&polling, shutdown).await };
     let tasks = [
         tokio::spawn(project),
         tokio::spawn(host),
         tokio::spawn(environment),
         tokio::spawn(repository),
         tokio::spawn(account),
+        tokio::spawn(registry_account),
+        tokio::spawn(polls),
     ];
     join_all(tasks).await;
     context.monitor.close();

@@ -3,7 +3,7 @@
 
 use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
-    GitAccountSpec, HadesProjectSpec,
+    GitAccountSpec, HadesProjectSpec, RegistryAccountSpec,
 };
 use hades_apiserver::Validator;
 use hades_apiserver::admission::{Cause, CauseReason};
@@ -27,6 +27,7 @@ impl Validator for Typed {
             "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
             "GitAccount" => readable::<GitAccountSpec>(spec),
             "HadesProject" => readable::<HadesProjectSpec>(spec),
+            "RegistryAccount" => readable::<RegistryAccountSpec>(spec),
             _ => None,
         };
         problem.into_iter().collect()

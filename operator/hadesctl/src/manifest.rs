@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hades_api::name::{check_label, is_reserved};
 use hades_api::{
     API_VERSION, ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GROUP, GitAccount,
-    HadesProject,
+    HadesProject, RegistryAccount,
 };
 use hades_client::Catalog;
 use hades_client::nearest::nearest;
@@ -146,6 +146,7 @@ pub fn check(document: &Document) -> Vec<ManifestError> {
         "Environment" => typed::<Environment>(&document.value),
         "EnvironmentTemplate" => typed::<EnvironmentTemplate>(&document.value),
         "HadesProject" => typed::<HadesProject>(&document.value),
+        "RegistryAccount" => typed::<RegistryAccount>(&document.value),
         other => {
             let catalog = Catalog::built_in();
             let known: Vec<&str> =

@@ -81,6 +81,13 @@ impl fmt::Display for TargetKind {
 pub enum Operation {
     /// Fetch `target.name` from its registry.
     PullImage,
+    /// Remove an image that nothing needs any more.
+    RemoveImage {
+        /// Image id.
+        id: String,
+        /// Its tags, all of which Hades pulled.
+        names: Vec<String>,
+    },
     /// Make a bridge network.
     CreateNetwork {
         /// Its subnet.
@@ -197,6 +204,11 @@ pub enum Reason {
     NotDesired,
     /// Its environment is being deleted.
     EnvironmentDeleted,
+    /// Nothing uses it.
+    Unused {
+        /// Since when, RFC 3339.
+        since: String,
+    },
     /// A container needs it.
     NeededBy {
         /// Which one.

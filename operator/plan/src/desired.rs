@@ -126,6 +126,13 @@ pub struct DesiredContainer {
     pub rollout: Rollout,
     /// Services that must work before it is made.
     pub depends_on: Vec<String>,
+    /// Digest by which the registry has the image, where it is known: the same on
+    /// every host.
+    pub pinned_digest: Option<String>,
+    /// The image is what a policy has found.
+    pub by_policy: bool,
+    /// Why it isn't known yet which image to run, if so.
+    pub image_unresolved: Option<String>,
 }
 
 /// How a container runs. All of it, and nothing else, goes into the spec hash

@@ -19,8 +19,10 @@
 
 pub mod action;
 mod check;
+pub mod cleanup;
 pub mod desired;
 mod digest;
+pub mod image_policy;
 pub mod lint;
 pub mod merge;
 pub mod naming;
@@ -28,6 +30,7 @@ pub mod observed;
 pub mod placement;
 mod plan;
 mod planner;
+pub mod reference;
 pub mod render;
 pub mod resolve;
 mod setting;
@@ -49,5 +52,5 @@ pub use placement::Current;
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
 pub use resolve::{
-    Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
+    FoundImages, Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
 };

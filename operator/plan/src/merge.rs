@@ -33,8 +33,11 @@ pub fn with_project(project: &HadesProjectSpec, spec: EnvironmentSpec) -> Enviro
 }
 
 fn merge_defaults(under: Defaults, over: Defaults) -> Defaults {
-    let Defaults { host } = over;
-    Defaults { host: host.or(under.host) }
+    let Defaults { host, image_pull_secrets } = over;
+    Defaults {
+        host: host.or(under.host),
+        image_pull_secrets: list(under.image_pull_secrets, image_pull_secrets),
+    }
 }
 
 fn merge_volume(under: VolumeSpec, over: VolumeSpec) -> VolumeSpec {
@@ -46,6 +49,8 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
     let ServiceSpec {
         image,
         image_pull_policy,
+        image_policy,
+        image_pull_secrets,
         host,
         placement,
         replicas,
@@ -85,6 +90,8 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
     ServiceSpec {
         image: image.or(under.image),
         image_pull_policy: image_pull_policy.or(under.image_pull_policy),
+        image_policy: image_policy.or(under.image_policy),
+        image_pull_secrets: image_pull_secrets.or(under.image_pull_secrets),
         host,
         placement,
         replicas: replicas.or(under.replicas),

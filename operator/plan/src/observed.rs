@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct Observed {
     /// By name of the DockerHost.
     pub hosts: BTreeMap<String, HostView>,
+    /// Hosts that nothing may be pulled onto as their disk is full, with why.
+    pub full_disks: BTreeMap<String, String>,
 }
 
 /// What is known of a host.
@@ -41,6 +43,14 @@ pub struct HostSnapshot {
     pub volumes: Vec<ObservedVolume>,
     /// Image id by every reference (`name:tag`, `name@digest`) and by id itself.
     pub images: BTreeMap<String, String>,
+}
+
+impl HostSnapshot {
+    /// The digest by which the registry that `image` names has the image of that id,
+    /// if it came from there.
+    pub fn digest_of(&self, image: &str, id: &str) -> Option<String> {
+        crate::reference::digest_of(&self.images, image, id)
+    }
 }
 
 /// A container.

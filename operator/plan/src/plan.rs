@@ -54,6 +54,7 @@ impl Plan {
             let target = (action.target.host.as_str(), action.target.name.as_str());
             match &action.operation {
                 Operation::PullImage => {}
+                Operation::RemoveImage { .. } => summary.remove += 1,
                 Operation::CreateContainer { replaces: Some(_), .. } => summary.replace += 1,
                 Operation::CreateContainer { .. }
                 | Operation::CreateNetwork { .. }
@@ -129,6 +130,20 @@ pub enum WaitCause {
     ImageAbsent {
         /// The reference.
         image: String,
+    },
+    /// Which image to run isn't known yet.
+    ImageUnresolved {
+        /// The reference.
+        image: String,
+        /// Why.
+        message: String,
+    },
+    /// The image isn't on the host, and its disk is too full for it.
+    DiskFull {
+        /// The reference.
+        image: String,
+        /// How full.
+        message: String,
     },
     /// It ended and its restart policy leaves it so, or it ends again and again.
     ContainerFailing {

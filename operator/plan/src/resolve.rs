@@ -13,7 +13,9 @@ mod limits;
 mod logging;
 mod lookup;
 mod offline;
+mod image_policy;
 mod port;
+mod pull_secret;
 mod restart;
 mod service;
 mod stop;
@@ -26,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use hades_api::name::{EnvironmentName, check_label};
-use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage};
+use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage, PolicyImage};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +82,8 @@ pub struct Inputs<'a> {
     pub secrets: &'a BTreeMap<String, SecretData>,
     /// What image references meant before.
     pub pins: &'a [PinnedImage],
+    /// What registries have said.
+    pub found: &'a FoundImages,
     /// Makes the keyed fingerprint of a secret value.
     pub fingerprint: &'a (dyn Fn(&str) -> String + Send + Sync),
 }
@@ -94,8 +98,18 @@ impl fmt::Debug for Inputs<'_> {
             .field("hosts", self.hosts)
             .field("secrets", &self.secrets.keys())
             .field("pins", &self.pins)
+            .field("found", &self.found)
             .finish_non_exhaustive()
     }
+}
+
+/// What registries have said of the images of an environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundImages {
+    /// What image policies have led to.
+    pub policies: Vec<PolicyImage>,
+    /// Why a policy has led to nothing yet, by service.
+    pub troubles: BTreeMap<String, String>,
 }
 
 /// Values of a Secret by key.
@@ -153,6 +167,7 @@ pub fn needs(
     let files = spec.services.values().flat_map(|service| service.files.values());
     let references = files.filter_map(|file| file.secret_key_ref.as_ref());
     needs.secrets.extend(references.map(|reference| reference.name.clone()));
+    needs.secrets.extend(pull_secret::all(spec).map(|(_, secret)| secret.name.clone()));
     needs
 }
 
@@ -180,6 +195,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
             spec,
         });
     }
+    pull_secret::check(inputs, &mut findings);
     port::check(&placed, &mut findings);
     host::lint_several(&placed, &mut findings);
     let volumes = volume::resolve(inputs, &placed, &mut findings);

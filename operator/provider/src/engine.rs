@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hades_plan::{ContainerFile, ContainerSpec, ContainerState, ObservedNetwork, ObservedVolume};
 use ipnet::Ipv4Net;
 
-use crate::ProviderError;
+use crate::{ProviderError, PullOptions};
 
 /// Why a single call did not do what it was asked, in the cases that an action
 /// goes on from.
@@ -144,5 +144,15 @@ pub trait Engine: Send + Sync + 'static {
     /// Whether the host has the image.
     async fn has_image(&self, reference: &str) -> Result<bool, CallError>;
     /// Fetches from the registry; `host` is for messages.
-    async fn pull_image(&self, reference: &str, host: &str) -> Result<(), CallError>;
+    async fn pull_image(
+        &self,
+        reference: &str,
+        host: &str,
+        options: &PullOptions,
+    ) -> Result<(), CallError>;
+    /// Tags of the image of that id; none when there is none.
+    async fn image_tags(&self, id: &str) -> Result<Option<Vec<String>>, CallError>;
+    /// Takes a tag off an image, or removes it by its id; what has no name left is
+    /// removed. [`CallError::InUse`] when a container has it, running or not.
+    async fn remove_image(&self, reference: &str) -> Result<(), CallError>;
 }

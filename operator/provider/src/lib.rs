@@ -28,6 +28,7 @@ pub mod fake;
 pub mod image;
 mod logs;
 pub mod ownership;
+mod pull;
 pub mod refusal;
 mod stats;
 pub mod steps;
@@ -49,6 +50,7 @@ pub use exec::{ExecControl, ExecOptions, ExecSession, TerminalSize};
 pub use logs::{LogChunk, LogOptions, LogStream};
 pub use stats::ContainerStats;
 pub use volume::{NewVolume, VolumeArchive};
+pub use pull::{DiskUsage, ProgressListener, PullCredentials, PullOptions, PullProgress};
 
 /// One host, or one account: a place where things are.
 ///
@@ -84,6 +86,27 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// By class: see [`ErrorClass`].
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError>;
+
+    /// Carries out an action that pulls an image, with what goes beside it. A place
+    /// that knows no registries pulls as [`Provider::execute`] does.
+    ///
+    /// # Errors
+    /// By class: see [`ErrorClass`].
+    async fn pull(
+        &self,
+        action: &Action,
+        _options: &PullOptions,
+    ) -> Result<Outcome, ProviderError> {
+        self.execute(action).await
+    }
+
+    /// The disk that images and volumes are kept on; none where that can't be told.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unreachable`] when the place doesn't answer.
+    async fn disk(&self) -> Result<Option<DiskUsage>, ProviderError> {
+        Ok(None)
+    }
 
     /// Wakes whenever something may have changed. Never ends by itself: on a
     /// lost connection it reconnects with back-off and says

@@ -68,6 +68,59 @@ pub fn image_unavailable(reference: &str, host: &str, words: &str) -> ProviderEr
     )
 }
 
+/// The registry wants to know who asks, or doesn't let who asks have it.
+pub fn registry_unauthorized(
+    reference: &str,
+    host: &str,
+    words: &str,
+    anonymous: bool,
+) -> ProviderError {
+    let hint = match anonymous {
+        true => {
+            "no credentials are there for it: name a Secret in imagePullSecrets of the service or \
+             of spec.defaults, or make a RegistryAccount that allows the project"
+        }
+        false => {
+            "check the credentials (Secret in imagePullSecrets, or RegistryAccount) and what they \
+             may read"
+        }
+    };
+    ProviderError::new(
+        ErrorClass::Terminal,
+        reason::REGISTRY_UNAUTHORIZED,
+        format!(
+            "image {reference} is not on host {host} and {} doesn't let Hades have it: {words}; {hint}",
+            ImageReference::parse(reference).registry_or_default()
+        ),
+    )
+}
+
+/// The registry takes no more requests for a while.
+pub fn registry_rate_limited(reference: &str, host: &str, words: &str) -> ProviderError {
+    ProviderError::new(
+        ErrorClass::Retry,
+        reason::REGISTRY_RATE_LIMITED,
+        format!(
+            "image {reference} is not on host {host} and {} takes no more requests for now: {words}; \
+             it is tried again; credentials of an account (imagePullSecrets, RegistryAccount) raise \
+             the limit",
+            ImageReference::parse(reference).registry_or_default()
+        ),
+    )
+}
+
+/// The disk of the host is full.
+pub fn disk_full(what: &str, words: &str) -> ProviderError {
+    ProviderError::new(
+        ErrorClass::Retry,
+        reason::DISK_FULL,
+        format!(
+            "{what}: the disk of the host is full: {words}; make room there (`docker system df` \
+             shows what takes it), then it goes on by itself"
+        ),
+    )
+}
+
 /// The registry can't be asked just now.
 pub fn registry_unreachable(reference: &str, host: &str, words: &str) -> ProviderError {
     let parsed = ImageReference::parse(reference);

@@ -10,12 +10,14 @@
 //! RemoveContainer   inspect ─ours─▶ unpause? ─▶ stop ─▶ remove
 //! CreateNetwork     list by name ─none─▶ create
 //! ConnectNetwork    inspect both ─ours─▶ connect
+//! RemoveImage       inspect ─no other name─▶ remove each name
 //! ```
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hades_api::{label, reason};
+use hades_plan::reference::familiar;
 use hades_plan::{
     Action, ContainerFile, ContainerSpec, ContainerState, Operation, Target, TargetKind,
 };
@@ -23,7 +25,7 @@ use ipnet::{IpNet, Ipv4Net};
 use tokio::sync::Mutex;
 
 use crate::engine::{CallError, ContainerDetail, Engine, NewContainer};
-use crate::{ErrorClass, Outcome, ProviderError, ownership, refusal};
+use crate::{ErrorClass, Outcome, ProviderError, PullOptions, ownership, refusal};
 
 /// What engines use when neither the plan nor the container says how long it
 /// may take to stop.
@@ -65,7 +67,8 @@ impl<E: Engine> Steps<E> {
     pub async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {
         let target = &action.target;
         match &action.operation {
-            Operation::PullImage => self.pull_image(target).await,
+            Operation::PullImage => self.pull_image(target, &PullOptions::default()).await,
+            Operation::RemoveImage { id, names } => self.remove_image(target, id, names).await,
             Operation::CreateNetwork { subnet, labels } => {
                 self.create_network(target, *subnet, labels).await
             }
@@ -94,13 +97,60 @@ impl<E: Engine> Steps<E> {
         }
     }
 
-    async fn pull_image(&self, target: &Target) -> Result<Outcome, ProviderError> {
+    /// Carries out an action that pulls an image, with what goes beside it.
+    ///
+    /// # Errors
+    /// By class: see [`ErrorClass`].
+    pub async fn pull(
+        &self,
+        action: &Action,
+        options: &PullOptions,
+    ) -> Result<Outcome, ProviderError> {
+        match action.operation {
+            Operation::PullImage => self.pull_image(&action.target, options).await,
+            _ => self.execute(action).await,
+        }
+    }
+
+    /// Removes an image by its tags, all of which must be those that were planned
+    /// with: one that somebody has given another name meanwhile stays.
+    async fn remove_image(
+        &self,
+        target: &Target,
+        id: &str,
+        names: &[String],
+    ) -> Result<Outcome, ProviderError> {
+        let doing = format!("removing image {}", target.name);
+        let Some(tags) = self.engine.image_tags(id).await.map_err(|e| other(&doing, e))? else {
+            return Ok(Outcome::Done);
+        };
+        let is_planned = |tag: &String| names.iter().any(|name| familiar(name) == familiar(tag));
+        if !tags.iter().all(is_planned) {
+            return Ok(Outcome::Changed);
+        }
+        // The last tag takes the image with it; then there is none of that id.
+        for reference in tags.iter().map(String::as_str).chain([id]) {
+            match self.engine.remove_image(reference).await {
+                Ok(()) | Err(CallError::Absent) => {}
+                // Somebody has begun to use it.
+                Err(CallError::InUse(_)) => return Ok(Outcome::Changed),
+                Err(error) => return Err(other(&doing, error)),
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    async fn pull_image(
+        &self,
+        target: &Target,
+        options: &PullOptions,
+    ) -> Result<Outcome, ProviderError> {
         let doing = || format!("pulling image {}", target.name);
         if self.engine.has_image(&target.name).await.map_err(|e| other(&doing(), e))? {
             return Ok(Outcome::Done);
         }
         self.engine
-            .pull_image(&target.name, &target.host)
+            .pull_image(&target.name, &target.host, options)
             .await
             .map(|()| Outcome::Done)
             .map_err(|error| other(&doing(), error))

@@ -12,6 +12,7 @@ use hades_plan::{Action, ActionId, Operation, Plan};
 use hades_provider::{ErrorClass, Outcome, Provider, ProviderError};
 
 use super::evidence::LastLines;
+use crate::images::PullDesk;
 use crate::metrics::Metrics;
 
 /// What came of a plan.
@@ -49,6 +50,7 @@ pub(crate) async fn execute(
     plan: &Plan,
     providers: &BTreeMap<String, Arc<dyn Provider>>,
     pause: impl Fn(&ActionId) -> Option<(Duration, ProviderError)>,
+    desk: &PullDesk<'_>,
     metrics: &Metrics,
 ) -> Execution {
     let mut execution = Execution::default();
@@ -69,7 +71,7 @@ pub(crate) async fn execute(
         left = wait;
         for action in start {
             let provider = providers.get(&action.target.host).cloned();
-            running.push(async move { (action, run(provider, action).await) });
+            running.push(async move { (action, run(provider, action, desk).await) });
         }
         let Some((action, result)) = running.next().await else { break };
         metrics.action(verb(&action.operation), outcome_label(&result));
@@ -90,17 +92,22 @@ pub(crate) async fn execute(
 async fn run(
     provider: Option<Arc<dyn Provider>>,
     action: &Action,
+    desk: &PullDesk<'_>,
 ) -> Result<Outcome, ProviderError> {
     let Some(provider) = provider else {
         let message = format!("DockerHost {} isn't connected", action.target.host);
         return Err(ProviderError::new(ErrorClass::Unreachable, reason::HOST_UNREACHABLE, message));
     };
-    provider.execute(action).await
+    match action.operation {
+        Operation::PullImage => desk.pull(&*provider, action).await,
+        _ => provider.execute(action).await,
+    }
 }
 
 fn verb(operation: &Operation) -> &'static str {
     match operation {
         Operation::PullImage => "pull_image",
+        Operation::RemoveImage { .. } => "remove_image",
         Operation::CreateNetwork { .. } => "create_network",
         Operation::RemoveNetwork { .. } => "remove_network",
         Operation::CreateVolume { .. } => "create_volume",

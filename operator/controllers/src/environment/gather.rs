@@ -8,7 +8,7 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    HadesProjectSpec, Health, annotation, reason,
+    HadesProjectSpec, Health, PolicyImage, annotation, reason,
 };
 use hades_plan::{
     Current, Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError,
@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::Context;
 use crate::driver::ReconcileError;
 use crate::health::{Known, Watch};
+use crate::images::{self, PullKeys, Want, pull_keys};
 
 /// A look that fails within this time costs little to be tried again.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -42,6 +43,12 @@ pub(crate) struct Gathered {
     pub(crate) missing_hosts: Vec<String>,
     /// The Secrets that it uses, by name.
     pub(crate) secrets: BTreeMap<String, SecretData>,
+    /// With whose credentials images are pulled.
+    pub(crate) pull_keys: PullKeys,
+    /// What image policies have led to.
+    pub(crate) policies: Vec<PolicyImage>,
+    /// What registries are to be asked.
+    pub(crate) wants: Vec<Want>,
 }
 
 impl Gathered {
@@ -121,6 +128,13 @@ async fn assemble(
     let secrets = secrets(context, &project, &needed.secrets).await?;
     let status = environment.status.clone().unwrap_or_default();
     let suspended = spec.suspend.unwrap_or(false) || of_project.suspend.unwrap_or(false);
+    let pull_keys = match pull_keys(context, &project, &spec, &secrets).await? {
+        Ok(pull_keys) => pull_keys,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let poller = &context.images.poller;
+    let (found, mut wants) =
+        images::found(poller, &spec, &status.image_policies, &pull_keys, context.now());
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
     let mut look = observe(context, &hosts.specs, wanted).await;
     let name = EnvironmentName::new(project, environment.name_any());
@@ -137,6 +151,7 @@ async fn assemble(
         current: &current,
         secrets: &secrets,
         pins: &status.images,
+        found: &found,
         fingerprint: &*context.fingerprint,
     };
     let mut desired = match resolve(&inputs) {
@@ -154,7 +169,10 @@ async fn assemble(
     };
     let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
     context.monitor.lay(&desired, watch, &known, &mut look.observed);
-    Ok(Ok(gathered(desired, look, suspended, secrets)))
+    wants.extend(images::agree(poller, &mut desired, &look.observed, &pull_keys));
+    let mut gathered = gathered(desired, look, suspended, secrets);
+    (gathered.pull_keys, gathered.policies, gathered.wants) = (pull_keys, found.policies, wants);
+    Ok(Ok(gathered))
 }
 
 /// Reads what is needed to remove all that `environment` made.
@@ -265,7 +283,8 @@ async fn hosts(context: &Context) -> Result<Hosts, ReconcileError> {
     Ok(hosts)
 }
 
-async fn secrets(
+/// The Secrets of these names in a namespace, without those that aren't there.
+pub(crate) async fn secrets(
     context: &Context,
     project: &str,
     names: &BTreeSet<String>,
@@ -342,7 +361,8 @@ async fn observe(
         (host.clone(), view)
     });
     views.extend(join_all(snapshots).await);
-    Look { providers, observed: Observed { hosts: views }, missing_hosts }
+    let observed = Observed { hosts: views, full_disks: context.images.full_disks() };
+    Look { providers, observed, missing_hosts }
 }
 
 fn gathered(
@@ -353,7 +373,18 @@ fn gathered(
 ) -> Gathered {
     let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
-    Gathered { desired, observed, providers, suspended, fingerprint, missing_hosts, secrets }
+    Gathered {
+        desired,
+        observed,
+        providers,
+        suspended,
+        fingerprint,
+        missing_hosts,
+        secrets,
+        pull_keys: PullKeys::default(),
+        policies: Vec::new(),
+        wants: Vec::new(),
+    }
 }
 
 /// One failed look is not an outage: a connection that was lost since the last one

@@ -26,10 +26,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::images::PullDesk;
 use crate::{Context, finalizer, status};
 
 pub use container::PickError;
 pub use exec::{ExecError, exec};
+pub(crate) use gather::{Fault, secrets};
 pub use logs::{LogLine, LogQuery, logs};
 pub use preview::{Instead, PlanReply, preview};
 pub use stats::{StatsEntry, StatsReply, stats};
@@ -63,6 +65,8 @@ pub(crate) struct Memory {
     surprises: Mutex<HashMap<String, u32>>,
     /// What containers that fail last said.
     last_lines: evidence::Remembered,
+    /// Whose credentials images were last pulled with, by UID.
+    credentials: Mutex<HashMap<String, String>>,
 }
 
 impl Memory {
@@ -88,6 +92,15 @@ impl Memory {
         }
     }
 
+    /// Credentials that have changed are worth a new try of every pull.
+    fn credentials_are(&self, uid: &str, identity: String) {
+        let mut credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = credentials.insert(uid.to_owned(), identity.clone());
+        if known.is_some_and(|known| known != identity) {
+            self.failures.forget(|(failed, id)| failed == uid && id.0.starts_with("pull "));
+        }
+    }
+
     fn unsurprised(&self, uid: &str) {
         self.surprises.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -95,6 +108,7 @@ impl Memory {
     fn forget(&self, uid: &str) {
         self.unsurprised(uid);
         self.last_lines.forget(uid);
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.failures.forget(|(failed, _)| failed == uid);
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
@@ -166,6 +180,14 @@ async fn converge(
             return Ok(Progress::Settled);
         }
     };
+    memory.credentials_are(&uid, gathered.pull_keys.identity());
+    let name = &gathered.desired.environment;
+    context.images.poller.register(name, gathered.wants.clone());
+    if after.last_handled_reconcile_at != before.last_handled_reconcile_at {
+        context.images.poller.refresh(name);
+    }
+    record::policies(&mut after, &gathered);
+    record::tell_policies(context, environment, &before, &after).await;
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if gathered.suspended {
         record::suspended(&mut after, environment, &gathered, &plan, context.now());
@@ -181,7 +203,7 @@ async fn converge(
         stored = after.clone();
     }
     let healing = memory.is_settled(&uid, &gathered.fingerprint);
-    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
     status::write(api, environment, &stored, &after).await?;
@@ -192,21 +214,23 @@ async fn converge(
 async fn carry_out(
     context: &Context,
     memory: &Memory,
-    uid: &str,
+    environment: &Environment,
     plan: &Plan,
     gathered: &gather::Gathered,
 ) -> execute::Execution {
-    let last_lines = evidence::last_lines(&memory.last_lines, uid, plan, gathered).await;
+    let uid = environment.uid().unwrap_or_default();
+    let last_lines = evidence::last_lines(&memory.last_lines, &uid, plan, gathered).await;
     let started = Instant::now();
-    let may_try = |id: &ActionId| memory.failures.remaining(&(uid.to_owned(), id.clone()), started);
+    let may_try = |id: &ActionId| memory.failures.remaining(&(uid.clone(), id.clone()), started);
+    let desk = PullDesk { context, environment, keys: &gathered.pull_keys };
     let mut execution =
-        execute::execute(plan, &gathered.providers, may_try, &context.metrics).await;
+        execute::execute(plan, &gathered.providers, may_try, &desk, &context.metrics).await;
     execution.last_lines = last_lines;
     for id in &execution.done {
-        memory.failures.succeeded(&(uid.to_owned(), id.clone()));
+        memory.failures.succeeded(&(uid.clone(), id.clone()));
     }
     for failure in &execution.failed {
-        let key = (uid.to_owned(), failure.action.clone());
+        let key = (uid.clone(), failure.action.clone());
         let hopeless = failure.error.class == ErrorClass::Terminal;
         memory.failures.failed(&key, Instant::now(), hopeless, failure.error.clone());
     }
@@ -268,6 +292,7 @@ async fn clean_up(
         return Ok(Progress::Gone);
     }
     let gathered = gather::for_deletion(context, environment).await?;
+    context.images.poller.register(&gathered.desired.environment, Vec::new());
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if plan.is_empty() && gathered.missing_hosts.is_empty() {
         finalizer::set(api, environment, false).await?;
@@ -277,7 +302,7 @@ async fn clean_up(
     }
     let before = environment.status.clone().unwrap_or_default();
     let mut after = before.clone();
-    let execution = carry_out(context, memory, &uid, &plan, &gathered).await;
+    let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::cleanup(&mut after, environment, &gathered, &plan, &execution, context.now());
     let pending = condition::find(&after.conditions, condition::READY);
     if let Some(pending) = pending.filter(|_| !execution.is_progress()) {

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hades_api::{
-    Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, ResourceStatus,
-    annotation, condition, reason,
+    Drift, Environment, EnvironmentStatus, Health, PinnedImage, PlanRecord, PolicyImage,
+    ResourceStatus, annotation, condition, reason,
+};
+use hades_plan::{
+    Action, ActionId, HostView, Plan, Reason, ResourceState, TargetKind, WaitCause, render,
 };
 use hades_plan::{
     Action, ActionId, Plan, Reason, ResourceState, Target, TargetKind, WaitCause, render,
@@ -341,7 +344,7 @@ fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedIm
             running.entry((&found.target.host, image)).or_default().insert(id);
         }
     }
-    let mut pins = Vec::new();
+    let mut pins: Vec<PinnedImage> = Vec::new();
     for (host, image) in used {
         let known = known.iter().find(|pin| pin.host == host && pin.image == image);
         let ids = running.get(&(host, image));
@@ -351,14 +354,45 @@ fn pins(known: &[PinnedImage], gathered: &Gathered, plan: &Plan) -> Vec<PinnedIm
             (Some(pin), None) => &pin.id,
             (None, None) => continue,
         };
+        let digest = match gathered.observed.hosts.get(host) {
+            Some(HostView::Snapshot(snapshot)) => snapshot.digest_of(image, id),
+            Some(HostView::Unreachable { .. }) | None => None,
+        };
+        let recorded = known.filter(|pin| pin.id == *id).and_then(|pin| pin.digest.clone());
         pins.push(PinnedImage {
             host: host.to_owned(),
             image: image.to_owned(),
             id: id.to_owned(),
+            digest: digest.or(recorded),
         });
     }
     pins.sort_by(|a, b| (&a.host, &a.image).cmp(&(&b.host, &b.image)));
     pins
+}
+
+/// What image policies have led to.
+pub(super) fn policies(status: &mut EnvironmentStatus, gathered: &Gathered) {
+    status.image_policies = gathered.policies.clone();
+}
+
+/// Says when a policy has led to another image.
+pub(super) async fn tell_policies(
+    context: &Context,
+    environment: &Environment,
+    before: &EnvironmentStatus,
+    after: &EnvironmentStatus,
+) {
+    for found in &after.image_policies {
+        let known = before.image_policies.iter().find(|known| known.service == found.service);
+        let known = known.filter(|known| known.image == found.image);
+        if known.is_some_and(|known| known.tag == found.tag && known.digest == found.digest) {
+            continue;
+        }
+        let PolicyImage { service, policy, tag, digest, .. } = found;
+        let from = known.map_or_else(|| "first".to_owned(), |known| format!("{} →", known.tag));
+        let note = format!("service {service}: image policy ({policy}): {from} {tag} ({digest})");
+        context.events.normal(environment, reason::IMAGE_UPDATED, "FollowPolicy", note).await;
+    }
 }
 
 /// Why an environment isn't what it should be although it was tried.
@@ -420,6 +454,8 @@ fn weight(cause: &WaitCause) -> u8 {
         WaitCause::NameTaken { .. }
         | WaitCause::PortTaken { .. }
         | WaitCause::SubnetPoolExhausted { .. }
+        | WaitCause::ImageUnresolved { .. }
+        | WaitCause::DiskFull { .. }
         | WaitCause::ImageAbsent { .. } => 2,
         WaitCause::Unhealthy { overdue: false, .. } | WaitCause::HostUnschedulable => 3,
         WaitCause::RolloutHalted { .. } => 4,
@@ -444,6 +480,8 @@ fn judge(cause: &WaitCause) -> (&'static str, bool) {
         WaitCause::Unhealthy { overdue, .. } => (reason::HEALTH_CHECK_FAILING, *overdue),
         WaitCause::DependencyNotReady { .. } => (reason::WAITING_FOR_DEPENDENCY, false),
         WaitCause::HostUnschedulable => (reason::HOST_UNSCHEDULABLE, true),
+        WaitCause::ImageUnresolved { .. } => (reason::IMAGE_POLICY_UNRESOLVED, false),
+        WaitCause::DiskFull { .. } => (reason::DISK_FULL, false),
         WaitCause::ReplacementNotRunning { .. }
         | WaitCause::NotReady { .. }
         | WaitCause::Turn

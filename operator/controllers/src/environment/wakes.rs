@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
-use hades_api::{DockerHost, Environment, EnvironmentTemplate, HadesProject};
+use hades_api::{
+    DockerHost, Environment, EnvironmentTemplate, HadesProject, RegistryAccount, SYSTEM_NAMESPACE,
+};
 use hades_provider::Wake;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
@@ -29,14 +31,23 @@ pub(super) fn all(context: &Arc<Context>, store: Store<Meta<Environment>>) -> Re
         touched(Api::<PartialObjectMeta<EnvironmentTemplate>>::all(context.client.clone()))
             .map(|template| template.namespace());
     let secrets = touched(Api::<PartialObjectMeta<Secret>>::all(context.client.clone()))
-        .map(|secret| secret.namespace());
+        .map(|secret| secret.namespace().filter(|namespace| namespace != SYSTEM_NAMESPACE));
+    // Those of accounts may be what any project waits for.
+    let accounts = touched(Api::<PartialObjectMeta<RegistryAccount>>::all(context.client.clone()))
+        .map(|_| None);
     let projects = touched(Api::<PartialObjectMeta<HadesProject>>::all(context.client.clone()))
         .map(|project| Some(project.name_any()));
-    let in_project = stream::select_all([templates.boxed(), secrets.boxed(), projects.boxed()])
-        .map(by_namespace(store.clone()))
-        .flat_map(stream::iter);
+    let in_project = stream::select_all([
+        templates.boxed(),
+        secrets.boxed(),
+        projects.boxed(),
+        accounts.boxed(),
+    ])
+    .map(by_namespace(store.clone()))
+    .flat_map(stream::iter);
+    let answers = of_answers(context, store.clone());
     let hosts = stream::select(of_hosts(context, store.clone()), placed(context, store));
-    stream::select(in_project, hosts).boxed()
+    stream::select_all([in_project.boxed(), hosts.boxed(), answers.boxed()]).boxed()
 }
 
 /// Where things may run is up to the specs and labels of hosts; their status,
@@ -65,6 +76,26 @@ where
         .default_backoff()
         .touched_objects()
         .filter_map(|object| future::ready(object.ok()))
+}
+
+/// Answers of registries name an environment.
+fn of_answers(
+    context: &Arc<Context>,
+    store: Store<Meta<Environment>>,
+) -> impl Stream<Item = ObjectRef<Meta<Environment>>> + Send + use<> {
+    stream::unfold(context.images.poller.wakes(), |mut wakes| async move {
+        match wakes.recv().await {
+            Ok(name) => Some((Some(name), wakes)),
+            Err(RecvError::Lagged(_)) => Some((None, wakes)),
+            Err(RecvError::Closed) => None,
+        }
+    })
+    .flat_map(move |name| {
+        stream::iter(match name {
+            Some(name) => vec![ObjectRef::new(&name.environment).within(&name.project)],
+            None => references(&store, None),
+        })
+    })
 }
 
 /// Host events name an environment, or concern all that might wait for a name,

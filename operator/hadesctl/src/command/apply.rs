@@ -167,7 +167,7 @@ fn result_line(item: &Item, applied: Applied) -> String {
 pub fn sort(documents: &mut [Document]) {
     let rank = |document: &Document| match document.kind.as_str() {
         "HadesProject" | "Namespace" => 0,
-        "DockerHost" | "GitAccount" | "Secret" | "ConfigMap" => 1,
+        "DockerHost" | "GitAccount" | "RegistryAccount" | "Secret" | "ConfigMap" => 1,
         "EnvironmentTemplate" => 2,
         "Environment" => 4,
         "ConfigRepository" => 5,

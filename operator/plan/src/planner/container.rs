@@ -209,7 +209,10 @@ fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut D
         spec: Box::new(desired.spec.clone()),
         image_id: match image {
             Image::Pinned(id) => Some(id.clone()),
-            Image::Present | Image::Absent => None,
+            Image::Absent(reference) => {
+                Some(reference.clone()).filter(|r| *r != desired.spec.image)
+            }
+            Image::Present => None,
         },
         network: ground.scope.network.clone(),
         labels: labels(ground.scope, desired),

@@ -7,7 +7,11 @@ use hades_api::RestartPolicy;
 use super::scope::Found;
 use crate::action::{Change, Reason};
 use crate::desired::{ContainerSpec, DesiredContainer, EnvVar, Mount};
+use crate::reference;
 use crate::setting;
+
+/// Characters of an image's digest that are shown.
+const DIGEST_SHOWN: usize = 12;
 
 /// Why `old` isn't what is desired.
 pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
@@ -21,6 +25,9 @@ pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
                 return Reason::RestartRequested { at };
             }
             changes.extend(between(&spec, &desired.spec));
+            if desired.by_policy {
+                name_policy(&mut changes);
+            }
         }
         None => {
             let image = (&old.container.image, &desired.spec.image);
@@ -33,6 +40,28 @@ pub(super) fn reason(old: &Found<'_>, desired: &DesiredContainer) -> Reason {
         return Reason::Detached;
     }
     Reason::SpecChanged { changes }
+}
+
+/// Says of another image that a policy led to it: `image policy: 1.2.3 → 1.2.4`.
+fn name_policy(changes: &mut [Change]) {
+    let version = |image: &String| {
+        let digest = reference::digest(image).map(|digest| {
+            let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+            hex.chars().take(DIGEST_SHOWN).collect::<String>()
+        });
+        let tag = reference::tag(image).unwrap_or("latest");
+        digest.map_or_else(|| tag.to_owned(), |digest| format!("{tag}@{digest}"))
+    };
+    for change in changes.iter_mut().filter(|change| change.field == "image") {
+        let repository = |image: &Option<String>| {
+            image.as_deref().map(|image| reference::repository(image).to_owned())
+        };
+        if repository(&change.from) == repository(&change.to) {
+            change.field = "image policy".to_owned();
+            change.from = change.from.as_ref().map(version);
+            change.to = change.to.as_ref().map(version);
+        }
+    }
 }
 
 /// When a restart was asked for, if that is all that differs.

@@ -107,6 +107,7 @@ fn verb(operation: &Operation) -> &'static str {
         | Operation::CreateContainer { .. } => "create",
         Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume
+        | Operation::RemoveImage { .. }
         | Operation::RemoveContainer { .. } => "remove",
         Operation::StartContainer { .. } => "start",
         Operation::StopContainer { .. } => "stop",

@@ -50,5 +50,6 @@ fn rank(operation: &Operation) -> u8 {
         Operation::CreateContainer { .. } => 8,
         Operation::RemoveNetwork { .. } => 9,
         Operation::RemoveVolume => 10,
+        Operation::RemoveImage { .. } => 11,
     }
 }

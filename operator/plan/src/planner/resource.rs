@@ -71,7 +71,9 @@ pub(super) fn container(found: &Found<'_>, drift: Drift) -> ResourceState {
         | ContainerState::Dead => Health::Degraded,
     };
     let mut state = state(found.target(), container.state.as_str(), health, drift);
-    state.image = Some(container.image.clone());
+    // As the manifest has it: the engine may only tell an id or a digest.
+    let image = found.spec().map(|spec| spec.image).filter(|image| !image.is_empty());
+    state.image = Some(image.unwrap_or_else(|| container.image.clone()));
     state.image_id = Some(container.image_id.clone()).filter(|id| !id.is_empty());
     state.ports = ports(container);
     state.id = Some(container.id.clone());

@@ -19,6 +19,8 @@ pub(super) struct Scope<'a> {
     pub(super) hosts: BTreeMap<&'a str, Host<'a>>,
     /// Why the others don't, by name.
     pub(super) unreachable: BTreeMap<&'a str, &'a str>,
+    /// Why nothing may be pulled onto some hosts, by name.
+    pub(super) full_disks: &'a BTreeMap<String, String>,
     /// Name of the environment's network on every host.
     pub(super) network: String,
 }
@@ -48,6 +50,7 @@ impl<'a> Scope<'a> {
             desired,
             hosts: BTreeMap::new(),
             unreachable: BTreeMap::new(),
+            full_disks: &observed.full_disks,
             network: naming::network(&desired.environment),
         };
         for (name, view) in &observed.hosts {

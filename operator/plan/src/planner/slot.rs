@@ -296,7 +296,7 @@ fn create(
             return Step::Wait(cause.clone());
         }
     }
-    match image::find(host, desired) {
+    match image::find(scope, host, desired) {
         Ok(image) => Step::Create(image),
         Err(cause) => Step::Wait(cause),
     }

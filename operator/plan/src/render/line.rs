@@ -39,6 +39,7 @@ pub(super) fn head(action: &Action) -> String {
         }
         Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume
+        | Operation::RemoveImage { .. }
         | Operation::RemoveContainer { .. } => format!("remove {thing}"),
     }
 }

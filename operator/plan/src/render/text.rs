@@ -160,6 +160,7 @@ fn mark(operation: &Operation) -> Mark {
         | Operation::ConnectNetwork { .. } => Mark::Update,
         Operation::RemoveContainer { .. }
         | Operation::RemoveNetwork { .. }
+        | Operation::RemoveImage { .. }
         | Operation::RemoveVolume => Mark::Remove,
     }
 }

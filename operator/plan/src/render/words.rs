@@ -23,6 +23,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Dead => "the engine left it half removed".to_owned(),
         Reason::NotDesired => "it is no longer in the manifest".to_owned(),
         Reason::EnvironmentDeleted => "its environment is being deleted".to_owned(),
+        Reason::Unused { since } => format!("nothing has used it since {since}"),
         Reason::NeededBy { container } => format!("{container} needs it"),
     }
 }
@@ -76,6 +77,12 @@ pub fn cause(cause: &WaitCause) -> String {
         WaitCause::ImageAbsent { image } => {
             format!("the host doesn't have the image {image}, and imagePullPolicy is Never")
         }
+        WaitCause::ImageUnresolved { image, message } => {
+            format!("it isn't known yet which image {image} is to be: {message}")
+        }
+        WaitCause::DiskFull { image, message } => {
+            format!("the host doesn't have the image {image}, and pulling is held back: {message}")
+        }
         WaitCause::ContainerFailing { state, exit_code } => match exit_code {
             Some(code) => format!("the container fails: {state}, exit status {code}"),
             None => format!("the container fails: {state}"),
@@ -121,6 +128,13 @@ pub fn advice(cause: &WaitCause) -> Option<String> {
         ),
         WaitCause::ImageAbsent { .. } => Some(
             "Load or build the image on the host, or set imagePullPolicy: IfNotPresent.".to_owned(),
+        ),
+        WaitCause::ImageUnresolved { .. } => {
+            Some("The registry is asked again; what runs goes on running.".to_owned())
+        }
+        WaitCause::DiskFull { .. } => Some(
+            "Make room on the host's disk (`docker system df` shows what takes it) or raise spec.disk.criticalPercent of the DockerHost."
+                .to_owned(),
         ),
         WaitCause::ContainerFailing { .. } => {
             Some("See its logs; a change to its service makes it anew.".to_owned())

@@ -1,17 +1,35 @@
 //! Image references as people write them.
 
+use super::Inputs;
 use super::findings::Findings;
+use super::service::Placed;
+use crate::reference;
 
 /// Checks `reference` the way an engine would, before one is asked.
-pub(super) fn check(field: &str, reference: &str, findings: &mut Findings) {
+/// One that a policy moves may be without a version.
+pub(super) fn check(field: &str, reference: &str, by_policy: bool, findings: &mut Findings) {
     if let Err(problem) = parse(reference) {
         findings.invalid(field, format!("{reference:?} is not an image: {problem}"));
-    } else if floats(reference) {
+    } else if !by_policy && floats(reference) {
         findings.lint(
             field,
             format!("{reference} can stand for another image tomorrow: name a version or a digest"),
         );
     }
+}
+
+/// Digest by which the registry has the image of a service, as far as it is known:
+/// a pin of the very host goes before those of others, and these before what a
+/// policy has found.
+pub(super) fn digest(inputs: &Inputs<'_>, placed: &Placed<'_>, host: &str) -> Option<String> {
+    let image = &placed.spec.image;
+    if reference::digest(image).is_some() || reference::is_id(image) {
+        return None;
+    }
+    let pins = || inputs.pins.iter().filter(|pin| pin.image == *image && pin.digest.is_some());
+    let pin = pins().find(|pin| pin.host == host).or_else(|| pins().next());
+    let policy = || super::image_policy::found(inputs, placed.name, placed.service);
+    pin.and_then(|pin| pin.digest.clone()).or_else(|| policy().map(|found| found.digest.clone()))
 }
 
 fn parse(reference: &str) -> Result<(), String> {

@@ -8,7 +8,8 @@ use super::findings::Findings;
 use super::host::Place;
 use super::restart::Restarts;
 use super::{
-    Inputs, confinement, file, health_check, image, limits, logging, lookup, variables, volume,
+    Inputs, confinement, file, health_check, image, image_policy, limits, logging, lookup, variables,
+    volume,
 };
 use crate::check::{Check, Rollout};
 use crate::desired::{ContainerSpec, DesiredContainer};
@@ -44,6 +45,8 @@ pub(super) fn container_spec(
     let ServiceSpec {
         image,
         image_pull_policy,
+        image_policy,
+        image_pull_secrets: _,
         host: _,
         replicas,
         command,
@@ -83,7 +86,11 @@ pub(super) fn container_spec(
     check_labels(name, service, findings);
     let field = |last: &str| format!("spec.services.{name}.{last}");
     match image {
-        Some(reference) => image::check(&field("image"), reference, findings),
+        Some(reference) => {
+            let by_policy = image_policy.is_some();
+            image::check(&field("image"), reference, by_policy, findings);
+            image_policy::check(name, service, findings);
+        }
         None => findings.invalid(
             field("image"),
             "missing: name an image here or in the template, such as nginx:1.29",
@@ -97,7 +104,7 @@ pub(super) fn container_spec(
     }
     let mounts = volume::mounts(inputs, name, service, findings);
     ContainerSpec {
-        image: image.clone().unwrap_or_default(),
+        image: image_policy::image(inputs, name, service),
         image_pull_policy: image_pull_policy.unwrap_or_default(),
         command: command.clone(),
         entrypoint: entrypoint.clone(),
@@ -215,6 +222,9 @@ pub(super) fn containers<'a>(
             spec_hash: spec_hash.clone(),
             spec: placed.spec.clone(),
             pinned_image,
+            pinned_digest: image::digest(inputs, placed, host),
+            by_policy: placed.service.image_policy.is_some(),
+            image_unresolved: image_policy::unresolved(inputs, placed),
             check: placed.check.clone(),
             rollout: placed.rollout.clone(),
             depends_on: placed.service.depends_on.clone().unwrap_or_default(),

@@ -108,7 +108,12 @@ fn images_are_found_under_the_names_that_engines_list() {
 
 #[test]
 fn the_pinned_image_runs_as_long_as_it_is_there() {
-    let pin = PinnedImage { host: "local".into(), image: "web:1".into(), id: "sha256:old".into() };
+    let pin = PinnedImage {
+        host: "local".into(),
+        image: "web:1".into(),
+        id: "sha256:old".into(),
+        digest: None,
+    };
     let fixture = Fixture { pins: vec![pin], ..Fixture::default() };
     let desired = fixture.resolve(WEB).unwrap();
     let mut simulator = Simulator::new(&["local"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
-use hades_plan::{Current, Desired, Inputs, SecretData, SpecError, resolve};
+use hades_plan::{Current, Desired, FoundImages, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
 pub const INSTALLATION: &str = "installation-1";
@@ -21,6 +21,7 @@ pub struct Fixture {
     pub annotations: BTreeMap<String, String>,
     pub project_env: BTreeMap<String, hades_api::EnvValue>,
     pub pins: Vec<PinnedImage>,
+    pub found: FoundImages,
 }
 
 impl Default for Fixture {
@@ -45,6 +46,7 @@ impl Default for Fixture {
             annotations: BTreeMap::new(),
             project_env: BTreeMap::new(),
             pins: Vec::new(),
+            found: FoundImages::default(),
         }
     }
 }
@@ -63,6 +65,7 @@ impl Fixture {
             current: &self.current,
             secrets: &self.secrets,
             pins: &self.pins,
+            found: &self.found,
             fingerprint: &fingerprint,
         })
     }

@@ -3,8 +3,10 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod cases;
+mod cleanup;
 mod fields;
 mod fixture;
+mod images;
 mod placement;
 mod properties;
 mod purity;

@@ -388,6 +388,7 @@ fn check_plan(plan: &Plan, simulator: &Simulator) -> Result<(), TestCaseError> {
             | Operation::CreateVolume { labels }
             | Operation::CreateContainer { labels, .. } => owned(labels),
             Operation::PullImage => true,
+            Operation::RemoveImage { .. } => false,
         };
         prop_assert!(is_ours, "{} isn't ours to touch", action.id);
     }
@@ -473,6 +474,7 @@ fn reversed(observed: &Observed) -> Observed {
     };
     Observed {
         hosts: observed.hosts.iter().map(|(name, view)| (name.clone(), reverse(view))).collect(),
+        full_disks: observed.full_disks.clone(),
     }
 }
 

@@ -33,7 +33,7 @@ impl Simulator {
     pub fn observe(&self) -> Observed {
         let view = |snapshot: &HostSnapshot| HostView::Snapshot(Arc::new(snapshot.clone()));
         let hosts = self.hosts.iter().map(|(name, snapshot)| (name.clone(), view(snapshot)));
-        Observed { hosts: hosts.collect() }
+        Observed { hosts: hosts.collect(), ..Observed::default() }
     }
 
     pub fn id(&mut self) -> String {
@@ -137,6 +137,12 @@ impl Simulator {
             Operation::PullImage => {
                 host.images.insert(name.clone(), format!("sha256:{name}"));
                 host.images.insert(format!("sha256:{name}"), format!("sha256:{name}"));
+            }
+            Operation::RemoveImage { id, .. } => {
+                if host.containers.iter().any(|found| found.image_id == *id) {
+                    return Err("a container uses the image".into());
+                }
+                host.images.retain(|_, found| found != id);
             }
             Operation::CreateNetwork { subnet, labels } => {
                 let subnet = (*subnet).into();

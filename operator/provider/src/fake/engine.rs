@@ -8,10 +8,13 @@ use async_trait::async_trait;
 use hades_api::{label, reason};
 use hades_plan::{ContainerFile, ObservedNetwork, ObservedVolume};
 use ipnet::Ipv4Net;
+use secrecy::ExposeSecret;
 use tokio::sync::broadcast;
 
 use crate::engine::{CallError, ContainerDetail, Engine, NewContainer};
-use crate::{ErrorClass, ProviderError, Wake, ownership, refusal};
+use crate::{
+    ErrorClass, ProviderError, PullCredentials, PullOptions, PullProgress, Wake, ownership, refusal,
+};
 
 use super::faults::{Call, CallKind, Fault, Moment};
 use super::state::State;
@@ -292,17 +295,47 @@ impl Engine for FakeEngine {
             .await
     }
 
-    async fn pull_image(&self, reference: &str, host: &str) -> Result<(), CallError> {
+    async fn image_tags(&self, id: &str) -> Result<Option<Vec<String>>, CallError> {
+        self.call(CallKind::Inspect, id, |state| Ok(state.image_tags(id))).await
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), CallError> {
+        self.call(CallKind::RemoveImage, reference, |state| {
+            state.remove_image(reference)?;
+            self.wake(Wake::Foreign);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pull_image(
+        &self,
+        reference: &str,
+        host: &str,
+        options: &PullOptions,
+    ) -> Result<(), CallError> {
+        let password = options.credentials.as_ref().map(|credentials| match credentials {
+            PullCredentials::Basic { password, .. } => password.expose_secret().to_owned(),
+            PullCredentials::Token(token) => token.expose_secret().to_owned(),
+        });
+        options.report(PullProgress { layers: 1, layers_done: 0, bytes: 0, total_bytes: 1 << 20 });
         self.call(CallKind::PullImage, reference, |state| {
             if state.registry_down {
                 let words = "dial tcp: lookup registry: no such host";
                 return Err(refusal::registry_unreachable(reference, host, words).into());
             }
-            let Some(id) = state.registry.get(reference).cloned() else {
+            if state.registry_password.is_some() && state.registry_password != password {
+                let words = "authentication required";
+                let anonymous = password.is_none();
+                return Err(
+                    refusal::registry_unauthorized(reference, host, words, anonymous).into()
+                );
+            }
+            let Some(id) = state.published(reference) else {
                 let words = "manifest unknown";
                 return Err(refusal::image_unavailable(reference, host, words).into());
             };
-            state.images.insert(reference.to_owned(), id);
+            state.pulled(reference, &id);
             self.wake(Wake::Foreign);
             Ok(())
         })

@@ -49,6 +49,8 @@ pub enum CallKind {
     RemoveVolume,
     /// Pull an image.
     PullImage,
+    /// Remove an image.
+    RemoveImage,
     /// Output of a container.
     Logs,
     /// A command in a container.

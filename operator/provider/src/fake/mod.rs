@@ -37,8 +37,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ByteStream, ContainerStats, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk,
-    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, VolumeArchive, Wake,
+    ByteStream, ContainerStats, DiskUsage, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk,
+    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions, VolumeArchive,
+    Wake,
 };
 use state::State;
 
@@ -163,13 +164,26 @@ impl FakeHost {
     /// Puts an image into the registry, to be pulled; answers its id.
     pub fn publish_image(&self, reference: &str, content: &str) -> String {
         let id = image_id(reference, content);
-        self.engine().state().registry.insert(reference.to_owned(), id.clone());
+        let mut state = self.engine().state();
+        state.registry.insert(reference.to_owned(), id.clone());
+        let repository = hades_plan::reference::repository(reference).to_owned();
+        state.published.insert((repository, id.clone()));
         id
     }
 
     /// Whether the registry can't be reached.
     pub fn set_registry_down(&self, down: bool) {
         self.engine().state().registry_down = down;
+    }
+
+    /// Without this password the registry gives nothing from now on.
+    pub fn set_registry_password(&self, password: Option<&str>) {
+        self.engine().state().registry_password = password.map(str::to_owned);
+    }
+
+    /// How full the disk is; not to be told when none.
+    pub fn set_disk(&self, disk: Option<DiskUsage>) {
+        self.engine().state().disk = disk;
     }
 
     /// Takes an image away.
@@ -479,6 +493,14 @@ impl Provider for FakeHost {
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {
         self.steps.execute(action).await
+    }
+
+    async fn pull(&self, action: &Action, options: &PullOptions) -> Result<Outcome, ProviderError> {
+        self.steps.pull(action, options).await
+    }
+
+    async fn disk(&self) -> Result<Option<DiskUsage>, ProviderError> {
+        Ok(self.engine().state().disk)
     }
 
     fn wakes(&self) -> BoxStream<'static, Wake> {

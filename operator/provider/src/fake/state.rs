@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hades_api::{PortMapping, Protocol, RestartPolicy};
+use hades_plan::reference::by_digest;
 use hades_plan::{
     ContainerFile, ContainerHealth, ContainerSpec, ContainerState, EnvVar, HostSnapshot,
     ObservedContainer, ObservedNetwork, ObservedVolume, PublishedPort,
@@ -14,7 +15,7 @@ use ipnet::{IpNet, Ipv4Net};
 use secrecy::ExposeSecret;
 
 use crate::engine::{CallError, ContainerDetail, NewContainer};
-use crate::{ContainerStats, LogChunk, image};
+use crate::{ContainerStats, DiskUsage, LogChunk, image};
 
 use super::faults::{Call, FaultPlan};
 
@@ -36,6 +37,11 @@ pub(super) struct State {
     /// Images that a registry has, and their ids.
     pub registry: BTreeMap<String, String>,
     pub registry_down: bool,
+    /// Without this password the registry gives nothing.
+    pub registry_password: Option<String>,
+    /// What the registry had by digest, and has still when a tag has moved on.
+    pub published: BTreeSet<(String, String)>,
+    pub disk: Option<DiskUsage>,
     /// Images whose containers end at once, and with what status.
     pub exits_at_once: BTreeMap<String, i64>,
     /// What the engine's own check says of containers of an image.
@@ -170,6 +176,45 @@ impl State {
                 && self.addresses(c).values().any(|found| *found == address)
         };
         self.containers.values().find(has)
+    }
+
+    /// Id of what the registry has by tag or by digest; an image's digest there is
+    /// its id.
+    pub fn published(&self, reference: &str) -> Option<String> {
+        if let Some((repository, digest)) = reference.split_once('@') {
+            let known = (repository.to_owned(), digest.to_owned());
+            return self.published.contains(&known).then(|| digest.to_owned());
+        }
+        self.registry.get(reference).cloned()
+    }
+
+    /// An image has come from the registry, with its digest.
+    pub fn pulled(&mut self, reference: &str, id: &str) {
+        self.images.insert(reference.to_owned(), id.to_owned());
+        self.images.insert(by_digest(reference, id), id.to_owned());
+    }
+
+    /// Tags of the image of that id.
+    pub fn image_tags(&self, id: &str) -> Option<Vec<String>> {
+        let names: Vec<&String> =
+            self.images.iter().filter(|(_, found)| *found == id).map(|(name, _)| name).collect();
+        let tags = names.iter().filter(|name| !name.contains('@')).map(|name| (*name).clone());
+        (!names.is_empty()).then(|| tags.collect())
+    }
+
+    /// Takes a name off an image, the last one with all that is left of it.
+    pub fn remove_image(&mut self, reference: &str) -> Result<(), CallError> {
+        let id = self.image_id(reference).ok_or(CallError::Absent)?;
+        let others = self.image_tags(&id).unwrap_or_default();
+        let is_last = reference == id || others.iter().all(|tag| tag == reference);
+        if is_last && self.containers.values().any(|container| container.seen.image_id == id) {
+            return Err(CallError::InUse("a container uses the image".to_owned()));
+        }
+        match is_last {
+            true => self.images.retain(|_, found| *found != id),
+            false => drop(self.images.remove(reference)),
+        }
+        Ok(())
     }
 
     /// Id of an image by any spelling of its reference, or by id.

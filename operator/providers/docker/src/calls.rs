@@ -7,21 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions,
-    InspectNetworkOptions, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
+    ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
     RemoveVolumeOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
-use futures::StreamExt;
 use hades_plan::{ContainerFile, ContainerState, ObservedNetwork, ObservedVolume};
 use hades_provider::engine::{CallError, ContainerDetail, Engine, NewContainer};
-use hades_provider::image::{ImageReference, is_image_id};
-use hades_provider::{ProviderError, refusal};
+use hades_provider::{PullOptions, refusal};
 use ipnet::Ipv4Net;
 use std::sync::Arc;
 
-use crate::client::{Client, PULL_SILENCE_LIMIT};
+use crate::client::Client;
 use crate::failure::Failure;
-use crate::{archive, config, listing, refused_field};
+use crate::{archive, config, listing, pull, refused_field};
 
 /// Calls to one engine.
 pub(crate) struct Calls {
@@ -220,34 +218,34 @@ impl Engine for Calls {
         Ok(none_if_absent(found)?.is_some())
     }
 
-    async fn pull_image(&self, reference: &str, host: &str) -> Result<(), CallError> {
-        if is_image_id(reference) {
-            let words = "an image id names no registry to fetch it from";
-            return Err(refusal::image_unavailable(reference, host, words).into());
-        }
-        let _turn = self.client.pull_turn().await;
-        let parsed = ImageReference::parse(reference);
-        let mut options = CreateImageOptionsBuilder::new().from_image(reference);
-        if parsed.tag.is_none() && parsed.digest.is_none() {
-            // Without a tag the engine would fetch every one there is.
-            options = options.tag("latest");
-        }
-        let docker = self.client.docker().await?;
-        let mut progress = docker.create_image(Some(options.build()), None, None).boxed();
-        loop {
-            match tokio::time::timeout(PULL_SILENCE_LIMIT, progress.next()).await {
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(_))) => {}
-                Ok(Some(Err(error))) => {
-                    return Err(pull_error(self.client.failure(&error), reference, host).into());
-                }
-                Err(_) => {
-                    let seconds = PULL_SILENCE_LIMIT.as_secs();
-                    let words = format!("no progress within {seconds} s");
-                    return Err(refusal::registry_unreachable(reference, host, &words).into());
-                }
-            }
-        }
+    async fn pull_image(
+        &self,
+        reference: &str,
+        host: &str,
+        options: &PullOptions,
+    ) -> Result<(), CallError> {
+        pull::pull(&self.client, reference, host, options).await.map_err(CallError::Other)
+    }
+
+    async fn image_tags(&self, id: &str) -> Result<Option<Vec<String>>, CallError> {
+        let found = self.client.look(|docker| async move { docker.inspect_image(id).await }).await;
+        Ok(none_if_absent(found)?.map(|image| image.repo_tags.unwrap_or_default()))
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), CallError> {
+        // Without its parents: an image that was pulled has none of its own.
+        let options = RemoveImageOptionsBuilder::new().noprune(true).build();
+        self.client
+            .change(
+                |docker| async move { docker.remove_image(reference, Some(options), None).await },
+            )
+            .await
+            .map(|_| ())
+            .map_err(|failure| match failure {
+                Failure::Refused { status: 404, .. } => CallError::Absent,
+                Failure::Refused { status: 409, words } => CallError::InUse(words),
+                failure => failure.into(),
+            })
     }
 }
 
@@ -410,36 +408,6 @@ fn connect_error(failure: Failure) -> CallError {
     }
 }
 
-/// What registries and engines say of an image that is not to be had, as
-/// opposed to trouble on the way to it.
-const NOT_TO_BE_HAD: [&str; 9] = [
-    "not found",
-    "manifest unknown",
-    "does not exist",
-    "access denied",
-    "access to the resource is denied",
-    "unauthorized",
-    "no basic auth credentials",
-    "invalid reference format",
-    "no matching manifest",
-];
-
-fn pull_error(failure: Failure, reference: &str, host: &str) -> ProviderError {
-    match failure {
-        Failure::Failed(error) => error,
-        Failure::Refused { status, words } => {
-            let lower = words.to_lowercase();
-            let is_final = matches!(status, 400 | 401 | 403 | 404)
-                || NOT_TO_BE_HAD.iter().any(|part| lower.contains(part));
-            if is_final {
-                refusal::image_unavailable(reference, host, &words)
-            } else {
-                refusal::registry_unreachable(reference, host, &words)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hades_api::reason;
@@ -493,27 +461,5 @@ mod tests {
         assert_eq!(connect_error(refused(403, again)), CallError::AlreadyAttached);
         assert_eq!(connect_error(refused(404, "network b not found")), CallError::NoNetwork);
         assert_eq!(connect_error(refused(404, "No such container: a")), CallError::Absent);
-    }
-
-    #[test]
-    fn pulls() {
-        let pull = |status, words| pull_error(refused(status, words), "team/app:1", "web-1");
-        let unknown = pull(500, "manifest for team/app:1 not found: manifest unknown");
-        assert_eq!(
-            (unknown.class, unknown.reason),
-            (ErrorClass::Terminal, reason::IMAGE_UNAVAILABLE)
-        );
-        for part in ["team/app:1", "web-1", "docker.io", "manifest unknown"] {
-            assert!(unknown.message.contains(part), "{unknown}");
-        }
-        let denied = pull(404, "pull access denied for team/app, repository does not exist");
-        assert_eq!(denied.class, ErrorClass::Terminal);
-        let down = pull(500, "Get \"https://registry-1.docker.io/v2/\": no such host");
-        assert_eq!((down.class, down.reason), (ErrorClass::Retry, reason::IMAGE_UNAVAILABLE));
-        assert!(down.message.contains("built locally"), "{down}");
-        assert_eq!(
-            pull(500, "toomanyrequests: You have reached your limit").class,
-            ErrorClass::Retry
-        );
     }
 }

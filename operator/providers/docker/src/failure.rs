@@ -82,6 +82,9 @@ impl Failure {
         let is_outdated = self.loses_connection();
         match self {
             Self::Failed(error) => error,
+            Self::Refused { words, .. } if is_disk_full(&words) => {
+                refusal::disk_full("the engine refuses", &words)
+            }
             Self::Refused { status, words } => {
                 let class = match status {
                     408 | 429 | 500.. => ErrorClass::Retry,
@@ -92,6 +95,12 @@ impl Failure {
             }
         }
     }
+}
+
+/// Whether the engine's words, or a program's that it ran, say that its disk is full.
+pub fn is_disk_full(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.contains("no space left on device") || words.contains("disk quota exceeded")
 }
 
 impl From<Failure> for CallError {
@@ -199,6 +208,8 @@ mod tests {
         assert_eq!(failure(refused(500, "x")).class, ErrorClass::Retry);
         assert_eq!(failure(refused(429, "x")).class, ErrorClass::Retry);
         assert_eq!(failure(refused(400, "x")).class, ErrorClass::Terminal);
+        let full = failure(refused(500, "write /var/lib/docker/tmp/x: no space left on device"));
+        assert_eq!((full.class, full.reason), (ErrorClass::Retry, reason::DISK_FULL));
         let outdated = refused(400, "client version 1.53 is too new");
         assert!(Failure::new(&outdated, &endpoint()).loses_connection());
         assert_eq!(failure(outdated).class, ErrorClass::Retry);

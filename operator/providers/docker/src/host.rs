@@ -16,12 +16,14 @@ use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    ByteStream, Connect, ContainerStats, ExecOptions, ExecSession, HostAddress, HostInfo,
-    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, VolumeArchive, Wake,
+    ByteStream, Connect, ContainerStats, DiskUsage, ExecOptions, ExecSession, HostAddress, HostInfo,
+    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions, VolumeArchive,
+    Wake,
 };
 
 use crate::calls::Calls;
 use crate::client::Client;
+use crate::disk;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
 use crate::transport::Transport;
@@ -186,6 +188,14 @@ impl Provider for DockerHost {
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {
         self.steps.execute(action).await
+    }
+
+    async fn pull(&self, action: &Action, options: &PullOptions) -> Result<Outcome, ProviderError> {
+        self.steps.pull(action, options).await
+    }
+
+    async fn disk(&self) -> Result<Option<DiskUsage>, ProviderError> {
+        disk::usage(&self.client).await
     }
 
     fn wakes(&self) -> BoxStream<'static, Wake> {

@@ -103,6 +103,10 @@ fn answer(path: &str, content: &Content) -> (&'static str, &'static str, Vec<u8>
         let body = br#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
         return ("401 Unauthorized", json, body.to_vec());
     }
+    if path.starts_with("/v2/busy/") {
+        let body = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"try again later"}]}"#;
+        return ("429 Too Many Requests", json, body.to_vec());
+    }
     let body = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
     ("404 Not Found", json, body.to_vec())
 }

@@ -1,0 +1,293 @@
+//! Images of environments: who may pull, what is pulled, what is removed.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use hades_api::{DockerHost, DockerHostStatus, annotation, condition};
+use hades_provider::DiskUsage;
+use hades_provider::fake::CallKind;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use support::{Hades, eventually, is_true};
+
+const IMAGE: &str = "registry.test/shop/api:1";
+
+fn service(image: &str) -> Value {
+    json!({"defaults": {"host": "local"}, "services": {"api": {"image": image}}})
+}
+
+async fn host_status(hades: &Hades) -> DockerHostStatus {
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    hosts.get("local").await.unwrap().status.unwrap_or_default()
+}
+
+/// Changes the spec of the host, which probes it at once.
+async fn set_host(hades: &Hades, spec: Value) {
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    let patch = Patch::Merge(json!({"spec": spec}));
+    hosts.patch("local", &PatchParams::default(), &patch).await.unwrap();
+}
+
+fn pull_secret(password: &str) -> Value {
+    let config = json!({"auths": {"registry.test": {"username": "robot", "password": password}}});
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": "pull", "namespace": "shop"},
+        "stringData": {".dockerconfigjson": config.to_string()},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_image_is_pulled_as_soon_as_the_right_credentials_are_there() {
+    let hades = Hades::start().await;
+    hades.host.publish_image(IMAGE, "one");
+    hades.host.set_registry_password(Some("open-sesame"));
+    hades.apply_environment("prod", service(IMAGE)).await;
+    let ready = hades.not_ready("prod", "RegistryUnauthorized").await;
+    assert!(ready.message.contains("imagePullSecrets"), "{}", ready.message);
+
+    let mut spec = service(IMAGE);
+    spec["defaults"]["imagePullSecrets"] = json!([{"name": "pull"}]);
+    hades.apply_environment("prod", spec).await;
+    hades.not_ready("prod", "SecretNotFound").await;
+    hades.apply(pull_secret("wrong")).await;
+    hades.not_ready("prod", "RegistryUnauthorized").await;
+    hades.apply(pull_secret("open-sesame")).await;
+    let status = hades.ready("prod").await;
+    assert_eq!(hades.running(), ["shop_prod_api-1"]);
+    let pin = &status.images[0];
+    assert_eq!((&pin.image, pin.digest.as_ref()), (&IMAGE.to_owned(), Some(&pin.id)));
+
+    let events = hades.events("shop", "prod").await.join("\n");
+    assert!(
+        events.contains("Pulling: pulled image registry.test/shop/api:1 onto local"),
+        "{events}"
+    );
+    let text = format!("{events} {status:?} {:?}", host_status(&hades).await);
+    assert!(!text.contains("open-sesame") && !text.contains("wrong"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_serves_the_projects_that_it_allows() {
+    let hades = Hades::start().await;
+    hades.host.publish_image(IMAGE, "one");
+    hades.host.set_registry_password(Some("open-sesame"));
+    hades.apply_environment("prod", service(IMAGE)).await;
+    hades.not_ready("prod", "RegistryUnauthorized").await;
+    hades
+        .apply(json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "registry", "namespace": "hades-system"},
+            "stringData": {"username": "robot", "password": "open-sesame"},
+        }))
+        .await;
+    let account = |allowed: &str| {
+        json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "RegistryAccount",
+            "metadata": {"name": "fleet"},
+            "spec": {
+                "registry": "registry.test/shop", "secretRef": {"name": "registry"},
+                "allowedProjects": [allowed],
+            },
+        })
+    };
+    hades.apply(account("other")).await;
+    hades.not_ready("prod", "RegistryUnauthorized").await;
+    assert!(hades.running().is_empty());
+    hades.apply(account("shop")).await;
+    hades.ready("prod").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_pulled_is_recorded_and_removed_when_nothing_needs_it() {
+    let hades = Hades::start().await;
+    set_host(&hades, json!({"imageCleanup": {"keep": 1, "after": "0s"}})).await;
+    for tag in ["1", "2"] {
+        hades.host.publish_image(&format!("registry.test/shop/api:{tag}"), tag);
+    }
+    hades.host.add_image("registry.test/foreign:1", "theirs");
+    hades.apply_environment("prod", service(IMAGE)).await;
+    hades.ready("prod").await;
+    let probes = std::sync::atomic::AtomicU32::new(0);
+    // Each change of the host's spec is a probe.
+    let probe = || async {
+        let n = probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        set_host(&hades, json!({"subnetPool": format!("10.{}.0.0/16", 100 + n % 100)})).await;
+        host_status(&hades).await
+    };
+    let status = eventually("the image to be recorded", || async {
+        let status = probe().await;
+        match status.images.first() {
+            Some(image) if !image.services.is_empty() => Ok(status),
+            _ => Err(status),
+        }
+    })
+    .await;
+    assert_eq!(status.images[0].image, IMAGE);
+    assert_eq!(status.images[0].services, ["shop/prod/api"]);
+
+    hades.apply_environment("prod", service("registry.test/shop/api:2")).await;
+    hades.ready("prod").await;
+    eventually("the old image to go", || async {
+        let status = probe().await;
+        let images = hades.host.snapshot().images;
+        if images.contains_key(IMAGE) { Err(status) } else { Ok(()) }
+    })
+    .await;
+    let images = hades.host.snapshot().images;
+    for kept in ["registry.test/shop/api:2", "registry.test/foreign:1", "app:1", "app:2"] {
+        assert!(images.contains_key(kept), "{kept}");
+    }
+    let removed: Vec<_> =
+        hades.host.calls().into_iter().filter(|call| call.kind == CallKind::RemoveImage).collect();
+    assert!(removed.iter().all(|call| !call.target.contains("foreign")), "{removed:?}");
+    let events = hades.events("default", "local").await.join("\n");
+    assert!(events.contains("ImagesRemoved: remove image registry.test/shop/api:1"), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_holds_pulls_back_and_lets_the_rest_go_on() {
+    let hades = Hades::start().await;
+    hades.host.publish_image(IMAGE, "one");
+    hades.host.set_disk(Some(DiskUsage { total: 1 << 30, free: 1 << 20 }));
+    set_host(&hades, json!({"disk": {"warnPercent": 80}})).await;
+    let status = eventually("disk pressure", || async {
+        let status = host_status(&hades).await;
+        match is_true(&status.conditions, condition::DISK_PRESSURE) {
+            true => Ok(status),
+            false => Err(status),
+        }
+    })
+    .await;
+    assert_eq!(status.disk.map(|disk| disk.total), Some(1 << 30));
+    let mut spec = service(IMAGE);
+    spec["services"]["web"] = json!({"image": "app:1"});
+    hades.apply_environment("prod", spec).await;
+    let ready = hades.not_ready("prod", "DiskFull").await;
+    assert!(ready.message.contains("99 % full"), "{}", ready.message);
+    eventually("what needs no pull to run", || async {
+        let running = hades.running();
+        if running == ["shop_prod_web-1"] { Ok(()) } else { Err(running) }
+    })
+    .await;
+    assert!(hades.host.calls().iter().all(|call| call.kind != CallKind::PullImage));
+    hades.host.set_disk(Some(DiskUsage { total: 1 << 30, free: 1 << 29 }));
+    set_host(&hades, json!({"disk": {"warnPercent": 81}})).await;
+    hades.ready("prod").await;
+}
+
+/// A registry with the one repository `shop/api`: digests by tag, to be changed at
+/// any time.
+struct Tags {
+    address: String,
+    digests: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl Tags {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let digests: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
+        let known = digests.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut bytes = Vec::new();
+                while !bytes.windows(4).any(|end| end == b"\r\n\r\n") {
+                    if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                let request = String::from_utf8_lossy(&bytes).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                let tag = path.rsplit('/').next().unwrap_or_default();
+                let digest = known.lock().unwrap().get(tag).cloned();
+                let tags: Vec<String> = known.lock().unwrap().keys().cloned().collect();
+                let reply = match digest {
+                    _ if path.contains("/tags/list") => {
+                        let body = json!({"name": "shop/api", "tags": tags}).to_string();
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                    }
+                    Some(digest) => {
+                        format!("HTTP/1.1 200 OK\r\nDocker-Content-Digest: {digest}\r\n\r\n")
+                    }
+                    None => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                };
+                let _ = stream.write_all(reply.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        Self { address, digests }
+    }
+
+    fn image(&self) -> String {
+        format!("{}/shop/api", self.address)
+    }
+
+    /// Pushes a tag, for hosts to pull too.
+    fn push(&self, hades: &Hades, tag: &str, content: &str) -> String {
+        let id = hades.host.publish_image(&format!("{}:{tag}", self.image()), content);
+        self.digests.lock().unwrap().insert(tag.to_owned(), id.clone());
+        id
+    }
+}
+
+/// Asks for a pass, and with it registries, now.
+async fn sync(hades: &Hades, when: &str) {
+    let request = json!({"metadata": {"annotations": {annotation::RECONCILE_REQUESTED_AT: when}}});
+    let patch = Patch::Merge(request);
+    hades.environments().patch("prod", &PatchParams::default(), &patch).await.unwrap();
+}
+
+async fn runs(hades: &Hades, id: &str) {
+    eventually(&format!("{id} to run"), || async {
+        let running: Vec<String> =
+            hades.host.snapshot().containers.into_iter().map(|c| c.image_id).collect();
+        if running == [id] { Ok(()) } else { Err(running) }
+    })
+    .await;
+    hades.ready("prod").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_policy_follows_new_tags_of_its_range() {
+    let hades = Hades::start().await;
+    let registry = Tags::start().await;
+    let first = registry.push(&hades, "1.2.0", "a");
+    registry.push(&hades, "2.0.0", "b");
+    let mut spec = service(&registry.image());
+    spec["services"]["api"]["imagePolicy"] = json!({"semver": {"range": ">=1.2 <2"}});
+    hades.apply_environment("prod", spec).await;
+    runs(&hades, &first).await;
+    let second = registry.push(&hades, "1.2.1", "c");
+    sync(&hades, "2026-01-01T00:00:00Z").await;
+    runs(&hades, &second).await;
+    let status = hades.status("prod").await;
+    assert_eq!(status.image_policies[0].tag, "1.2.1");
+    let events = hades.events("shop", "prod").await.join("\n");
+    assert!(events.contains("image policy: 1.2.0 → 1.2.1"), "{events}");
+    assert!(events.contains("ImageUpdated: service api"), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_policy_follows_its_tag_and_waits_where_there_is_none() {
+    let hades = Hades::start().await;
+    let registry = Tags::start().await;
+    let mut spec = service(&format!("{}:edge", registry.image()));
+    spec["services"]["api"]["imagePolicy"] = json!({"digest": {}});
+    hades.apply_environment("prod", spec).await;
+    let ready = hades.not_ready("prod", "ImagePolicyUnresolved").await;
+    assert!(ready.message.contains("edge"), "{}", ready.message);
+    for (content, when) in [("a", "2026-01-01T00:00:00Z"), ("b", "2026-01-02T00:00:00Z")] {
+        let id = registry.push(&hades, "edge", content);
+        sync(&hades, when).await;
+        runs(&hades, &id).await;
+    }
+}
