@@ -4,8 +4,11 @@
 //! project of its own, so that they can run side by side on one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+mod bed;
 mod crash;
 mod engine;
+mod gate;
 mod hades;
 mod journey;
+mod sweep;
 mod trouble;
