@@ -79,12 +79,13 @@ impl Ledger {
     }
 
     /// What becomes of a request.
-    fn note(&self, gate: &str, method: &str, path: &str) -> Verdict {
+    fn note(&self, gate: &str, request: &Request) -> Verdict {
+        let Request { method, path, .. } = request;
         let mut inner = self.inner();
         if inner.struck.is_some() {
             return Verdict::Drop;
         }
-        if method == "GET" || method == "HEAD" {
+        if !request.changes() {
             if path.contains("/containers/json") {
                 inner.lists.push(gate.to_owned());
             }
@@ -154,6 +155,8 @@ struct Shared {
     ledger: Arc<Ledger>,
     mode: Mutex<Mode>,
     changed: Condvar,
+    /// Changes that may still go through before it is cut.
+    left: Mutex<Option<usize>>,
     streams: Mutex<Vec<UnixStream>>,
     ended: AtomicBool,
 }
@@ -175,6 +178,7 @@ impl Gate {
             ledger: ledger.clone(),
             mode: Mutex::new(Mode::Open),
             changed: Condvar::new(),
+            left: Mutex::default(),
             streams: Mutex::default(),
             ended: AtomicBool::new(false),
         });
@@ -199,6 +203,16 @@ impl Gate {
     /// The host can't be reached: connections break, and new ones, too.
     pub fn cut(&self) {
         self.shared.set(Mode::Cut);
+    }
+
+    /// The same, as soon as so many changes have gone through.
+    pub fn cut_after(&self, changes: usize) {
+        *self.shared.left.lock().unwrap() = Some(changes);
+    }
+
+    /// Whether nothing goes through.
+    pub fn is_cut(&self) -> bool {
+        *self.shared.mode.lock().unwrap() == Mode::Cut
     }
 
     /// The host is reached and answers nothing any more.
@@ -239,6 +253,22 @@ impl Shared {
         *mode == Mode::Open
     }
 
+    /// Counts a change; cuts when there was one too many.
+    fn is_spent(&self) -> bool {
+        let mut left = self.left.lock().unwrap();
+        match &mut *left {
+            None => return false,
+            Some(0) => *left = None,
+            Some(count) => {
+                *count -= 1;
+                return false;
+            }
+        }
+        drop(left);
+        self.set(Mode::Cut);
+        true
+    }
+
     fn serve(self: Arc<Self>, client: UnixStream) {
         if !self.passes() {
             return;
@@ -268,7 +298,10 @@ impl Shared {
             if !self.passes() {
                 return Ok(());
             }
-            match self.ledger.note(&self.name, &request.method, &request.path) {
+            if request.changes() && self.is_spent() {
+                return Ok(());
+            }
+            match self.ledger.note(&self.name, &request) {
                 Verdict::Drop => return Ok(()),
                 Verdict::Pass => {}
                 Verdict::PassAndStrike => strikes.store(true, Ordering::SeqCst),
@@ -308,6 +341,10 @@ struct Request {
 }
 
 impl Request {
+    fn changes(&self) -> bool {
+        self.method != "GET" && self.method != "HEAD"
+    }
+
     fn read(from: &mut impl BufRead) -> std::io::Result<Option<Self>> {
         let mut bytes = Vec::new();
         let (mut length, mut chunked, mut upgrades) = (0, false, false);

@@ -12,6 +12,7 @@
 
 mod connect;
 mod engine;
+mod fate;
 mod faults;
 mod state;
 
@@ -36,6 +37,7 @@ use crate::{
 
 pub use connect::FakeConnect;
 pub use engine::FakeEngine;
+pub use fate::Fate;
 pub use faults::{Call, CallKind, Fault, FaultPlan, Moment};
 
 /// A host in memory. Cheap to clone; clones share one host.
@@ -60,6 +62,13 @@ impl FakeHost {
     pub fn for_installation(installation: &str) -> Self {
         let installation = Some(installation.to_owned());
         Self { steps: Arc::new(Steps::new(FakeEngine::new(installation.clone()), installation)) }
+    }
+
+    /// An empty host used by a process that dies as that of others does.
+    pub fn with_fate(fate: &Fate) -> Self {
+        let host = Self::new();
+        host.engine().state().fate = fate.clone();
+        host
     }
 
     fn engine(&self) -> &FakeEngine {
@@ -88,14 +97,19 @@ impl FakeHost {
         self.calls().into_iter().filter(|call| call.kind.is_mutating()).collect()
     }
 
+    /// The life of the process that uses it.
+    pub fn fate(&self) -> Fate {
+        self.engine().state().fate.clone()
+    }
+
     /// Whether a [`Fault::Crash`] has struck.
     pub fn is_crashed(&self) -> bool {
-        self.engine().state().crashed
+        self.engine().state().fate.is_dead()
     }
 
     /// After a crash: answers again, with all that had taken effect.
     pub fn revive(&self) {
-        self.engine().state().crashed = false;
+        self.engine().state().fate.revive();
         self.engine().wake(Wake::Everything);
     }
 
