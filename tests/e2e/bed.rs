@@ -22,6 +22,14 @@ impl PrivateEngine {
         Self { name: name.to_owned(), engine: Engine::named(name) }
     }
 
+    /// The same, with all that it keeps on a disk of that size.
+    pub fn start_on_disk(name: &str, size: &str) -> Self {
+        let command = ["start", name, "--disk", size];
+        let status = Command::new(testbed("dockerd.sh")).args(command).status().unwrap();
+        assert!(status.success(), "dockerd.sh {command:?}");
+        Self::start(name)
+    }
+
     /// Runs hack/testbed/dockerd.sh for it; returns what that printed.
     pub fn run(&self, command: &str) -> String {
         let output =

@@ -13,7 +13,7 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// When the server dies, seen from the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +145,6 @@ enum Mode {
     Open,
     /// Connections are closed at once.
     Cut,
-    /// Connections are accepted, and nothing goes on.
-    Hung,
 }
 
 struct Shared {
@@ -154,7 +152,6 @@ struct Shared {
     engine: PathBuf,
     ledger: Arc<Ledger>,
     mode: Mutex<Mode>,
-    changed: Condvar,
     /// Changes that may still go through before it is cut.
     left: Mutex<Option<usize>>,
     streams: Mutex<Vec<UnixStream>>,
@@ -177,7 +174,6 @@ impl Gate {
             engine: PathBuf::from(engine),
             ledger: ledger.clone(),
             mode: Mutex::new(Mode::Open),
-            changed: Condvar::new(),
             left: Mutex::default(),
             streams: Mutex::default(),
             ended: AtomicBool::new(false),
@@ -215,11 +211,6 @@ impl Gate {
         *self.shared.mode.lock().unwrap() == Mode::Cut
     }
 
-    /// The host is reached and answers nothing any more.
-    pub fn hang(&self) {
-        self.shared.set(Mode::Hung);
-    }
-
     /// Everything goes through again.
     pub fn open(&self) {
         self.shared.set(Mode::Open);
@@ -238,7 +229,6 @@ impl Drop for Gate {
 impl Shared {
     fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
-        self.changed.notify_all();
         if mode == Mode::Cut {
             for stream in self.streams.lock().unwrap().drain(..) {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -246,11 +236,8 @@ impl Shared {
         }
     }
 
-    /// Waits while the gate hangs; says whether it is open.
-    fn passes(&self) -> bool {
-        let mode = self.mode.lock().unwrap();
-        let mode = self.changed.wait_while(mode, |mode| *mode == Mode::Hung).unwrap();
-        *mode == Mode::Open
+    fn is_open(&self) -> bool {
+        *self.mode.lock().unwrap() == Mode::Open
     }
 
     /// Counts a change; cuts when there was one too many.
@@ -270,7 +257,7 @@ impl Shared {
     }
 
     fn serve(self: Arc<Self>, client: UnixStream) {
-        if !self.passes() {
+        if !self.is_open() {
             return;
         }
         let Ok(engine) = UnixStream::connect(&self.engine) else { return };
@@ -295,7 +282,7 @@ impl Shared {
         strikes: &AtomicBool,
     ) -> std::io::Result<()> {
         while let Some(request) = Request::read(&mut client)? {
-            if !self.passes() {
+            if !self.is_open() {
                 return Ok(());
             }
             if request.changes() && self.is_spent() {
@@ -322,7 +309,7 @@ impl Shared {
                 self.ledger.strike();
             }
             if self.ledger.is_struck()
-                || !self.passes()
+                || !self.is_open()
                 || client.write_all(&buffer[..size]).is_err()
             {
                 break;

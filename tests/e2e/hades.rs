@@ -178,11 +178,6 @@ impl Hades {
         }
     }
 
-    /// Its process.
-    pub fn process(&self) -> Option<u32> {
-        self.child.lock().unwrap().as_ref().map(Child::id)
-    }
-
     /// SIGTERM, and waits for its end.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.lock().unwrap().take() else { return };

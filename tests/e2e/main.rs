@@ -7,8 +7,10 @@
 mod bed;
 mod crash;
 mod engine;
+mod faults;
 mod gate;
 mod hades;
 mod journey;
 mod sweep;
 mod trouble;
+mod two_hosts;

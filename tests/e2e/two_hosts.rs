@@ -106,6 +106,17 @@ fn a_project_on_two_hosts_one_of_which_is_lost_and_back() {
     assert_eq!(running(&bed, &bed.two), on_two("third"));
     assert_eq!(starts(), 3);
 
+    // A pass that finds nothing to do looks once at each.
+    eventually("a pass that nothing else looks beside", || {
+        bed.ledger.begin(None);
+        hades.hadesctl(&["sync", &format!("{}/production", hades.project), "--wait"]);
+        let mut lists = bed.ledger.lists();
+        lists.sort();
+        assert_eq!(bed.ledger.changes(), Vec::<String>::new());
+        // Probes of the hosts look, too.
+        if lists == ["one", "two"] { Ok(()) } else { Err(lists) }
+    });
+
     // The end, on both; the data stay.
     hades.hadesctl(&["delete", &format!("{}/production", hades.project), "--yes"]);
     for host in bed.hosts() {
