@@ -11,15 +11,25 @@ import subprocess
 import sys
 
 import apiserver
+import fleet
 import heal
 import memory
 import noop
+import rollout
 import scale
 from engine import Engine
 from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BENCHMARKS = {"noop": noop, "scale": scale, "heal": heal, "memory": memory, "apiserver": apiserver}
+BENCHMARKS = {
+    "noop": noop,
+    "scale": scale,
+    "rollout": rollout,
+    "heal": heal,
+    "memory": memory,
+    "fleet": fleet,
+    "apiserver": apiserver,
+}
 
 
 class Context:
