@@ -19,7 +19,8 @@ step() { printf '\n== %s\n' "$*"; }
 
 step "What the tests need"
 install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables \
-    ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux
+    ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
+    ssh-keygen=openssh-client
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls

@@ -15,5 +15,11 @@ pub const CONFIRM_PRUNE: &str = "hades.dev/confirm-prune";
 /// On an Environment: gives up what runs instead of removing it, for hosts
 /// that are gone for good.
 pub const ABANDON: &str = "hades.dev/abandon";
+/// On any object that a ConfigRepository owns: RFC 3339 time until which the
+/// repository leaves it as it is, hand edits included ([`crate::overriding`]).
+pub const OVERRIDE_UNTIL: &str = "hades.dev/override-until";
+/// On any object that a ConfigRepository owns: the file in the repository that
+/// it is written in.
+pub const CONFIG_FILE: &str = "hades.dev/config-file";
 /// Finalizer on Environments and HadesProjects.
 pub const FINALIZER: &str = "hades.dev/cleanup";

@@ -27,6 +27,7 @@ mod env_value;
 mod environment;
 pub mod label;
 pub mod name;
+pub mod overriding;
 mod port;
 mod project;
 pub mod reason;

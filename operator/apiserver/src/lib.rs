@@ -41,6 +41,7 @@ mod server;
 mod stalled;
 mod state;
 mod store;
+mod vital;
 mod watch;
 pub mod wire;
 mod write;

@@ -233,6 +233,12 @@ impl ApiServer {
         self.inner.state.metrics.register(registry);
     }
 
+    /// Ends when a part panicked that the server can't do without: whoever runs
+    /// it should end the process and start it anew. Never, as long as all is well.
+    pub async fn broken(&self) {
+        self.inner.state.store.broken().cancelled().await;
+    }
+
     /// Ends watches and background tasks, commits what is queued and closes the
     /// store, so that another server can open it. Later requests answer 503.
     pub async fn shutdown(&self) {

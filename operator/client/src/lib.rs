@@ -5,6 +5,7 @@
 //! kubeconfig ─▶ Session ─┬─ catalog   which kinds there are, by any of their names
 //!                        ├─ table     lists as the server lays them out
 //!                        ├─ object    get, list, apply, delete
+//!                        ├─ ownership what git owns, and hand edits of that
 //!                        ├─ request   restart, sync, suspend: what people ask for
 //!                        ├─ wait      until an object is as wanted, and why it isn't
 //!                        ├─ plan      what would change
@@ -24,6 +25,7 @@ mod kubeconfig;
 pub mod logs;
 pub mod nearest;
 pub mod object;
+pub mod ownership;
 pub mod plan;
 pub mod request;
 mod session;

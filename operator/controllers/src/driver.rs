@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::api::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -262,7 +263,7 @@ where
         return Ok(Action::await_change());
     };
     let started = Instant::now();
-    let result = shared.reconciler.reconcile(context, object).await;
+    let result = contained(shared.reconciler.reconcile(context, object)).await;
     let outcome = result.as_ref().map_or_else(ReconcileError::category, |_| "ok");
     context.metrics.pass(&kind, outcome, started.elapsed());
     let progress = result?;
@@ -272,6 +273,17 @@ where
         Progress::Again => Action::requeue(Duration::ZERO),
         Progress::After(delay) => Action::requeue(delay),
         Progress::Gone => Action::await_change(),
+    })
+}
+
+/// A pass that panics is a bug that one object meets; the passes of all others
+/// run in the same task and go on.
+async fn contained(
+    pass: impl Future<Output = Result<Progress, ReconcileError>>,
+) -> Result<Progress, ReconcileError> {
+    AssertUnwindSafe(pass).catch_unwind().await.unwrap_or_else(|_| {
+        let message = "the pass panicked, which is a bug in Hades; its log says where";
+        Err(ReconcileError::Internal(message.to_owned()))
     })
 }
 
@@ -324,6 +336,13 @@ mod tests {
             ..ObjectMeta::default()
         };
         PartialObjectMeta { types: None, metadata, _phantom: PhantomData }
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_panics_is_an_error_of_its_own() {
+        let broken = contained(async { panic!("a bug") }).await;
+        assert_eq!(broken.unwrap_err().category(), "internal");
+        assert_eq!(contained(async { Ok(Progress::Settled) }).await.unwrap(), Progress::Settled);
     }
 
     #[tokio::test]

@@ -37,6 +37,8 @@ pub(crate) enum ServeError {
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
     Stopped { source: io::Error },
+    #[error("a part of the server panicked, which is a bug; the log says which")]
+    Broken,
     #[error("cannot wait for signals")]
     Signals { source: io::Error },
 }
@@ -75,14 +77,18 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let controllers = tokio::spawn(hades_controllers::run(context, shutdown.clone()));
     probes.set_ready(true);
     greet(&flags, &installation, address, made);
-    let result = server.clone().serve(listener, &installation.tls, shutdown.clone()).await;
+    let serving = server.clone().serve(listener, &installation.tls, shutdown.clone());
+    let result = tokio::select! {
+        result = serving => result.map_err(|source| ServeError::Stopped { source }),
+        () = server.broken() => Err(ServeError::Broken),
+    };
     probes.set_ready(false);
     shutdown.cancel();
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
     server.shutdown().await;
-    result.map_err(|source| ServeError::Stopped { source })
+    result
 }
 
 fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, ServeError> {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::http::list::blocking;
 use crate::state::State;
 use crate::store::Row;
+use crate::vital::Vital;
 use crate::wire::status::StatusError;
 
 /// How long a task waits after an error before it tries again.
@@ -28,12 +29,24 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Starts the tasks; they end with the server's shutdown token.
 pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
     vec![
-        tokio::spawn(cleanup::run::<definitions::Definitions>(Arc::clone(state))),
-        tokio::spawn(cleanup::run::<namespaces::Namespaces>(Arc::clone(state))),
-        tokio::spawn(garbage::run(Arc::clone(state))),
-        tokio::spawn(expiry::run(Arc::clone(state))),
-        tokio::spawn(upkeep::run(Arc::clone(state))),
+        vital(state, "definitions", cleanup::run::<definitions::Definitions>(Arc::clone(state))),
+        vital(state, "namespaces", cleanup::run::<namespaces::Namespaces>(Arc::clone(state))),
+        vital(state, "garbage", garbage::run(Arc::clone(state))),
+        vital(state, "expiry", expiry::run(Arc::clone(state))),
+        vital(state, "upkeep", upkeep::run(Arc::clone(state))),
     ]
+}
+
+fn vital(
+    state: &State,
+    part: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    let vital = Vital::new(part, state.store.broken().clone());
+    tokio::spawn(async move {
+        let _vital = vital;
+        task.await;
+    })
 }
 
 /// All rows of a resource, of one namespace or of all, mapped to what is needed.

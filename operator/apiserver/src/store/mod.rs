@@ -54,6 +54,7 @@ use bytes::Bytes;
 use redb::TableDefinition;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub use compact::{Compacted, compact};
 pub use error::{StoreError, WriteError};
@@ -65,6 +66,7 @@ pub use verify::{Report, Tally, verify};
 
 use crate::metrics::Metrics;
 use crate::seal::Keyring;
+use crate::vital::Vital;
 use crate::watch::Ring;
 use disk::Disk;
 use format::Step;
@@ -177,6 +179,8 @@ pub(crate) struct Shared {
     /// To tell the writer that the file can't be read. It ends with the last
     /// handle on the store, not with this.
     jobs: mpsc::WeakSender<Job>,
+    /// Cancelled when the writer panicked.
+    broken: CancellationToken,
 }
 
 impl Shared {
@@ -256,7 +260,13 @@ impl Store {
         store.index()?;
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run())
+            .spawn({
+                let vital = Vital::new("store writer", store.shared.broken.clone());
+                move || {
+                    let _vital = vital;
+                    writer.run();
+                }
+            })
             .map_err(StoreError::Thread)?;
         Ok(store)
     }
@@ -283,9 +293,15 @@ impl Store {
             content: AtomicI64::default(),
             metrics,
             jobs: jobs.downgrade(),
+            broken: CancellationToken::new(),
         });
         let writer = Writer::new(Arc::clone(&shared), version, queue);
         Ok((Self { shared, jobs }, writer))
+    }
+
+    /// Cancelled when a part that the server can't do without panicked.
+    pub fn broken(&self) -> &CancellationToken {
+        &self.shared.broken
     }
 
     /// Fills the index of owners and the counts from what is on disk.
