@@ -276,7 +276,7 @@ async fn observe(
     }
     let snapshots = providers.iter().map(|(host, provider)| async move {
         let view = match provider.observe().await {
-            Ok(snapshot) => HostView::Snapshot(Arc::new(snapshot)),
+            Ok(snapshot) => HostView::Snapshot(snapshot),
             Err(error) => HostView::Unreachable { message: error.message },
         };
         (host.clone(), view)

@@ -418,9 +418,9 @@ impl Provider for FakeHost {
         answer.map_err(plain_error)
     }
 
-    async fn observe(&self) -> Result<HostSnapshot, ProviderError> {
+    async fn observe(&self) -> Result<Arc<HostSnapshot>, ProviderError> {
         let answer = self.engine().call(CallKind::List, "", |state| Ok(state.snapshot())).await;
-        answer.map_err(plain_error)
+        answer.map(Arc::new).map_err(plain_error)
     }
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {
