@@ -207,6 +207,19 @@ class Hades:
         finally:
             os.kill(self._process.pid, signal.SIGCONT)
 
+    def processor(self):
+        """Nanoseconds of processor time that each thread has had."""
+        threads = {}
+        for task in pathlib.Path(f"/proc/{self._process.pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has just ended
+                threads[task.name] = int((task / "schedstat").read_text().split()[0])
+        return threads
+
+    def processor_seconds(self, before):
+        """Seconds of processor time since `before`, a value of processor()."""
+        now = self.processor()
+        return sum(spent - before.get(thread, 0) for thread, spent in now.items()) / 1e9
+
     def memory(self):
         """Resident memory, bytes: now (all, and of that what no file backs) and at most."""
         text = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()

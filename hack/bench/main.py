@@ -12,18 +12,26 @@ import sys
 
 import apiserver
 import change
+import fleet
 import heal
 import hook
 import memory
 import noop
+import rollout
 import scale
 from engine import Engine
 from result import table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCHMARKS = {
-    "noop": noop, "scale": scale, "heal": heal, "change": change, "hook": hook,
+    "noop": noop,
+    "scale": scale,
+    "rollout": rollout,
+    "heal": heal,
+    "change": change,
+    "hook": hook,
     "memory": memory,
+    "fleet": fleet,
     "apiserver": apiserver,
 }
 

@@ -12,7 +12,9 @@ class Samples:
 
     def text(self, value):
         """With its unit."""
-        return f"{value / self.scale:.{1 if value / self.scale >= 10 else 2}f} {self.unit}"
+        shown = value / self.scale
+        digits = 0 if not self.unit else 1 if shown >= 10 else 2
+        return f"{shown:.{digits}f} {self.unit}".rstrip()
 
 
 def seconds(values):
@@ -28,6 +30,16 @@ def milliseconds(values):
 def mebibytes(values):
     """Samples in bytes, shown in MiB."""
     return Samples(values, "MiB", 1024 * 1024, "bytes")
+
+
+def percent(values):
+    """Samples that are parts of one, shown in per cent."""
+    return Samples(values, "%", 0.01, "share")
+
+
+def counts(values):
+    """Samples that are numbers of things."""
+    return Samples(values, "", 1, "count")
 
 
 def rates(values):
@@ -72,6 +84,11 @@ class Result:
         if limit is not None:
             self.target = f"< {self.samples.text(limit)}"
             self.met = self.median < limit
+        return self
+
+    def at_most(self, limit):
+        """What the median may be."""
+        self.target, self.met = f"≤ {self.samples.text(limit)}", self.median <= limit
         return self
 
     def row(self):

@@ -2,7 +2,8 @@
 # Measures Hades against its peers on one engine, side by side in one run.
 #
 #   hack/bench/run.sh [OPTION…]
-#     --only NAME[,NAME…]  some of: noop, scale, heal, change, hook, memory, apiserver
+#     --only NAME[,NAME…]  some of: noop, scale, rollout, heal, change, hook, memory, fleet,
+#                          apiserver
 #     --quick              fewer rounds, to try the scripts out
 #     --json FILE          all samples (default: bench.json beside the build)
 #     --check              end with status 1 when a target is missed
@@ -10,8 +11,8 @@
 #
 # Builds a release, starts a Docker engine of its own in a network namespace
 # (hack/testbed/dockerd.sh, needs root), and removes both containers and engine
-# at the end; `--only apiserver` needs neither. Takes about fifteen minutes after
-# the build. docs/benchmarks.md says what the numbers mean.
+# at the end; `--only apiserver` and `--only fleet` need neither. Takes about
+# twenty-five minutes after the build. docs/benchmarks.md says what the numbers mean.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=hack/lib/install.sh
@@ -29,8 +30,11 @@ while [ "$#" -gt 0 ]; do
     shift
 done
 
+# All but what is measured without an engine, or on stand-ins of one.
+needs_engine() { [[ ! $only =~ ^(apiserver|fleet)(,(apiserver|fleet))*$ ]]; }
+
 packages=(python3=python3 git=git cc=build-essential)
-if [ "$only" != apiserver ]; then
+if needs_engine; then
     packages+=(dockerd=docker.io docker=docker.io docker-compose=docker-compose curl=curl
         iptables=iptables)
 fi
@@ -44,7 +48,7 @@ if [ -z "$bin" ]; then
 fi
 
 unset DOCKER_HOST
-if [ "$only" != apiserver ]; then
+if needs_engine; then
     trap '"$root/hack/testbed/dockerd.sh" remove bench' EXIT
     DOCKER_HOST=$("$root/hack/testbed/dockerd.sh" start bench)
     export DOCKER_HOST

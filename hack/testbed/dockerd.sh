@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # A Docker engine for tests, started if need be and left running.
 #
-#   dockerd.sh [start [NAME]]   print the engine's endpoint (unix://…)
+#   dockerd.sh [start [NAME] [--disk SIZE]]
+#                               print the engine's endpoint (unix://…); with --disk,
+#                               all that it keeps is on a small disk of its own (96M)
 #   dockerd.sh stop NAME        stop it; containers with a live restart policy come back with it
+#   dockerd.sh pause NAME       let it accept connections and answer nothing; its containers run on
+#   dockerd.sh resume NAME      let it answer again
 #   dockerd.sh address NAME     print the address at which its published ports answer
-#   dockerd.sh namespace NAME   print the network namespace that a private engine is in
+#   dockerd.sh namespace NAME   print the network namespace that it is in, for nsenter
+#                               --net=/run/netns/…; other servers of that host go there, too
 #   dockerd.sh remove NAME      stop it and remove all that it kept
 #
 # NAME `shared` (the default) is the machine's own engine: $DOCKER_HOST or
@@ -89,6 +94,12 @@ runs() {
 
 alive() { runs "$1/pid" dockerd; }
 
+# A disk of that size (as mount wants it) for what the engine keeps, unless there is one.
+ensure_disk() {
+    mkdir -p "$1"
+    mountpoint -q "$1" || mount -t tmpfs -o "size=$2" hades-testbed "$1"
+}
+
 # Pid files and sockets left by a killed engine keep the next one from starting
 # when their number belongs to another process, or to one not reaped yet.
 drop_leftovers() {
@@ -158,7 +169,11 @@ stop_engine() {
 }
 
 main() {
-    local command=${1:-start} name=${2:-shared}
+    local command=${1:-start} name=${2:-shared} disk=''
+    if [ "${3:-}" = --disk ]; then
+        [[ ${4:-} =~ ^[0-9]+[kmgKMG]$ ]] || fail "--disk wants a size such as 96M"
+        disk=$4
+    fi
     [[ $name =~ ^[a-z0-9][a-z0-9-]{0,40}$ ]] || fail "$name: a name is lower-case letters, digits and '-'"
     local state=${HADES_TESTBED_DIR:-$(default_state)}/dockerd-$name
     local socket=$state/docker.sock namespace
@@ -180,16 +195,21 @@ main() {
     case $command in
         start)
             [ "$name" != shared ] || start_service "$socket"
+            [ -z "$disk" ] || ensure_disk "$state/data" "$disk"
             answers "$socket" || start_engine "$name" "$socket" "$namespace" "$state"
             echo "unix://$socket"
             ;;
         stop) stop_engine "$state" ;;
+        pause) ! alive "$state" || kill -STOP "$(cat "$state/pid")" ;;
+        resume) ! alive "$state" || kill -CONT "$(cat "$state/pid")" ;;
+        namespace) echo "$namespace" ;;
         address)
             if [ -n "$namespace" ]; then link_addresses "$name" | cut -d' ' -f2; else echo 127.0.0.1; fi
             ;;
         namespace) echo "$namespace" ;;
         remove)
             [ "$name" != shared ] || fail "the machine's own engine is not removed"
+            ! alive "$state" || kill -CONT "$(cat "$state/pid")"
             # Only the engine can end its containers and free what they mount.
             if [ -d "$state/data" ]; then
                 answers "$socket" || start_engine "$name" "$socket" "$namespace" "$state"
@@ -203,7 +223,7 @@ main() {
                 xargs -r -n1 umount -l
             rm -rf "$state"
             ;;
-        *) fail "unknown command $command: start, stop, address, namespace or remove" ;;
+        *) fail "unknown command $command: start, stop, pause, resume, address, namespace or remove" ;;
     esac
 }
 

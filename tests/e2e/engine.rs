@@ -1,29 +1,12 @@
 //! The engine goes and comes back.
 
-use std::process::Command;
-
-use crate::hades::{Engine, Hades, eventually, testbed};
-
-struct Private(&'static str);
-
-impl Private {
-    fn run(&self, command: &str) {
-        let status = Command::new(testbed("dockerd.sh")).args([command, self.0]).status().unwrap();
-        assert!(status.success(), "dockerd.sh {command} {}", self.0);
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.run("remove");
-    }
-}
+use crate::bed::PrivateEngine;
+use crate::hades::{Hades, eventually};
 
 #[test]
 fn a_stopped_engine_is_told_and_converged_when_it_is_back() {
-    let engine = Engine::named("e2e-restart");
-    let private = Private("e2e-restart");
-    let hades = Hades::start(engine);
+    let private = PrivateEngine::start("e2e-restart");
+    let hades = Hades::start(private.engine.clone());
     let manifest = |message: &str| {
         format!(
             r#"apiVersion: hades.dev/v1alpha1

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -45,12 +47,18 @@ impl Engine {
     pub fn named(name: &str) -> Self {
         let endpoint = checked(Command::new(testbed("dockerd.sh")).args(["start", name]));
         let engine = Self { endpoint: endpoint.trim().to_owned() };
+        engine.load_sample("hades-sample:1", "");
+        engine
+    }
+
+    /// Puts the sample image onto it; another variant is another image.
+    pub fn load_sample(&self, tag: &str, variant: &str) {
         checked(
             Command::new(testbed("sample-image.sh"))
-                .arg("hades-sample:1")
-                .env("DOCKER_HOST", &engine.endpoint),
+                .arg(tag)
+                .env("VARIANT", variant)
+                .env("DOCKER_HOST", &self.endpoint),
         );
-        engine
     }
 
     /// Runs the Docker client; returns what it printed.
@@ -61,6 +69,27 @@ impl Engine {
     pub fn socket(&self) -> &str {
         self.endpoint.trim_start_matches("unix://")
     }
+
+    /// What the engine answers to `GET path`, a JSON value a line or all in one.
+    pub fn get(&self, path: &str) -> Vec<Value> {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 "), "{path}: {answer}");
+        serde_json::Deserializer::from_str(body).into_iter().map(Result::unwrap).collect()
+    }
+
+    /// All that it lists of what carries a label: containers, networks or volumes.
+    pub fn labelled(&self, what: &str, label: &str) -> Vec<Value> {
+        let path = if what == "containers" { "containers/json" } else { what };
+        // Percent-encoded: {"label":["…"]}
+        let filter = format!("%7B%22label%22%3A%5B%22{}%22%5D%7D", label.replace('=', "%3D"));
+        let answer = self.get(&format!("/{path}?all=1&filters={filter}")).remove(0);
+        let list = if what == "volumes" { &answer["Volumes"] } else { &answer };
+        list.as_array().cloned().unwrap_or_default()
+    }
 }
 
 /// A server in a temporary folder.
@@ -69,21 +98,34 @@ pub struct Hades {
     pub dir: TempDir,
     /// Different for each test, so that names on the shared engine are, too.
     pub project: String,
-    child: Option<Child>,
+    child: Arc<Mutex<Option<Child>>>,
     pub address: String,
+    /// Where the server looks for an engine to begin with.
+    docker_socket: PathBuf,
 }
 
 impl Hades {
     /// Starts one on that engine.
     pub fn start(engine: Engine) -> Self {
+        let socket = PathBuf::from(engine.socket());
+        Self::start_with(engine, socket)
+    }
+
+    /// Starts one that has no DockerHost yet; `engine` is one of those to come.
+    pub fn start_without_host(engine: Engine) -> Self {
+        Self::start_with(engine, PathBuf::from("/nonexistent.sock"))
+    }
+
+    fn start_with(engine: Engine, docker_socket: PathBuf) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mut hades = Self {
             engine,
             dir: tempfile::tempdir().unwrap(),
             project: format!("t{}-{number}", std::process::id()),
-            child: None,
+            child: Arc::default(),
             address: String::new(),
+            docker_socket,
         };
         hades.launch();
         hades
@@ -122,14 +164,15 @@ impl Hades {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hades"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(self.data())
-            .args(["--docker-socket", self.engine.socket()])
+            .arg("--docker-socket")
+            .arg(&self.docker_socket)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        self.child = Some(child);
+        *self.child.lock().unwrap() = Some(child);
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let Some((_, address)) = first.split_once("https://") else {
             panic!("the server didn't start: {first:?}\n{}", self.log())
@@ -140,15 +183,23 @@ impl Hades {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        self.victim()();
+    }
+
+    /// `kill -9`, for somebody else to do.
+    pub fn victim(&self) -> impl Fn() + Send + Sync + 'static {
+        let child = self.child.clone();
+        move || {
+            if let Some(mut child) = child.lock().unwrap().take() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
         }
     }
 
     /// SIGTERM, and waits for its end.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.lock().unwrap().take() else { return };
         checked(Command::new("kill").arg(child.id().to_string()));
         assert!(child.wait().unwrap().success(), "{}", self.log());
     }
@@ -213,11 +264,27 @@ impl Hades {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs `kubectl`, whatever comes of it.
+    pub fn try_kubectl(&self, args: &[&str]) -> Output {
+        self.client(Path::new("kubectl"), args)
+    }
+
     /// Applies manifests; `PROJECT` in them is the test's project.
     pub fn apply(&self, manifests: &str) {
+        let file = self.manifests(manifests);
+        self.hadesctl(&["apply", "-f", file.to_str().unwrap()]);
+    }
+
+    /// As [`Self::apply`], whatever comes of it.
+    pub fn try_apply(&self, manifests: &str) -> Output {
+        let file = self.manifests(manifests);
+        self.try_hadesctl(&["apply", "-f", file.to_str().unwrap()])
+    }
+
+    fn manifests(&self, manifests: &str) -> PathBuf {
         let file = self.dir.path().join("apply.yaml");
         std::fs::write(&file, manifests.replace("PROJECT", &self.project)).unwrap();
-        self.hadesctl(&["apply", "-f", file.to_str().unwrap()]);
+        file
     }
 
     /// An object as JSON; null when there is none.
@@ -233,12 +300,24 @@ impl Hades {
 
     /// Waits until the environment is as its newest spec says.
     pub fn wait_ready(&self, environment: &str) {
-        eventually(&format!("{environment} to be ready"), || {
-            let found = self.object("environment", environment, &self.project);
-            let current = found["status"]["observedGeneration"] == found["metadata"]["generation"];
-            let ready = condition(&found, "Ready");
-            if current && ready["status"] == "True" { Ok(()) } else { Err(found["status"].clone()) }
-        });
+        eventually(&format!("{environment} to be ready"), || self.readiness(environment));
+    }
+
+    /// Whether the environment is as its newest spec says.
+    pub fn is_ready(&self, environment: &str) -> bool {
+        self.readiness(environment).is_ok()
+    }
+
+    fn readiness(&self, environment: &str) -> Result<(), Value> {
+        let found = self.object("environment", environment, &self.project);
+        let generation = &found["metadata"]["generation"];
+        let current = found["status"]["observedGeneration"] == *generation;
+        let ready = condition(&found, "Ready")["status"] == "True";
+        if !generation.is_null() && current && ready {
+            Ok(())
+        } else {
+            Err(found["status"].clone())
+        }
     }
 
     /// Waits until the environment isn't ready for that reason; returns the message.
@@ -327,7 +406,12 @@ pub fn free_port() -> u16 {
 
 /// `GET path`; None while nothing answers.
 pub fn http_get(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    http_get_at("127.0.0.1", port, path)
+}
+
+/// The same, of another address of this machine.
+pub fn http_get_at(address: &str, port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((address, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").ok()?;
     let mut answer = String::new();

@@ -4,9 +4,12 @@
 //! project of its own, so that they can run side by side on one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+mod bed;
 mod commands;
 mod crash;
 mod engine;
+mod faults;
+mod gate;
 mod hades;
 mod hosts;
 mod journey;
@@ -14,5 +17,7 @@ mod restored;
 mod rollouts;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
+mod sweep;
 mod terminal;
 mod trouble;
+mod two_hosts;

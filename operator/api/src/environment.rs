@@ -112,9 +112,9 @@ pub struct Defaults {
     pub host: Option<String>,
 
     /// Secrets of the project with credentials of registries, for every service.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
-    pub image_pull_secrets: Vec<ImagePullSecret>,
+    pub image_pull_secrets: Option<Vec<ImagePullSecret>>,
 }
 
 /// What Hades found and did.

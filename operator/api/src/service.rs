@@ -36,7 +36,7 @@ pub struct ServiceSpec {
 
     /// Secrets of the project with credentials of registries, before those of
     /// `spec.defaults`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub image_pull_secrets: Option<Vec<ImagePullSecret>>,
 

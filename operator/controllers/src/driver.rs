@@ -26,9 +26,10 @@ use crate::{Context, error_chain};
 /// Metadata of an object: all that a controller keeps in memory of it.
 pub(crate) type Meta<K> = PartialObjectMeta<K>;
 
-/// How many objects of a kind are worked on at the same time. Each may wait for
-/// its host, so this is far above the number of processors.
-const CONCURRENCY: u16 = 64;
+/// How many objects of a kind are worked on at the same time. Each may wait half
+/// a minute for a host that doesn't answer, and all that are on it do: they must
+/// not take the turns of those on other hosts.
+const CONCURRENCY: u16 = 4096;
 
 /// A pass without any wake comes at least this often: events can be lost.
 pub(crate) const FULL_PASS: Duration = Duration::from_secs(300);

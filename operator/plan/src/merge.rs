@@ -36,7 +36,7 @@ fn merge_defaults(under: Defaults, over: Defaults) -> Defaults {
     let Defaults { host, image_pull_secrets } = over;
     Defaults {
         host: host.or(under.host),
-        image_pull_secrets: list(under.image_pull_secrets, image_pull_secrets),
+        image_pull_secrets: image_pull_secrets.or(under.image_pull_secrets),
     }
 }
 

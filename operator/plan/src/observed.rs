@@ -221,7 +221,9 @@ pub fn is_owned(
     environment: &str,
 ) -> bool {
     let is = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
-    is(label::INSTALLATION, installation)
+    // What differs most comes first: every environment asks this of everything on
+    // its hosts.
+    is(label::ENVIRONMENT, environment)
         && is(label::PROJECT, project)
-        && is(label::ENVIRONMENT, environment)
+        && is(label::INSTALLATION, installation)
 }

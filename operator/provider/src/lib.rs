@@ -75,11 +75,12 @@ pub trait Provider: Send + Sync + 'static {
     /// [`ErrorClass::Unreachable`] when it doesn't.
     async fn describe(&self) -> Result<HostInfo, ProviderError>;
 
-    /// Everything there at one moment.
+    /// Everything there at one moment. Callers may share one answer: a host has
+    /// many containers, and many environments look at it at the same time.
     ///
     /// # Errors
     /// [`ErrorClass::Unreachable`] when it doesn't answer.
-    async fn observe(&self) -> Result<HostSnapshot, ProviderError>;
+    async fn observe(&self) -> Result<Arc<HostSnapshot>, ProviderError>;
 
     /// Carries out one action of a plan.
     ///

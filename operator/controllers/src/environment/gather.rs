@@ -355,7 +355,7 @@ async fn observe(
     }
     let snapshots = providers.iter().map(|(host, provider)| async move {
         let view = match look(&**provider).await {
-            Ok(snapshot) => HostView::Snapshot(Arc::new(snapshot)),
+            Ok(snapshot) => HostView::Snapshot(snapshot),
             Err(error) => HostView::Unreachable { message: error.message },
         };
         (host.clone(), view)
@@ -389,7 +389,7 @@ fn gathered(
 
 /// One failed look is not an outage: a connection that was lost since the last one
 /// is noticed by the first call on it. What took long isn't tried again.
-async fn look(provider: &dyn Provider) -> Result<HostSnapshot, ProviderError> {
+async fn look(provider: &dyn Provider) -> Result<Arc<HostSnapshot>, ProviderError> {
     let started = Instant::now();
     match provider.observe().await {
         Err(error) if error.class == ErrorClass::Unreachable && started.elapsed() < AT_ONCE => {

@@ -12,7 +12,7 @@ use hades_api::{
     ConfigRepository, DockerHost, DockerHostSpec, Environment, EnvironmentStatus, condition,
 };
 use hades_apiserver::{ApiServer, Identity, ServerConfig};
-use hades_controllers::{Context, Settings};
+use hades_controllers::{Clock, Context, Settings};
 use hades_provider::fake::{FakeConnect, FakeHost};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
@@ -48,6 +48,13 @@ pub struct Hades {
 impl Hades {
     /// With the project `shop`, the host `local` and the image `app:1` on it.
     pub async fn start() -> Self {
+        let mut hades = Self::prepare().await;
+        hades.run_controllers();
+        hades
+    }
+
+    /// As [`Self::start`], with no controllers yet.
+    pub async fn prepare() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = ServerConfig::new(dir.path().join("data"), hades_api::schema::crds());
         let server = ApiServer::open(config).await.unwrap();
@@ -57,8 +64,8 @@ impl Hades {
         host.add_image("app:1", "one");
         host.add_image("app:2", "two");
         let connect = FakeConnect::new().with("unix:///fake.sock", host.clone());
-        let context = context(&inside, &connect, dir.path());
-        let mut hades = Self {
+        let context = context(&inside, &connect, dir.path(), Arc::new(Timestamp::now));
+        let hades = Self {
             client,
             inside,
             host,
@@ -71,16 +78,26 @@ impl Hades {
         };
         hades.add_host("local", "unix:///fake.sock").await;
         hades.add_namespace("shop").await;
-        hades.run_controllers();
         hades
     }
 
     /// Starts the controllers, with nothing remembered.
     pub fn run_controllers(&mut self) {
-        self.context = context(&self.inside, &self.connect, self.dir.path());
+        self.run_controllers_by(Arc::new(Timestamp::now));
+    }
+
+    /// As [`Self::run_controllers`], by another clock.
+    pub fn run_controllers_by(&mut self, clock: Clock) {
+        self.context = context(&self.inside, &self.connect, self.dir.path(), clock);
         self.shutdown = CancellationToken::new();
         let run = hades_controllers::run(self.context.clone(), self.shutdown.clone());
         self.controllers = Some(tokio::spawn(run));
+    }
+
+    /// What controllers that work through `client` are handed, with nothing
+    /// remembered.
+    pub fn context_through(&self, client: &Client) -> Arc<Context> {
+        context(client, &self.connect, self.dir.path(), Arc::new(Timestamp::now))
     }
 
     /// Ends the controllers.
@@ -152,7 +169,8 @@ impl Hades {
     pub async fn ready(&self, name: &str) -> EnvironmentStatus {
         let environments = self.environments();
         eventually(&format!("{name} to be ready"), || async {
-            let found = environments.get(name).await.unwrap();
+            let found = environments.get_opt(name).await.unwrap();
+            let Some(found) = found else { return Err(EnvironmentStatus::default()) };
             let status = found.status.unwrap_or_default();
             let current = status.observed_generation == found.metadata.generation;
             let ready = is_true(&status.conditions, condition::READY);
@@ -202,14 +220,14 @@ impl Hades {
     }
 }
 
-fn context(client: &Client, connect: &FakeConnect, dir: &Path) -> Arc<Context> {
+fn context(client: &Client, connect: &FakeConnect, dir: &Path, clock: Clock) -> Arc<Context> {
     Context::new(Settings {
         client: client.clone(),
         connect: Arc::new(connect.clone()),
         installation: INSTALLATION.to_owned(),
         fingerprint: Arc::new(|value: &str| format!("fp{:x}", value.len())),
         cache_dir: dir.join("repositories"),
-        clock: Arc::new(Timestamp::now),
+        clock,
     })
 }
 

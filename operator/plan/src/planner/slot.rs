@@ -121,10 +121,9 @@ pub(super) fn survey<'a>(
     volumes: &Volumes<'a>,
 ) -> Vec<Slot<'a>> {
     let mut groups: BTreeMap<(&str, u32), Vec<&Found<'_>>> = BTreeMap::new();
-    for found in scope.hosts.values().flat_map(|host| &host.containers) {
-        if let (true, Some(service), Some(replica)) =
-            (found.owned, found.service(), found.replica())
-        {
+    let all = scope.hosts.values().flat_map(|host| &host.containers);
+    for found in all.filter(|found| found.owned) {
+        if let (Some(service), Some(replica)) = (found.service(), found.replica()) {
             groups.entry((service, replica)).or_default().push(found);
         }
     }

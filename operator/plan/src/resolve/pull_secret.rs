@@ -10,12 +10,12 @@ pub(crate) const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
 
 /// Every pull secret of a spec with the path of its field.
 pub(super) fn all(spec: &EnvironmentSpec) -> impl Iterator<Item = (String, &ImagePullSecret)> + '_ {
-    let defaults = spec.defaults.iter().flat_map(|defaults| &defaults.image_pull_secrets);
+    let defaults = spec.defaults.iter().flat_map(|defaults| defaults.image_pull_secrets.iter().flatten());
     let defaults = defaults
         .enumerate()
         .map(|(index, secret)| (format!("spec.defaults.imagePullSecrets[{index}]"), secret));
     let services = spec.services.iter().flat_map(|(name, service)| {
-        service.image_pull_secrets.iter().enumerate().map(move |(index, secret)| {
+        service.image_pull_secrets.iter().flatten().enumerate().map(move |(index, secret)| {
             (format!("spec.services.{name}.imagePullSecrets[{index}]"), secret)
         })
     });

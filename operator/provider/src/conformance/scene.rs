@@ -149,7 +149,7 @@ impl<'a> Scene<'a> {
     /// Everything on the host.
     pub async fn observe(&self) -> HostSnapshot {
         let snapshot = self.provider().observe().await;
-        snapshot.expect("the host answers")
+        std::sync::Arc::unwrap_or_clone(snapshot.expect("the host answers"))
     }
 
     /// What on the host belongs to the environment, without words that change

@@ -85,7 +85,7 @@ impl FakeEngine {
                 Err(injected(class).into())
             }
             Some(Fault::Crash(moment)) => {
-                state.crashed = true;
+                state.fate.die();
                 if moment == Moment::After {
                     effect(&mut state)?;
                 }
@@ -104,7 +104,7 @@ impl FakeEngine {
         target: &str,
     ) -> Result<(Option<Fault>, Option<std::time::Duration>), CallError> {
         let mut state = self.state();
-        if state.crashed {
+        if state.fate.is_dead() {
             return Err(crashed().into());
         }
         let number = state.calls.len() as u64 + 1;

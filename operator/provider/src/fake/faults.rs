@@ -111,6 +111,9 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan {
     by_number: BTreeMap<u64, Fault>,
+    /// By the count of calls from now on that change something.
+    by_change: BTreeMap<u64, Fault>,
+    changes: u64,
     by_kind: Vec<(CallKind, Fault)>,
     delay: Option<Duration>,
 }
@@ -125,6 +128,14 @@ impl FaultPlan {
     #[must_use]
     pub fn at(mut self, number: u64, fault: Fault) -> Self {
         self.by_number.insert(number, fault);
+        self
+    }
+
+    /// At the call of this number among those from now on that change something,
+    /// counted from 1.
+    #[must_use]
+    pub fn at_change(mut self, number: u64, fault: Fault) -> Self {
+        self.by_change.insert(number, fault);
         self
     }
 
@@ -152,6 +163,12 @@ impl FaultPlan {
     pub(super) fn strike(&mut self, number: u64, kind: CallKind) -> Option<Fault> {
         if let Some(fault) = self.by_number.remove(&number) {
             return Some(fault);
+        }
+        if kind.is_mutating() {
+            self.changes += 1;
+            if let Some(fault) = self.by_change.remove(&self.changes) {
+                return Some(fault);
+            }
         }
         let position = self.by_kind.iter().position(|(of, _)| *of == kind)?;
         Some(self.by_kind.remove(position).1)

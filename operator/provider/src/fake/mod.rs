@@ -14,6 +14,7 @@ mod connect;
 mod dial;
 mod engine;
 mod exec;
+mod fate;
 mod faults;
 mod state;
 
@@ -45,6 +46,7 @@ use state::State;
 
 pub use connect::FakeConnect;
 pub use engine::FakeEngine;
+pub use fate::Fate;
 pub use faults::{Call, CallKind, Fault, FaultPlan, Moment};
 
 /// A host in memory. Cheap to clone; clones share one host.
@@ -69,6 +71,13 @@ impl FakeHost {
     pub fn for_installation(installation: &str) -> Self {
         let installation = Some(installation.to_owned());
         Self { steps: Arc::new(Steps::new(FakeEngine::new(installation.clone()), installation)) }
+    }
+
+    /// An empty host used by a process that dies as that of others does.
+    pub fn with_fate(fate: &Fate) -> Self {
+        let host = Self::new();
+        host.engine().state().fate = fate.clone();
+        host
     }
 
     fn engine(&self) -> &FakeEngine {
@@ -97,14 +106,19 @@ impl FakeHost {
         self.calls().into_iter().filter(|call| call.kind.is_mutating()).collect()
     }
 
+    /// The life of the process that uses it.
+    pub fn fate(&self) -> Fate {
+        self.engine().state().fate.clone()
+    }
+
     /// Whether a [`Fault::Crash`] has struck.
     pub fn is_crashed(&self) -> bool {
-        self.engine().state().crashed
+        self.engine().state().fate.is_dead()
     }
 
     /// After a crash: answers again, with all that had taken effect.
     pub fn revive(&self) {
-        self.engine().state().crashed = false;
+        self.engine().state().fate.revive();
         self.engine().wake(Wake::Everything);
     }
 
@@ -486,9 +500,9 @@ impl Provider for FakeHost {
         answer.map_err(plain_error)
     }
 
-    async fn observe(&self) -> Result<HostSnapshot, ProviderError> {
+    async fn observe(&self) -> Result<Arc<HostSnapshot>, ProviderError> {
         let answer = self.engine().call(CallKind::List, "", |state| Ok(state.snapshot())).await;
-        answer.map_err(plain_error)
+        answer.map(Arc::new).map_err(plain_error)
     }
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {

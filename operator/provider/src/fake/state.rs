@@ -17,6 +17,7 @@ use secrecy::ExposeSecret;
 use crate::engine::{CallError, ContainerDetail, NewContainer};
 use crate::{ContainerStats, DiskUsage, LogChunk, image};
 
+use super::fate::Fate;
 use super::faults::{Call, FaultPlan};
 
 /// First port that is given to containers that ask for any.
@@ -55,7 +56,7 @@ pub(super) struct State {
     pub taken_ports: BTreeSet<(u16, Protocol)>,
     pub calls: Vec<Call>,
     pub faults: FaultPlan,
-    pub crashed: bool,
+    pub fate: Fate,
     pub unreachable: bool,
     /// How many more calls find the host unreachable.
     pub unreachable_calls: u64,

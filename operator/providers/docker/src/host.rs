@@ -180,10 +180,10 @@ impl Provider for DockerHost {
         })
     }
 
-    async fn observe(&self) -> Result<HostSnapshot, ProviderError> {
+    async fn observe(&self) -> Result<Arc<HostSnapshot>, ProviderError> {
         let look =
             || async { self.look().await.map(Arc::new).map_err(Failure::into_provider_error) };
-        self.looks.get(look).await.map(Arc::unwrap_or_clone)
+        self.looks.get(look).await
     }
 
     async fn execute(&self, action: &Action) -> Result<Outcome, ProviderError> {

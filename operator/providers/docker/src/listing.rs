@@ -42,6 +42,8 @@ pub fn snapshot(lists: Lists, dormant: &DormantPorts) -> HostSnapshot {
     let mut containers: Vec<_> =
         lists.containers.into_iter().filter_map(|c| container(c, &networks, dormant)).collect();
     disown_copies(&mut containers, &lists.images);
+    // In the order that every planner of it wants, and sorts in no time then.
+    containers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     HostSnapshot {
         containers,
         volumes: lists.volumes.into_iter().map(volume).collect(),

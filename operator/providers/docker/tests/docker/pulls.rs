@@ -22,11 +22,11 @@ async fn images_are_pulled_with_the_tag_that_is_meant() {
     for reference in [format!("{name}:1"), name.clone()] {
         let pull = scene.action(TargetKind::Image, &reference, Operation::PullImage);
         scene.done(&pull).await;
-        let images = bed.host.observe().await.unwrap().images;
+        let images = bed.host.observe().await.unwrap().images.clone();
         assert!(images.contains_key(&reference), "{reference}");
         scene.done(&pull).await;
     }
-    let images = bed.host.observe().await.unwrap().images;
+    let images = bed.host.observe().await.unwrap().images.clone();
     let digest = images.keys().find(|key| key.starts_with(&format!("{name}@sha256:")));
     let by_digest = digest.expect("the registry's digest is known").clone();
     bed.docker(&["rmi", &format!("{name}:1"), &format!("{name}:latest")]);
