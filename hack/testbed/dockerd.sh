@@ -206,7 +206,6 @@ main() {
         address)
             if [ -n "$namespace" ]; then link_addresses "$name" | cut -d' ' -f2; else echo 127.0.0.1; fi
             ;;
-        namespace) echo "$namespace" ;;
         remove)
             [ "$name" != shared ] || fail "the machine's own engine is not removed"
             ! alive "$state" || kill -CONT "$(cat "$state/pid")"

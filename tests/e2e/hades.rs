@@ -143,8 +143,9 @@ impl Hades {
             engine: self.engine.clone(),
             dir,
             project: self.project.clone(),
-            child: None,
+            child: Arc::default(),
             address: String::new(),
+            docker_socket: self.docker_socket.clone(),
         }
     }
 

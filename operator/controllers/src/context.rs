@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::events::Events;
-use crate::hook::Hooks;
 use crate::health::Monitor;
+use crate::hook::Hooks;
 use crate::hosts::Hosts;
 use crate::images::Images;
 use crate::metrics::Metrics;

@@ -26,10 +26,10 @@ mod layout;
 mod manifest;
 mod output;
 mod raw_mode;
+mod resolved;
 mod rollout;
 mod scope;
 mod service;
-mod resolved;
 mod target;
 mod terminal;
 

@@ -48,9 +48,9 @@ pub use dial::{ByteStream, Duplex};
 pub use error::{ErrorClass, ProviderError};
 pub use exec::{ExecControl, ExecOptions, ExecSession, TerminalSize};
 pub use logs::{LogChunk, LogOptions, LogStream};
+pub use pull::{DiskUsage, ProgressListener, PullCredentials, PullOptions, PullProgress};
 pub use stats::ContainerStats;
 pub use volume::{NewVolume, VolumeArchive};
-pub use pull::{DiskUsage, ProgressListener, PullCredentials, PullOptions, PullProgress};
 
 /// One host, or one account: a place where things are.
 ///

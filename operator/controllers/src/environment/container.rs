@@ -89,8 +89,9 @@ async fn of_host(
     let snapshot = provider.observe().await.map_err(|error| error.message)?;
     let owned = snapshot
         .containers
-        .into_iter()
-        .filter(|seen| is_owned(&seen.labels, &context.installation, project, environment));
+        .iter()
+        .filter(|seen| is_owned(&seen.labels, &context.installation, project, environment))
+        .cloned();
     Ok(owned
         .map(|seen| FoundContainer {
             host: name.clone(),

@@ -12,8 +12,7 @@ use hades_api::{
 };
 use hades_plan::{
     Current, Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError,
-    SpecErrorKind, merge,
-    naming, needs, resolve,
+    SpecErrorKind, merge, naming, needs, resolve,
 };
 use hades_provider::{ErrorClass, Provider, ProviderError};
 use k8s_openapi::api::core::v1::Secret;

@@ -1,8 +1,8 @@
 //! Environment: gather → plan → execute → record.
 
 mod container;
-mod exec;
 mod evidence;
+mod exec;
 mod execute;
 mod gather;
 mod logs;

@@ -8,10 +8,7 @@ use hades_api::{
     ResourceStatus, annotation, condition, reason,
 };
 use hades_plan::{
-    Action, ActionId, HostView, Plan, Reason, ResourceState, TargetKind, WaitCause, render,
-};
-use hades_plan::{
-    Action, ActionId, Plan, Reason, ResourceState, Target, TargetKind, WaitCause, render,
+    Action, ActionId, HostView, Plan, Reason, ResourceState, Target, TargetKind, WaitCause, render,
 };
 use hades_provider::ErrorClass;
 use jiff::Timestamp;

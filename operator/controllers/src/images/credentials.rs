@@ -61,14 +61,19 @@ pub(crate) async fn pull_keys(
         // What is missing is said where the spec is resolved.
         Some(None) | None => Vec::new(),
     };
-    let defaults = spec.defaults.iter().flat_map(|defaults| defaults.image_pull_secrets.iter().flatten());
+    let defaults =
+        spec.defaults.iter().flat_map(|defaults| defaults.image_pull_secrets.iter().flatten());
     let defaults: Vec<Login> = defaults
         .flat_map(|secret| logins("spec.defaults.imagePullSecrets".to_owned(), &secret.name))
         .collect();
     let accounts = account_logins(context, project, &images).await?;
     let mut keys = PullKeys::default();
     for (name, image) in &images {
-        let own = spec.services.get(*name).into_iter().flat_map(|s| s.image_pull_secrets.iter().flatten());
+        let own = spec
+            .services
+            .get(*name)
+            .into_iter()
+            .flat_map(|s| s.image_pull_secrets.iter().flatten());
         let field = || format!("spec.services.{name}.imagePullSecrets");
         let mut keyring = Keyring::new();
         keyring.add(own.flat_map(|secret| logins(field(), &secret.name)).collect());

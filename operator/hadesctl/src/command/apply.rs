@@ -18,9 +18,9 @@ use crate::command::wait::progress;
 use crate::context::Context;
 use crate::error::Error;
 use crate::manifest::{self, Project};
+use crate::resolved;
 use crate::rollout::{self, WaitFlags};
 use crate::scope::address_of;
-use crate::resolved;
 use crate::target::Target;
 
 /// How long the namespace of a new project may take to be made.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHostSpec, EnvironmentSpec};
 
-use super::{Current, Inputs, SpecError, SpecErrorKind, needs, resolve};
+use super::{Current, FoundImages, Inputs, SpecError, SpecErrorKind, needs, resolve};
 
 /// All that is wrong with a merged spec, whatever hosts and Secrets there are.
 /// Which those are only a server knows, so that nothing is said of them.
@@ -26,6 +26,7 @@ pub fn check_offline(environment: EnvironmentName, spec: &EnvironmentSpec) -> Ve
         current: &current,
         secrets: &BTreeMap::new(),
         pins: &[],
+        found: &FoundImages::default(),
         fingerprint: &|_| String::new(),
     });
     let needs_no_server =

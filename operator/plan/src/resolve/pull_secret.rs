@@ -10,7 +10,8 @@ pub(crate) const DOCKER_CONFIG_KEY: &str = ".dockerconfigjson";
 
 /// Every pull secret of a spec with the path of its field.
 pub(super) fn all(spec: &EnvironmentSpec) -> impl Iterator<Item = (String, &ImagePullSecret)> + '_ {
-    let defaults = spec.defaults.iter().flat_map(|defaults| defaults.image_pull_secrets.iter().flatten());
+    let defaults =
+        spec.defaults.iter().flat_map(|defaults| defaults.image_pull_secrets.iter().flatten());
     let defaults = defaults
         .enumerate()
         .map(|(index, secret)| (format!("spec.defaults.imagePullSecrets[{index}]"), secret));

@@ -8,8 +8,8 @@ use super::findings::Findings;
 use super::host::Place;
 use super::restart::Restarts;
 use super::{
-    Inputs, confinement, file, health_check, image, image_policy, limits, logging, lookup, variables,
-    volume,
+    Inputs, confinement, file, health_check, image, image_policy, limits, logging, lookup,
+    variables, volume,
 };
 use crate::check::{Check, Rollout};
 use crate::desired::{ContainerSpec, DesiredContainer};

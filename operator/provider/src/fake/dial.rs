@@ -20,7 +20,7 @@ pub(super) fn to_container(
     address: SocketAddr,
 ) -> Option<Result<ByteStream, ProviderError>> {
     let state = engine.state();
-    if state.crashed || state.unreachable {
+    if state.fate.is_dead() || state.unreachable {
         let words = "cannot reach the fake host: connection refused";
         return Some(Err(refusal::unreachable(words)));
     }

@@ -38,9 +38,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::engine::CallError;
 use crate::steps::Steps;
 use crate::{
-    ByteStream, ContainerStats, DiskUsage, ErrorClass, ExecOptions, ExecSession, HostInfo, LogChunk,
-    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions, VolumeArchive,
-    Wake,
+    ByteStream, ContainerStats, DiskUsage, ErrorClass, ExecOptions, ExecSession, HostInfo,
+    LogChunk, LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions,
+    VolumeArchive, Wake,
 };
 use state::State;
 

@@ -16,9 +16,9 @@ use hades_plan::{Action, HostSnapshot, PublishedPort};
 use hades_provider::coalesce::Coalesced;
 use hades_provider::steps::Steps;
 use hades_provider::{
-    ByteStream, Connect, ContainerStats, DiskUsage, ExecOptions, ExecSession, HostAddress, HostInfo,
-    LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions, VolumeArchive,
-    Wake,
+    ByteStream, Connect, ContainerStats, DiskUsage, ExecOptions, ExecSession, HostAddress,
+    HostInfo, LogOptions, LogStream, NewVolume, Outcome, Provider, ProviderError, PullOptions,
+    VolumeArchive, Wake,
 };
 
 use crate::calls::Calls;

@@ -177,8 +177,8 @@ async fn a_digest_brings_back_what_a_tag_meant_before_it_moved() {
     let by_digest = hades_plan::reference::by_digest(&reference, &digest);
     let pull = scene.action(TargetKind::Image, &by_digest, Operation::PullImage);
     assert_eq!(bed.host.pull(&pull, &options).await, Ok(Outcome::Done));
-    let images = bed.host.observe().await.unwrap().images;
-    assert_eq!(images[&by_digest], first);
+    let snapshot = bed.host.observe().await.unwrap();
+    assert_eq!(snapshot.images[&by_digest], first);
     bed.docker(&["rmi", &by_digest]);
 }
 
