@@ -74,7 +74,7 @@ fn a_good_and_a_bad_roll_out() {
     client.join().unwrap();
     assert!(asked.load(Ordering::Relaxed) > 0);
     assert_eq!(missed.load(Ordering::Relaxed), 0, "the old one answers all the time");
-    assert_eq!(hades.running(), [first.clone()]);
+    assert_eq!(hades.running(), std::slice::from_ref(&first));
     assert_eq!(hades.containers().len(), 2, "the failed one is kept for its logs");
     let logs =
         hades.hadesctl(&["logs", &format!("{}/production/web", hades.project), "--tail", "5"]);
@@ -88,7 +88,7 @@ fn a_good_and_a_bad_roll_out() {
         if message.contains("exit status 3") { Ok(message) } else { Err(message) }
     });
     assert!(message.contains("ending at once with 3"), "{message}");
-    assert_eq!(hades.running(), [first.clone()]);
+    assert_eq!(hades.running(), std::slice::from_ref(&first));
 
     // Good: nothing of what failed is left.
     hades.apply(&environment("four", "/healthz", ""));

@@ -24,6 +24,13 @@ pub(crate) fn plan(actions: &[Action]) -> String {
     sha256(&actions)
 }
 
+/// A number that is the same for the same environment and spread evenly over all
+/// of them.
+pub(crate) fn place(environment: &EnvironmentName) -> usize {
+    let hash = Sha256::digest(environment.to_string());
+    hash.iter().take(4).fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
 /// SHA-256 of a text, hex.
 pub(crate) fn text(text: &str) -> String {
     hex(text.as_bytes())

@@ -104,9 +104,9 @@ fn survey_host<'a>(
             name: taken.name.clone(),
         }),
         (None, None, Some(settings)) => {
-            subnet::free(settings, host.snapshot).map(Some).ok_or_else(|| {
-                WaitCause::SubnetPoolExhausted { pool: settings.subnet_pool.to_string() }
-            })
+            subnet::free(settings, host.snapshot, &scope.desired.environment).map(Some).ok_or_else(
+                || WaitCause::SubnetPoolExhausted { pool: settings.subnet_pool.to_string() },
+            )
         }
         (None, None, None) => Err(WaitCause::SubnetPoolExhausted { pool: String::new() }),
     };

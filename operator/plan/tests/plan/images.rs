@@ -124,8 +124,10 @@ fn a_digest_policy_rolls_when_the_tag_moves() {
     let next = plan(&found("sha256:bbbb").resolve(&yaml).unwrap(), &simulator.observe());
     let lines = shown(&next);
     assert!(lines.contains("image policy: 1.2.0@aaaa → 1.2.0@bbbb"), "{lines}");
-    simulator.apply(&next);
-    assert!(plan(&found("sha256:bbbb").resolve(&yaml).unwrap(), &simulator.observe()).is_empty());
+    let moved = found("sha256:bbbb").resolve(&yaml).unwrap();
+    simulator.converge(&moved);
+    assert!(plan(&moved, &simulator.observe()).is_empty());
+    assert_eq!(simulator.host("local").containers.len(), 1);
 }
 
 #[test]
