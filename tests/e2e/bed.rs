@@ -107,14 +107,15 @@ impl Host {
         &self.engine.engine
     }
 
-    /// Containers with that label, in every state, as the engine inspects them.
+    /// Containers with that label, in every state, as the engine inspects them;
+    /// without those that go meanwhile.
     pub fn containers(&self, label: &str) -> Vec<Value> {
         let found = self.api().labelled("containers", label);
         let inspect = |found: &Value| {
             let id = found["Id"].as_str().unwrap();
-            self.api().get(&format!("/containers/{id}/json")).remove(0)
+            self.api().find(&format!("/containers/{id}/json"))
         };
-        found.iter().map(inspect).collect()
+        found.iter().filter_map(inspect).collect()
     }
 
     /// Names of the networks, or volumes, with that label, sorted.

@@ -70,15 +70,31 @@ impl Engine {
         self.endpoint.trim_start_matches("unix://")
     }
 
-    /// What the engine answers to `GET path`, a JSON value a line or all in one.
-    pub fn get(&self, path: &str) -> Vec<Value> {
+    fn ask(&self, path: &str) -> String {
         let mut stream = UnixStream::connect(self.socket()).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// What the engine answers to `GET path`, a JSON value a line or all in one.
+    pub fn get(&self, path: &str) -> Vec<Value> {
+        let answer = self.ask(path);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(" 200 "), "{path}: {answer}");
         serde_json::Deserializer::from_str(body).into_iter().map(Result::unwrap).collect()
+    }
+
+    /// What the engine answers to `GET path`; none when there is no such thing.
+    pub fn find(&self, path: &str) -> Option<Value> {
+        let answer = self.ask(path);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        if head.contains(" 404 ") {
+            return None;
+        }
+        assert!(head.contains(" 200 "), "{path}: {answer}");
+        Some(serde_json::from_str(body).unwrap())
     }
 
     /// All that it lists of what carries a label: containers, networks or volumes.

@@ -150,8 +150,10 @@ async fn a_container_that_flaps_is_told_and_left_to_the_engine() {
         let ready = hades.not_ready("prod", reason::CONTAINER_FAILED).await;
         assert!(ready.message.contains("web"), "{}", ready.message);
         hades.host.set_state_by_hand(&web, ContainerState::Running);
-        hades.ready("prod").await;
     }
+    // It runs again, and is believed when it has done so for long enough.
+    hades.host.set_uptime(&web, Duration::from_secs(180));
+    hades.ready("prod").await;
     assert_eq!(hades.host.mutating_calls().len(), changes, "the engine starts it again, not Hades");
     let events = hades.events("shop", "prod").await;
     let told = events.iter().filter(|event| event.starts_with(reason::CONTAINER_FAILED)).count();

@@ -216,8 +216,8 @@ async fn a_flood_is_few_fetches_and_loses_nothing() {
         assert_eq!(answer.code, 202);
     }
     synced(&hades, "config", &last).await;
-    // What a pass costs differs from machine to machine; that there are far fewer
-    // of them than deliveries doesn't.
+    // How long the flood takes differs from machine to machine; that there are far
+    // fewer passes than deliveries doesn't.
     let passes = usize::try_from(counted(&hades, series) - before).unwrap();
-    assert!(passes < DELIVERIES / 5, "{passes} passes");
+    assert!(passes < DELIVERIES / 20, "{passes} passes");
 }

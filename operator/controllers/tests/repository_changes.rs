@@ -155,7 +155,8 @@ async fn a_new_commit_writes_only_what_its_changed_files_say() {
     })
     .await;
     let after = versions(&hades).await;
-    assert_eq!(differing(&before, &after), ["a", "c", "e", "repository"]);
+    // What moved names its file.
+    assert_eq!(differing(&before, &after), ["a", "c", "d", "e", "repository"]);
     // A person who asks gets everything looked at.
     let ask = json!({"metadata": {"annotations": {"hades.dev/reconcile-requested-at": "now"}}});
     hades

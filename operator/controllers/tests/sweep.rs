@@ -123,13 +123,15 @@ impl Sweep {
     }
 
     fn spec(&self) -> Value {
+        // Readiness is not what is swept here, and waiting for it would take minutes.
+        let at_once = json!({"minReady": "0s"});
         let image = format!("app:{}", 1 + self.version % 2);
         json!({
             "env": {"VERSION": self.version},
             "volumes": {"data": {}, "scratch": {"deletionPolicy": "Delete"}},
             "services": {
-                "api": {"host": "local", "image": image, "replicas": 2},
-                "web": {"host": "two", "image": image, "replicas": 2},
+                "api": {"host": "local", "image": image, "replicas": 2, "strategy": at_once},
+                "web": {"host": "two", "image": image, "replicas": 2, "strategy": at_once},
                 "db": {"host": "local", "image": image, "volumes": ["data:/data"]},
                 "cache": {"host": "two", "image": image, "volumes": ["scratch:/data"]},
             },

@@ -126,16 +126,37 @@ impl Monitor {
         for (host, view) in &mut observed.hosts {
             seen.insert(host.clone());
             let HostView::Snapshot(snapshot) = view else { continue };
-            let snapshot = Arc::make_mut(snapshot);
-            self.count_restarts(host, desired, snapshot, now);
+            let restarts = self.count_restarts(host, desired, snapshot, now);
+            let checked = |container: &ObservedContainer| {
+                let hash = container.labels.get(label::SPEC_HASH).map(String::as_str);
+                hash.and_then(|hash| checks.get(hash).copied())
+            };
+            // Others share what was seen; it is copied only where there is
+            // something to lay on it.
+            let concerned = |container: &ObservedContainer| {
+                restarts.contains_key(&container.id)
+                    || checked(container).is_some()
+                    || known(host, &container.name).failure.is_some()
+            };
+            if !owned(desired, &snapshot.containers).any(concerned) {
+                if let Watch::Follow(providers) = watch
+                    && let Some(provider) = providers.get(host)
+                {
+                    self.watch(host, provider, &desired.environment, Vec::new(), now);
+                }
+                continue;
+            }
             let mut wanted = Vec::new();
-            for container in owned(desired, snapshot) {
+            for container in &mut Arc::make_mut(snapshot).containers {
+                if !is_own(desired, container) {
+                    continue;
+                }
+                container.restarts_seen = restarts.get(&container.id).copied().unwrap_or(0);
                 let known = known(host, &container.name);
                 if container.state != ContainerState::Running || container.restarts_seen > 0 {
                     container.health_message.clone_from(&known.failure);
                 }
-                let hash = container.labels.get(label::SPEC_HASH).map(String::as_str);
-                let check = hash.and_then(|hash| checks.get(hash).copied());
+                let check = checked(container);
                 let address = container.addresses.get(&network).copied();
                 if let (Some(check), Some(address)) = (check, address)
                     && container.state == ContainerState::Running
@@ -176,22 +197,26 @@ impl Monitor {
         self.stop.cancel();
     }
 
+    /// How often each container of an environment ended lately, by id; those that
+    /// didn't are left out.
     fn count_restarts(
         &self,
         host: &str,
         desired: &Desired,
-        snapshot: &mut HostSnapshot,
+        snapshot: &HostSnapshot,
         now: Instant,
-    ) {
+    ) -> HashMap<String, u32> {
         let mut restarts = locked(&self.restarts);
         let restarts = restarts.entry(host.to_owned()).or_default();
-        for container in owned(desired, snapshot) {
-            container.restarts_seen = restarts.note(container, now);
-        }
+        let counts: HashMap<String, u32> = owned(desired, &snapshot.containers)
+            .map(|container| (container.id.clone(), restarts.note(container, now)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
         if restarts.len() > 2 * snapshot.containers.len() {
             let there: HashSet<&str> = snapshot.containers.iter().map(|c| &*c.id).collect();
             restarts.retain(|id| there.contains(id));
         }
+        counts
     }
 
     /// Says of each what came of its check so far, if it is checked in that way.
@@ -248,15 +273,18 @@ impl Monitor {
     }
 }
 
-/// The containers of an environment in a snapshot.
+/// The containers of an environment among all of a host.
 fn owned<'a>(
     desired: &'a Desired,
-    snapshot: &'a mut HostSnapshot,
-) -> impl Iterator<Item = &'a mut ObservedContainer> {
+    containers: &'a [ObservedContainer],
+) -> impl Iterator<Item = &'a ObservedContainer> {
+    containers.iter().filter(|found| is_own(desired, found))
+}
+
+fn is_own(desired: &Desired, found: &ObservedContainer) -> bool {
     let Desired { installation, environment, .. } = desired;
     let EnvironmentName { project, environment } = environment;
-    let containers = snapshot.containers.iter_mut();
-    containers.filter(move |found| is_owned(&found.labels, installation, project, environment))
+    is_owned(&found.labels, installation, project, environment)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

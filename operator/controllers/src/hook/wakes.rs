@@ -1,15 +1,22 @@
 //! Wakes: the repositories that are to be fetched now. However often one is
 //! asked for, it is in here once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use hades_api::ConfigRepository;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::driver::Meta;
+
+/// The least time between two fetches of a repository that hooks ask for. The
+/// first comes at once; what is asked for meanwhile is one fetch at its end, or a
+/// flood of pushes would be a flood of fetches wherever those are quick.
+const SPACING: Duration = Duration::from_millis(500);
 
 /// Namespace and name of a ConfigRepository.
 pub(crate) type Place = (String, String);
@@ -20,8 +27,26 @@ struct State {
     asked: HashSet<Place>,
     /// Of those, the ones that the queue of passes doesn't know yet.
     unsent: HashSet<Place>,
+    /// When the queue was last told of each, within [`SPACING`].
+    sent: HashMap<Place, Instant>,
     /// A pass that was asked for came to no end; the next one goes on with it.
     unfinished: HashSet<Place>,
+}
+
+impl State {
+    /// What the queue is to be told now, and when there may be more.
+    fn due(&mut self, now: Instant) -> (Vec<Place>, Option<Instant>) {
+        self.sent.retain(|_, at| now.duration_since(*at) < SPACING);
+        let rests = |place: &Place| self.sent.get(place).map(|at| *at + SPACING);
+        let next = self.unsent.iter().filter_map(rests).min();
+        let due: Vec<Place> =
+            self.unsent.iter().filter(|place| rests(place).is_none()).cloned().collect();
+        for place in &due {
+            self.unsent.remove(place);
+            self.sent.insert(place.clone(), now);
+        }
+        (due, next)
+    }
 }
 
 /// The repositories that are to be fetched now; clones share them.
@@ -69,11 +94,16 @@ impl Wakes {
     ) -> impl Stream<Item = ObjectRef<Meta<ConfigRepository>>> + Send + use<> {
         stream::unfold(self.clone(), |wakes| async move {
             loop {
-                let woken = std::mem::take(&mut wakes.state().unsent);
-                if !woken.is_empty() {
-                    return Some((stream::iter(woken), wakes));
+                let (due, next) = wakes.state().due(Instant::now());
+                if !due.is_empty() {
+                    return Some((stream::iter(due), wakes));
                 }
-                wakes.news.notified().await;
+                let news = wakes.news.notified();
+                match next {
+                    // Running out of time is as good as news.
+                    Some(next) => drop(tokio::time::timeout_at(next, news).await),
+                    None => news.await,
+                }
             }
         })
         .flatten()
@@ -89,6 +119,19 @@ mod tests {
 
     fn shop() -> Place {
         ("shop".to_owned(), "config".to_owned())
+    }
+
+    #[test]
+    fn fetches_of_one_repository_keep_their_distance_and_others_do_not_wait() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let other = || ("blog".to_owned(), "other".to_owned());
+        state.unsent.insert(shop());
+        assert_eq!(state.due(start), (vec![shop()], None), "the first one at once");
+        state.unsent.extend([shop(), other()]);
+        assert_eq!(state.due(start), (vec![other()], Some(start + SPACING)));
+        assert_eq!(state.due(start), (vec![], Some(start + SPACING)));
+        assert_eq!(state.due(start + SPACING), (vec![shop()], None));
+        assert_eq!(state.due(start + SPACING), (vec![], None));
     }
 
     #[tokio::test]
