@@ -1,6 +1,6 @@
 //! A copy of the data directory, started beside the original.
 
-use crate::hades::{Engine, Hades};
+use crate::hades::{Engine, Hades, eventually};
 
 fn environment(message: &str) -> String {
     format!(
@@ -24,7 +24,10 @@ fn a_restored_copy_beside_the_original_changes_nothing_until_it_is_adopted() {
     let mut copy = original.copied();
     original.launch();
     copy.launch();
-    assert!(copy.log().contains("is a copy"), "{}", copy.log());
+    eventually("the copy to say what it is", || {
+        let log = copy.log();
+        if log.contains("is a copy") { Ok(()) } else { Err(log) }
+    });
     // Its API works, and what is asked of it there stays undone.
     copy.apply(&environment("copy"));
     original.apply(&environment("original, changed"));

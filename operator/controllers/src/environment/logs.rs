@@ -3,13 +3,10 @@
 use bytes::BytesMut;
 use futures::stream::{BoxStream, select_all};
 use futures::{StreamExt, stream};
-use hades_api::{DockerHost, Environment, label};
-use hades_plan::observed::is_owned;
 use hades_provider::{LogOptions, LogStream};
-use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use super::container::{self, FoundContainer};
 use crate::Context;
 use crate::driver::ReconcileError;
 
@@ -67,43 +64,9 @@ pub async fn logs(
     environment: &str,
     query: &LogQuery,
 ) -> Result<Option<BoxStream<'static, LogLine>>, ReconcileError> {
-    let environments: Api<Environment> = Api::namespaced(context.client.clone(), project);
-    let found = environments
-        .get_opt(environment)
-        .await
-        .map_err(ReconcileError::api(format!("read Environment {project}/{environment}")))?;
-    let Some(found) = found else { return Ok(None) };
-    let used: std::collections::BTreeSet<String> = found
-        .status
-        .iter()
-        .flat_map(|status| &status.resources)
-        .map(|resource| resource.host.clone())
-        .collect();
-    let hosts: Api<DockerHost> = Api::all(context.client.clone());
-    let hosts = hosts
-        .list(&ListParams::default())
-        .await
-        .map_err(ReconcileError::api("list DockerHosts"))?;
-    let mut streams = Vec::new();
-    for host in hosts.into_iter().filter(|host| used.contains(&host.name_any())) {
-        match of_host(context, &host, project, environment, query).await {
-            Ok(more) => streams.extend(more),
-            Err(message) => streams.push(failure(LogLine::default(), message)),
-        }
-    }
-    Ok(Some(select_all(streams).boxed()))
-}
-
-async fn of_host(
-    context: &Context,
-    host: &DockerHost,
-    project: &str,
-    environment: &str,
-    query: &LogQuery,
-) -> Result<Vec<BoxStream<'static, LogLine>>, String> {
-    let provider =
-        context.hosts.get(&host.name_any(), &host.spec).await.map_err(|error| error.message)?;
-    let snapshot = provider.observe().await.map_err(|error| error.message)?;
+    let Some(survey) = container::survey(context, project, environment).await? else {
+        return Ok(None);
+    };
     let options = LogOptions {
         follow: query.follow,
         tail: query.tail,
@@ -111,26 +74,29 @@ async fn of_host(
         timestamps: query.timestamps,
     };
     let mut streams = Vec::new();
-    for container in &snapshot.containers {
-        if !is_owned(&container.labels, &context.installation, project, environment) {
-            continue;
-        }
-        let service = container.labels.get(label::SERVICE).cloned().unwrap_or_default();
-        let replica =
-            container.labels.get(label::REPLICA).and_then(|n| n.parse().ok()).unwrap_or(0);
-        let fits = query.service.as_ref().is_none_or(|wanted| *wanted == service)
-            && query.replica.is_none_or(|wanted| wanted == replica);
-        if !fits {
-            continue;
-        }
-        let origin =
-            LogLine { service, replica, container: container.name.clone(), ..LogLine::default() };
-        streams.push(match provider.logs(&container.id, &options).await {
+    for (_, message) in survey.unseen {
+        streams.push(failure(LogLine::default(), message));
+    }
+    for found in survey.containers.into_iter().filter(|found| query.fits(found)) {
+        let origin = LogLine {
+            service: found.service,
+            replica: found.replica,
+            container: found.seen.name,
+            ..LogLine::default()
+        };
+        streams.push(match found.provider.logs(&found.seen.id, &options).await {
             Ok(output) => lines(origin, output, query.timestamps),
             Err(error) => failure(origin, error.message),
         });
     }
-    Ok(streams)
+    Ok(Some(select_all(streams).boxed()))
+}
+
+impl LogQuery {
+    fn fits(&self, found: &FoundContainer) -> bool {
+        self.service.as_ref().is_none_or(|wanted| *wanted == found.service)
+            && self.replica.is_none_or(|wanted| wanted == found.replica)
+    }
 }
 
 fn failure(origin: LogLine, message: String) -> BoxStream<'static, LogLine> {

@@ -43,9 +43,9 @@ pub(super) fn container_spec(
 ) -> ContainerSpec {
     // Taken apart whole, so that a new field can't be forgotten.
     let ServiceSpec {
-        image,
+        image: _, // with the policy: see image_policy
         image_pull_policy,
-        image_policy,
+        image_policy: _,
         image_pull_secrets: _,
         host: _,
         replicas,
@@ -84,24 +84,7 @@ pub(super) fn container_spec(
     } = service;
     check_name(inputs, name, replicas.unwrap_or(1), findings);
     check_labels(name, service, findings);
-    let field = |last: &str| format!("spec.services.{name}.{last}");
-    match image {
-        Some(reference) => {
-            let by_policy = image_policy.is_some();
-            image::check(&field("image"), reference, by_policy, findings);
-            image_policy::check(name, service, findings);
-        }
-        None => findings.invalid(
-            field("image"),
-            "missing: name an image here or in the template, such as nginx:1.29",
-        ),
-    }
-    if replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
-        findings.invalid(field("replicas"), format!("at most {MOST_REPLICAS}"));
-    }
-    if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
-        findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
-    }
+    check_values(name, service, findings);
     let mounts = volume::mounts(inputs, name, service, findings);
     ContainerSpec {
         image: image_policy::image(inputs, name, service),
@@ -130,6 +113,29 @@ pub(super) fn container_spec(
         }),
         init: *init,
         restarted_at: restarts.of(name),
+    }
+}
+
+/// What can be told of single values.
+fn check_values(name: &str, service: &ServiceSpec, findings: &mut Findings) {
+    let ServiceSpec { image, image_policy, replicas, working_dir, .. } = service;
+    let field = |last: &str| format!("spec.services.{name}.{last}");
+    match image {
+        Some(reference) => {
+            let by_policy = image_policy.is_some();
+            image::check(&field("image"), reference, by_policy, findings);
+            image_policy::check(name, service, findings);
+        }
+        None => findings.invalid(
+            field("image"),
+            "missing: name an image here or in the template, such as nginx:1.29",
+        ),
+    }
+    if replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
+        findings.invalid(field("replicas"), format!("at most {MOST_REPLICAS}"));
+    }
+    if let Some(folder) = working_dir.as_deref().filter(|folder| !folder.starts_with('/')) {
+        findings.invalid(field("workingDir"), format!("{folder:?} is not an absolute path"));
     }
 }
 
