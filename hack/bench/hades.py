@@ -107,8 +107,17 @@ class Hades:
             body = json.dumps(body)
         if time.monotonic() - self._used > IDLE_SECONDS:
             self._connection.close()  # the next call opens it again
-        self._connection.request(method, path, body, headers)
-        response = self._connection.getresponse()
+        try:
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError):
+            # A connection on which only open paths are asked for is a stranger's,
+            # and is closed after a while.
+            if method != "GET":
+                raise
+            self._connection.close()
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
         text = response.read()
         self._used = time.monotonic()
         if response.status >= 400:

@@ -107,12 +107,15 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     context = Context(arguments)
     about = machine(context)
-    results = {name: BENCHMARKS[name].measure(context) for name in names}
+    results = {}
+    for name in names:
+        results[name] = BENCHMARKS[name].measure(context)
+        # At once, so that a benchmark that fails doesn't take the others along.
+        print(f"\n### {name}\n\n{table(results[name])}", flush=True)
     about["loadAtEnd"] = os.getloadavg()[0]
+    print()
     for key, value in about.items():
         print(f"{key}: {value}")
-    for name, found in results.items():
-        print(f"\n### {name}\n\n{table(found)}")
     data = {name: [result.data() for result in found] for name, found in results.items()}
     pathlib.Path(arguments.json).write_text(
         json.dumps({"machine": about, "results": data}, indent=2) + "\n"
