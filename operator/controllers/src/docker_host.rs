@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler, references};
 use crate::reachability::{FAILURES, Streak, Verdict, needs_a_person};
-use crate::{Context, images, status};
+use crate::{Context, error_chain, images, status};
 
 /// How often a host is looked at that nothing else speaks with.
 const PROBE: Duration = Duration::from_secs(15);
@@ -30,8 +30,8 @@ const RETRY: Duration = Duration::from_secs(3);
 /// How soon one is tried again that a person must see to. What that person
 /// changes here wakes it at once; what is changed on the host is seen then.
 const REFUSED: Duration = Duration::from_secs(30);
-/// How long a probe may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a probe may take: more than an SSH login, which says better what is wrong.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Works on DockerHosts.
 #[derive(Default)]
@@ -96,14 +96,22 @@ impl Reconciler for DockerHosts {
         };
         context.hosts.set_outage(&name, outage);
         let mut after = judged(&before, &host, &found, verdict, context.now());
-        if let (Ok(provider), Ok(_)) = (&connected, &found) {
-            images::tend(context, &host, &**provider, &mut after).await?;
+        let answering = connected.as_ref().ok().filter(|_| found.is_ok());
+        let mut disk = None;
+        if let Some(provider) = answering {
+            disk = Some(images::see_to_disk(context, &host, &**provider, &mut after).await);
         }
         if is_news || was_up != Some(verdict.is_up()) {
             tell(context, &host, &found).await;
             if is_news { context.hosts.wake_all() } else { context.hosts.wake(&name) }
         }
         status::write(&Self::api(&context.client, None), &host, &before, &after).await?;
+        // Last, as it takes its time, and nothing of the probe depends on it.
+        if let (Some(provider), Some(level)) = (answering, disk)
+            && let Err(error) = images::tend(context, &host, &**provider, level).await
+        {
+            tracing::warn!(host = name, error = error_chain(&error), "images are not tended");
+        }
         Ok(Progress::After(match (&found, verdict) {
             (_, Verdict::Up) => PROBE,
             (Err(error), _) if needs_a_person(error) => REFUSED,
@@ -114,6 +122,7 @@ impl Reconciler for DockerHosts {
     async fn forget(&self, context: &Arc<Context>, _namespace: Option<&str>, name: &str) {
         self.streaks.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         context.hosts.forget(name);
+        context.monitor.forget_host(name);
         context.hosts.wake(name);
     }
 }

@@ -94,19 +94,21 @@ impl Hosts {
     ) -> Result<Arc<dyn Provider>, ProviderError> {
         let address = credentials::address(&self.client, spec).await?;
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = connections.get_mut(host) {
-            if connection.address == address {
-                connection.access = Access::new(spec);
-                return Ok(connection.provider.clone());
-            }
-            connection.stop.cancel();
+        if let Some(connection) = connections.get_mut(host)
+            && connection.address == address
+        {
+            connection.access = Access::new(spec);
+            return Ok(connection.provider.clone());
         }
         let provider = self.connect.connect(&address)?;
         let stop = CancellationToken::new();
         tokio::spawn(forward(host.to_owned(), provider.clone(), self.wakes.clone(), stop.clone()));
         let access = Access::new(spec);
         let connection = Connection { access, address, provider: provider.clone(), stop };
-        connections.insert(host.to_owned(), connection);
+        // Only now: what can't be replaced is still listened to.
+        if let Some(replaced) = connections.insert(host.to_owned(), connection) {
+            replaced.stop.cancel();
+        }
         Ok(provider)
     }
 

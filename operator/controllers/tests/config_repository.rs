@@ -132,6 +132,38 @@ async fn what_leaves_git_is_pruned_and_only_that() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_what_is_pruned_has_gone_is_no_question_to_the_forge() {
+    let hades = Hades::start().await;
+    let repository = Repository::new(&[
+        ("project.yaml", PROJECT),
+        ("a.yaml", &environment("a", "x")),
+        ("b.yaml", &environment("b", "x")),
+    ]);
+    let repositories = hades.repositories("hades-system");
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    synced(&hades, &first).await;
+    eventually("both to run", || async {
+        if hades.running().len() == 2 { Ok(()) } else { Err(hades.running()) }
+    })
+    .await;
+    // The next fetch is an hour away, and what leaves can't go.
+    hades.host.disconnect();
+    let second = repository.commit(&[("b.yaml", "")]);
+    let hourly = json!({"spec": {"interval": "1h"}});
+    repositories.patch("config", &PatchParams::default(), &Patch::Merge(hourly)).await.unwrap();
+    let status = synced(&hades, &second).await;
+    assert_eq!(status.inventory.len(), 3, "b is still there");
+    let path = repository.dir.path().to_owned();
+    std::fs::rename(&path, path.with_extension("hidden")).unwrap();
+    hades.host.reconnect();
+    let status = until(&hades, "the inventory without b", |s| s.inventory.len() == 2).await;
+    std::fs::rename(path.with_extension("hidden"), &path).unwrap();
+    assert!(is_true(&status.conditions, condition::READY), "nothing was fetched: {status:?}");
+    assert!(blog(&hades).get_opt("b").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_with_errors_changes_nothing_and_every_error_has_its_place() {
     let hades = Hades::start().await;
     let repository =

@@ -135,6 +135,33 @@ async fn keys_of_secrets_are_taken_up_when_they_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_listened_to_again_after_a_spec_that_was_none() {
+    let hades = Hades::start().await;
+    let spec = json!({"defaults": {"host": "local"}, "services": {"web": {"image": "app:1"}}});
+    hades.apply_environment("prod", spec).await;
+    hades.ready("prod").await;
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    for (endpoint, truth) in [("unix:///nowhere.sock", "False"), ("unix:///fake.sock", "True")] {
+        let patch = kube::api::Patch::Merge(json!({"spec": {"endpoint": endpoint}}));
+        let changed = hosts.patch("local", &Default::default(), &patch).await.unwrap();
+        let is_seen = |ready: &Condition| {
+            ready.status == truth && ready.observed_generation >= changed.metadata.generation
+        };
+        ready(&hades, "local", is_seen).await;
+    }
+    hades.ready("prod").await;
+    // Nothing but the events of the engine tells of it soon.
+    for _ in 0..2 {
+        hades.host.remove_by_hand(&hades.host.running()[0]);
+        eventually("the drift to be healed", || async {
+            if hades.host.running().len() == 1 { Ok(()) } else { Err(()) }
+        })
+        .await;
+        hades.ready("prod").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn endpoints_and_what_they_need_are_checked() {
     let hades = Hades::start().await;
     let tls = json!({"secretRef": {"name": "x"}});

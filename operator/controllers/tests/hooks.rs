@@ -6,7 +6,6 @@ mod support;
 use hades_controllers::hook::{Answer, Delivery};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use prometheus_client::registry::Registry;
 use serde_json::json;
 use sha2::Sha256;
 
@@ -84,16 +83,6 @@ fn head(repository: &Repository) -> String {
     repository.git(&["rev-parse", "HEAD"]).trim().to_owned()
 }
 
-/// The value of a counter's series.
-fn counted(hades: &Hades, series: &str) -> u64 {
-    let mut registry = Registry::default();
-    hades.context.metrics().register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().unwrap())
-}
-
 async fn refusals(hades: &Hades) -> Vec<String> {
     let events = hades.events("hades-system", "config").await;
     events.into_iter().filter(|event| event.starts_with("WebhookRefused")).collect()
@@ -124,7 +113,7 @@ async fn a_push_is_fetched_at_once_and_one_elsewhere_is_not() {
     assert_eq!(told("push", MAIN).await, 202);
     synced(&hades, "config", &third).await;
     let series = "hades_webhook_deliveries_total{forge=\"github\",outcome=\"ignored\"}";
-    assert_eq!(counted(&hades, series), 3);
+    assert_eq!(hades.counted(series), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +196,7 @@ async fn a_flood_is_few_fetches_and_loses_nothing() {
     let headers = push(TOKEN, "push", MAIN.as_bytes());
     let mut last = String::new();
     let series = "hades_reconcile_passes_total{kind=\"ConfigRepository\",outcome=\"ok\"}";
-    let before = counted(&hades, series);
+    let before = hades.counted(series);
     for index in 0..DELIVERIES {
         if index % (DELIVERIES / 4) == DELIVERIES / 8 {
             last = repository.commit(&[("project.yaml", &project(&format!("n{index}")))]);
@@ -218,6 +207,6 @@ async fn a_flood_is_few_fetches_and_loses_nothing() {
     synced(&hades, "config", &last).await;
     // How long the flood takes differs from machine to machine; that there are far
     // fewer passes than deliveries doesn't.
-    let passes = usize::try_from(counted(&hades, series) - before).unwrap();
+    let passes = usize::try_from(hades.counted(series) - before).unwrap();
     assert!(passes < DELIVERIES / 20, "{passes} passes");
 }

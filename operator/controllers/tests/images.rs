@@ -4,11 +4,13 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hades_api::{DockerHost, DockerHostStatus, annotation, condition};
-use hades_provider::DiskUsage;
-use hades_provider::fake::CallKind;
+use hades_provider::fake::{CallKind, Fault, FaultPlan};
+use hades_provider::{DiskUsage, ErrorClass};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -116,10 +118,10 @@ async fn what_was_pulled_is_recorded_and_removed_when_nothing_needs_it() {
     hades.host.add_image("registry.test/foreign:1", "theirs");
     hades.apply_environment("prod", service(IMAGE)).await;
     hades.ready("prod").await;
-    let probes = std::sync::atomic::AtomicU32::new(0);
+    let probes = AtomicUsize::new(0);
     // Each change of the host's spec is a probe.
     let probe = || async {
-        let n = probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let n = probes.fetch_add(1, Ordering::Relaxed);
         set_host(&hades, json!({"subnetPool": format!("10.{}.0.0/16", 100 + n % 100)})).await;
         host_status(&hades).await
     };
@@ -151,6 +153,99 @@ async fn what_was_pulled_is_recorded_and_removed_when_nothing_needs_it() {
     assert!(removed.iter().all(|call| !call.target.contains("foreign")), "{removed:?}");
     let events = hades.events("default", "local").await.join("\n");
     assert!(events.contains("ImagesRemoved: remove image registry.test/shop/api:1"), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_that_fails_does_not_forget_that_of_another() {
+    let hades = Hades::start().await;
+    hades.host.publish_image(IMAGE, "one");
+    hades.host.set_faults(
+        FaultPlan::new()
+            .next(CallKind::PullImage, Fault::Delay(Duration::from_millis(800)))
+            .next(CallKind::PullImage, Fault::Fail(ErrorClass::Retry)),
+    );
+    let pulls = async |many: usize| {
+        eventually("pulls", || async {
+            let calls = hades.host.calls();
+            let found = calls.iter().filter(|call| call.kind == CallKind::PullImage).count();
+            if found >= many { Ok(()) } else { Err(found) }
+        })
+        .await;
+    };
+    hades.apply_environment("prod", service(IMAGE)).await;
+    pulls(1).await;
+    hades.apply_environment("test", service(IMAGE)).await;
+    pulls(2).await;
+    hades.ready("prod").await;
+    hades.ready("test").await;
+    set_host(&hades, json!({"subnetPool": "10.99.0.0/16"})).await;
+    eventually("the image to be recorded", || async {
+        let images = host_status(&hades).await.images;
+        if images.len() == 1 && images[0].id.is_some() { Ok(()) } else { Err(images) }
+    })
+    .await;
+}
+
+/// Puts images onto the host that Hades has pulled and that nothing has used for long.
+async fn add_unused(hades: &Hades, count: usize) {
+    let records: Vec<Value> = (0..count)
+        .map(|n| {
+            let image = format!("registry.test/old/api:{n}");
+            let id = hades.host.add_image(&image, &n.to_string());
+            json!({
+                "image": image, "id": id,
+                "pulledAt": "2020-01-01T00:00:00Z", "unusedSince": "2020-01-01T00:00:00Z",
+            })
+        })
+        .collect();
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    let patch = Patch::Merge(json!({"status": {"images": records}}));
+    hosts.patch_status("local", &PatchParams::default(), &patch).await.unwrap();
+}
+
+fn removals(hades: &Hades) -> usize {
+    hades.host.calls().iter().filter(|call| call.kind == CallKind::RemoveImage).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_unused_images_go_a_few_at_a_time() {
+    let hades = Hades::start().await;
+    add_unused(&hades, 6).await;
+    let mut probes = 0;
+    eventually("all to go", || {
+        probes += 1;
+        let spec = json!({"subnetPool": format!("10.{}.0.0/16", 100 + probes % 100)});
+        let hades = &hades;
+        async move {
+            set_host(hades, spec).await;
+            let left = host_status(hades).await.images;
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        }
+    })
+    .await;
+    let told = hades.events("default", "local").await;
+    let told: Vec<usize> = told
+        .iter()
+        .filter(|event| event.starts_with("ImagesRemoved"))
+        .map(|event| event.lines().count())
+        .collect();
+    assert_eq!(told, [4, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_told_of_before_its_images_are_tended() {
+    let mut hades = Hades::prepare().await;
+    let day = Duration::from_secs(86_400);
+    hades.host.set_faults(FaultPlan::new().next(CallKind::RemoveImage, Fault::Delay(day)));
+    add_unused(&hades, 1).await;
+    hades.run_controllers();
+    eventually("the image to be on its way out", || async {
+        if removals(&hades) > 0 { Ok(()) } else { Err(()) }
+    })
+    .await;
+    let hosts: Api<DockerHost> = Api::all(hades.client.clone());
+    let host = hosts.get("local").await.unwrap();
+    assert_eq!(host.status.unwrap().observed_generation, host.metadata.generation);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,6 +284,7 @@ async fn a_full_disk_holds_pulls_back_and_lets_the_rest_go_on() {
 struct Tags {
     address: String,
     digests: Arc<Mutex<BTreeMap<String, String>>>,
+    logins: Arc<AtomicUsize>,
 }
 
 impl Tags {
@@ -196,7 +292,8 @@ impl Tags {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let digests: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-        let known = digests.clone();
+        let (known, logins) = (digests.clone(), Arc::<AtomicUsize>::default());
+        let counted = logins.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut bytes = Vec::new();
@@ -211,6 +308,10 @@ impl Tags {
                 let digest = known.lock().unwrap().get(tag).cloned();
                 let tags: Vec<String> = known.lock().unwrap().keys().cloned().collect();
                 let reply = match digest {
+                    _ if path == "/v2/" => {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()
+                    }
                     _ if path.contains("/tags/list") => {
                         let body = json!({"name": "shop/api", "tags": tags}).to_string();
                         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -224,7 +325,7 @@ impl Tags {
                 let _ = stream.shutdown().await;
             }
         });
-        Self { address, digests }
+        Self { address, digests, logins }
     }
 
     fn image(&self) -> String {
@@ -237,6 +338,48 @@ impl Tags {
         self.digests.lock().unwrap().insert(tag.to_owned(), id.clone());
         id
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_logs_in_again_for_other_credentials_alone() {
+    let hades = Hades::start().await;
+    let registry = Tags::start().await;
+    let secret = async |name: &str, password: &str| {
+        hades
+            .apply(json!({
+                "apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": name, "namespace": "hades-system"},
+                "stringData": {"username": "robot", "password": password},
+            }))
+            .await;
+    };
+    secret("registry", "one").await;
+    hades
+        .apply(json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "RegistryAccount",
+            "metadata": {"name": "fleet"},
+            "spec": {"registry": registry.address, "secretRef": {"name": "registry"}},
+        }))
+        .await;
+    let logins = async |many: usize| {
+        eventually("logins", || async {
+            let found = registry.logins.load(Ordering::SeqCst);
+            if found == many { Ok(()) } else { Err(found) }
+        })
+        .await;
+    };
+    logins(1).await;
+    let passes =
+        || hades.counted("hades_reconcile_passes_total{kind=\"RegistryAccount\",outcome=\"ok\"}");
+    // Others come and go.
+    for n in 0..3 {
+        let before = passes();
+        secret("other", &n.to_string()).await;
+        eventually("a pass", || async { if passes() > before { Ok(()) } else { Err(()) } }).await;
+    }
+    logins(1).await;
+    secret("registry", "two").await;
+    logins(2).await;
 }
 
 /// Asks for a pass, and with it registries, now.

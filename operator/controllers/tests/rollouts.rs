@@ -10,6 +10,7 @@ use std::time::Duration;
 use hades_api::{DockerHost, Health, annotation, label};
 use hades_controllers::environment::{Instead, preview};
 use hades_plan::{ContainerHealth, ContainerState, ObservedContainer};
+use hades_provider::ErrorClass;
 use hades_provider::fake::{CallKind, Fault, FaultPlan, Moment};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -125,6 +126,49 @@ async fn a_bad_roll_out_leaves_the_old_one_and_tells_why() {
     hades.ready("prod").await;
     assert_eq!(images(&hades), ["app:2"]);
     assert_eq!((creations(&hades), kept(&hades)), (tried, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn time_that_passed_while_hades_was_down_is_not_held_against_a_container() {
+    let mut hades = start().await;
+    hades.apply_environment("prod", web("app:1")).await;
+    hades.ready("prod").await;
+    let mut slow = web("app:2");
+    slow["services"]["web"]["strategy"] = json!({"progressDeadline": "2m"});
+    hades.apply_environment("prod", slow).await;
+    let new = eventually("the new one to run", || async {
+        let containers = hades.host.snapshot().containers;
+        let runs = |found: &ObservedContainer| {
+            found.image == "app:2" && found.state == ContainerState::Running
+        };
+        containers.into_iter().find(runs).ok_or(())
+    })
+    .await;
+    hades.stop_controllers().await;
+    hades.host.set_answer("app:2", Some(200));
+    hades.host.set_uptime(&new.id, Duration::from_secs(180));
+    hades.run_controllers();
+    hades.ready("prod").await;
+    assert_eq!(images(&hades), ["app:2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_words_that_could_not_be_had_are_asked_for_again() {
+    let hades = start().await;
+    hades.apply_environment("prod", web("app:1")).await;
+    hades.ready("prod").await;
+    hades.host.set_exits_at_once("app:2", Some(3));
+    hades.host.set_first_words("app:2", "no such table\n");
+    let mute = || Fault::Fail(ErrorClass::Retry);
+    hades.host.set_faults(FaultPlan::new().next(CallKind::Logs, mute()));
+    hades.apply_environment("prod", web("app:2")).await;
+    hades.not_ready("prod", "RolloutFailed").await;
+    ask_again_later(&hades).await;
+    eventually("the last words", || async {
+        let failed = hades.not_ready("prod", "RolloutFailed").await;
+        if failed.message.contains("no such table") { Ok(()) } else { Err(failed.message) }
+    })
+    .await;
 }
 
 /// Lets a pass come that nobody asked for.

@@ -19,6 +19,10 @@ use crate::reference::{familiar, is_id};
 /// Services that a record of one image names at most.
 const SERVICES_RECORDED: usize = 20;
 
+/// A pull that has brought nothing for so long never will: what then comes under its
+/// name was brought by somebody else.
+const LONGEST_PULL: Duration = Duration::from_secs(24 * 3600);
+
 /// When an image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CleanupSettings {
@@ -38,7 +42,7 @@ pub struct NeededImages {
 }
 
 /// The record brought up to date with what is on the host: ids of what has arrived,
-/// who runs what, since when nobody does; without what has gone.
+/// who runs what, since when nobody does; without what has gone, or never came.
 pub fn survey(
     images: &[PulledImage],
     snapshot: &HostSnapshot,
@@ -53,10 +57,13 @@ pub fn survey(
     for known in images {
         let mut image = known.clone();
         if image.id.is_none() {
+            if is_old(Some(image.pulled_at), LONGEST_PULL, now) {
+                continue;
+            }
             image.id = snapshot.images.get(&familiar(&image.image)).cloned();
         }
         let Some(id) = image.id.clone() else {
-            // It is on its way, or never came.
+            // It is on its way.
             surveyed.push(image);
             continue;
         };

@@ -150,11 +150,21 @@ impl ConfigRepositories {
         commit: Commit,
         leaving: &[InventoryEntry],
     ) -> Result<Step, ReconcileError> {
+        let leaving = self.prune(draft, leaving).await?;
+        Ok(Step::Synced { commit, leaving, full: false })
+    }
+
+    /// Goes on deleting what left; returns what of it isn't gone yet.
+    pub(super) async fn prune(
+        &self,
+        draft: &mut Draft<'_>,
+        leaving: &[InventoryEntry],
+    ) -> Result<Vec<InventoryEntry>, ReconcileError> {
         let (context, repository) = (draft.context, draft.repository);
         let applied = inventory::leaving(&draft.after.inventory, leaving);
         let leaving = inventory::prune(context, &self.kinds, repository, leaving).await?;
         draft.after.inventory = inventory::union(&applied, &leaving);
-        Ok(Step::Synced { commit, leaving, full: false })
+        Ok(leaving)
     }
 
     /// The commit can't be read: only another one, or another spec, mends that.

@@ -19,6 +19,15 @@ const LONGEST_UNTIL_FULL: Duration = Duration::from_secs(600);
 /// to either side), so that they don't all fetch at once.
 const JITTER_PERCENT: u32 = 10;
 
+/// Pause before another look for the namespaces of new projects, which as a rule are
+/// there at once. Each look fetches, so later ones double it, up to the interval.
+const FIRST_NAMESPACE_PAUSE: Duration = Duration::from_millis(100);
+/// Looks for namespaces before the pause doubles.
+const QUICK_NAMESPACE_LOOKS: u32 = 10;
+/// First pause before another look whether what is pruned has gone; it doubles with each
+/// look, up to the interval.
+const FIRST_PRUNE_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a repository's credentials come from. A change of it means to fetch now.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Credential {
@@ -67,6 +76,10 @@ struct Known {
     /// and of `leaving`.
     applied: Option<String>,
     leaving: Vec<InventoryEntry>,
+    /// Looks in a row that found `leaving` as it was.
+    still_leaving: u32,
+    /// Passes in a row that waited for namespaces.
+    waits: u32,
     /// The last commit that was worked on to its end, and what is wrong with it.
     settled: Option<(String, Option<Problem>)>,
     credentials: Vec<Credential>,
@@ -101,6 +114,7 @@ impl Memory {
     pub(super) fn looked(&self, uid: &str, interval: Duration) -> Duration {
         self.with(uid, |known| {
             known.times += 1;
+            known.waits = 0;
             if known.woken != known.woken_before {
                 return Duration::ZERO;
             }
@@ -120,7 +134,9 @@ impl Memory {
     ) {
         self.with(uid, |known| {
             if known.request != request {
-                // Another path or filter, or a person who wants to be sure.
+                // Another path or filter, or a person who wants to be sure. It is asked
+                // for until a pass comes to its end, however many that takes.
+                known.looked = None;
                 known.full = None;
                 known.applied = None;
                 known.credentials.clear();
@@ -188,12 +204,43 @@ impl Memory {
     pub(super) fn applied(&self, uid: &str, commit: &str, leaving: &[InventoryEntry], full: bool) {
         self.with(uid, |known| {
             known.applied = Some(commit.to_owned());
-            known.leaving = leaving.to_vec();
+            known.set_leaving(leaving);
             known.settled = Some((commit.to_owned(), None));
             if full {
                 known.full = Some(Instant::now());
             }
         });
+    }
+
+    /// What is still being deleted, as the commit that is applied whole lacks it. None
+    /// when nothing is, or when a later commit or another spec may want it.
+    pub(super) fn leaving(&self, uid: &str) -> Option<Vec<InventoryEntry>> {
+        self.with(uid, |known| {
+            let settled = matches!((&known.settled, &known.applied),
+                (Some((settled, None)), Some(applied)) if settled == applied);
+            (settled && !known.leaving.is_empty()).then(|| known.leaving.clone())
+        })
+    }
+
+    /// Notes what is still being deleted now.
+    pub(super) fn still_leaving(&self, uid: &str, leaving: &[InventoryEntry]) {
+        self.with(uid, |known| known.set_leaving(leaving));
+    }
+
+    /// Time until the next look whether what is pruned has gone; none when nothing is.
+    pub(super) fn prune_pause(&self, uid: &str, interval: Duration) -> Option<Duration> {
+        self.leaving(uid)?;
+        let looks = self.with(uid, |known| known.still_leaving);
+        Some(doubled(FIRST_PRUNE_PAUSE, looks, interval))
+    }
+
+    /// Notes a pass that waits for namespaces; returns the time until the next one.
+    pub(super) fn namespace_pause(&self, uid: &str, interval: Duration) -> Duration {
+        self.with(uid, |known| {
+            known.waits = known.waits.saturating_add(1);
+            let times = known.waits.saturating_sub(QUICK_NAMESPACE_LOOKS);
+            doubled(FIRST_NAMESPACE_PAUSE, times, interval)
+        })
     }
 
     /// Nothing but another commit mends what is wrong with this one.
@@ -227,6 +274,19 @@ impl Memory {
             .map(|(uid, _)| uid)
             .collect()
     }
+}
+
+impl Known {
+    fn set_leaving(&mut self, leaving: &[InventoryEntry]) {
+        let same = !leaving.is_empty() && self.leaving == leaving;
+        self.still_leaving = if same { self.still_leaving.saturating_add(1) } else { 0 };
+        self.leaving = leaving.to_vec();
+    }
+}
+
+/// A pause after it was doubled so many times, at most `longest`.
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times)).min(longest.max(first))
 }
 
 /// An interval, a little shorter or longer for each repository and each time.
@@ -296,7 +356,61 @@ mod tests {
             name: "x".to_owned(),
         };
         memory.applied("u", "a", std::slice::from_ref(&entry), true);
-        assert_eq!(memory.extent("u", "a", MINUTE), Extent::Prune(vec![entry]));
+        assert_eq!(memory.extent("u", "a", MINUTE), Extent::Prune(vec![entry.clone()]));
+        // Looks get rarer while nothing goes, up to the interval.
+        let look = |leaving: &[InventoryEntry]| {
+            memory.still_leaving("u", leaving);
+            memory.prune_pause("u", MINUTE).map(|pause| pause.as_secs())
+        };
+        let both = [entry.clone(), InventoryEntry { name: "y".to_owned(), ..entry.clone() }];
+        let pauses: Vec<_> = (0..8).map(|_| look(&both).unwrap()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!((look(&[entry]), look(&[])), (Some(1), None));
+        assert_eq!(memory.leaving("u"), None);
+    }
+
+    #[test]
+    fn what_no_pass_has_settled_is_not_pruned_further() {
+        let memory = begun();
+        let entry = InventoryEntry {
+            api_version: "v1".to_owned(),
+            kind: "Secret".to_owned(),
+            namespace: None,
+            name: "x".to_owned(),
+        };
+        let leaving = || {
+            memory.applied("u", "a", std::slice::from_ref(&entry), true);
+            assert_eq!(memory.leaving("u").as_deref(), Some(std::slice::from_ref(&entry)));
+        };
+        leaving();
+        memory.broken("u", "b", &Problem::new("InvalidManifests", "x"));
+        assert_eq!(memory.leaving("u"), None, "another commit may want it");
+        leaving();
+        memory.begin("u", ("shop", "config"), "2", Vec::new());
+        assert_eq!(memory.leaving("u"), None, "another spec may");
+    }
+
+    #[test]
+    fn what_was_asked_for_lasts_until_a_pass_comes_to_its_end() {
+        let memory = begun();
+        memory.looked("u", MINUTE);
+        assert!(memory.rest("u", "1", MINUTE).is_some());
+        memory.begin("u", ("shop", "config"), "2", Vec::new());
+        // That pass was cut short: too much was under way, or a namespace isn't there.
+        assert!(memory.rest("u", "2", MINUTE).is_none());
+        memory.looked("u", MINUTE);
+        assert!(memory.rest("u", "2", MINUTE).is_some());
+    }
+
+    #[test]
+    fn namespaces_are_looked_for_more_and_more_rarely() {
+        let memory = begun();
+        let wait = || memory.namespace_pause("u", MINUTE).as_millis();
+        let pauses: Vec<_> = (0..25).map(|_| wait()).collect();
+        assert_eq!(pauses[8..13], [100, 100, 200, 400, 800]);
+        assert_eq!(pauses[24], 60_000);
+        memory.looked("u", MINUTE);
+        assert_eq!(wait(), 100);
     }
 
     #[test]

@@ -47,12 +47,6 @@ use kinds::Kinds;
 use memory::{Credential, Memory};
 use record::Problem;
 
-/// How soon to go on when projects of a commit don't have their namespaces yet.
-const NAMESPACE_POLL: Duration = Duration::from_millis(100);
-
-/// How soon to look again whether what is pruned has gone.
-const PRUNE_POLL: Duration = Duration::from_secs(1);
-
 /// How soon to ask again for what others take up.
 const BUSY_POLL: Duration = Duration::from_millis(500);
 
@@ -102,7 +96,7 @@ impl Reconciler for ConfigRepositories {
         let pushed = context.hooks.wakes.take(&namespace, &name);
         let asked = pushed || overrides::any_ended(&repository, context.now());
         if let Some(rest) = self.too_early(&repository, interval).filter(|_| !asked) {
-            return Ok(Progress::After(rest));
+            return self.between_fetches(context, &repository, rest).await;
         }
         let outcome = self.sync(context, &repository).await;
         if pushed && !matches!(outcome, Ok((Progress::Settled, _))) {
@@ -112,7 +106,9 @@ impl Reconciler for ConfigRepositories {
         Ok(match progress {
             Progress::Settled => {
                 let next = self.note_fetch(&repository);
-                Progress::After(override_ends.map_or(next, |end| end.min(next)))
+                let uid = repository.uid().unwrap_or_default();
+                let prune = self.memory.prune_pause(&uid, interval);
+                soonest(next, [override_ends, prune])
             }
             other => other,
         })
@@ -171,6 +167,24 @@ impl ConfigRepositories {
         self.memory.looked(&repository.uid().unwrap_or_default(), interval)
     }
 
+    /// The work of a pass that fetches nothing: it looks whether what is pruned has gone.
+    async fn between_fetches(
+        &self,
+        context: &Context,
+        repository: &ConfigRepository,
+        rest: Duration,
+    ) -> Result<Progress, ReconcileError> {
+        let mut draft = Draft::new(context, repository);
+        if let Some(leaving) = self.memory.leaving(&draft.uid) {
+            let left = self.prune(&mut draft, &leaving).await?;
+            draft.save().await?;
+            self.memory.still_leaving(&draft.uid, &left);
+        }
+        let override_ends = overrides::next_end(&draft.after.overrides, context.now());
+        let prune = self.memory.prune_pause(&draft.uid, repository.spec.interval.get());
+        Ok(soonest(rest, [override_ends, prune]))
+    }
+
     async fn sync(
         &self,
         context: &Context,
@@ -219,13 +233,14 @@ impl ConfigRepositories {
                 record::synced(&mut draft.after, repository, &commit.id, now);
                 record::tell_synced(context, repository, &before, &draft.after, &commit).await;
                 record::tell_overrides(context, repository, &before, &draft.after).await;
-                let pruning = !leaving.is_empty();
                 applied = Some((commit, leaving, full));
-                if pruning { Progress::After(PRUNE_POLL) } else { Progress::Settled }
+                // What leaves is looked after between the fetches.
+                Progress::Settled
             }
             Step::WaitForNamespaces => {
                 record::waiting(&mut draft.after, repository, now);
-                Progress::After(NAMESPACE_POLL)
+                let interval = repository.spec.interval.get();
+                Progress::After(self.memory.namespace_pause(&draft.uid, interval))
             }
             Step::Failed(problem) => {
                 record::failed(&mut draft.after, repository, &problem, now);
@@ -272,6 +287,11 @@ impl ConfigRepositories {
             Err(problem) => Fetched::Failed(problem),
         })
     }
+}
+
+/// The next pass comes at the earliest of these times.
+fn soonest(rest: Duration, others: [Option<Duration>; 2]) -> Progress {
+    Progress::After(others.into_iter().flatten().fold(rest, Duration::min))
 }
 
 enum Fetched {

@@ -83,8 +83,10 @@ pub(super) async fn last_lines(
         let lines = match (remembered.get(uid, &failing), gathered.providers.get(&target.host)) {
             (Some(lines), _) => lines,
             (None, Some(provider)) => {
+                // What can't be had now is asked for again by the next pass.
                 let text = tokio::time::timeout(PATIENCE, read(&**provider, &id)).await;
-                let text = redacted(text.unwrap_or_default(), gathered);
+                let Ok(Some(text)) = text else { continue };
+                let text = redacted(text, gathered);
                 let lines = shown(&text);
                 remembered.put(uid, &failing, lines.clone());
                 lines
@@ -104,19 +106,20 @@ fn id_of(plan: &Plan, target: &Target) -> Option<String> {
     plan.resources.iter().find(|found| found.target == *target)?.id.clone()
 }
 
-/// The last output, or nothing if it can't be had.
-async fn read(provider: &dyn Provider, id: &str) -> String {
+/// The last output, or none if it can't be had.
+async fn read(provider: &dyn Provider, id: &str) -> Option<String> {
     let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
-    let Ok(mut output) = provider.logs(id, &options).await else { return String::new() };
+    let mut output = provider.logs(id, &options).await.ok()?;
     let mut bytes = Vec::new();
-    while let Some(Ok(chunk)) = output.next().await {
+    while let Some(chunk) = output.next().await {
+        let chunk = chunk.ok()?;
         let room = MOST_BYTES.saturating_sub(bytes.len());
         bytes.extend(chunk.bytes.iter().take(room));
         if room == 0 {
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Without the values of Secrets that the environment uses.

@@ -60,6 +60,7 @@ struct Checks {
     state: Mutex<State>,
     /// Something is due earlier than before.
     news: Notify,
+    stop: CancellationToken,
 }
 
 struct State {
@@ -192,6 +193,14 @@ impl Monitor {
         }
     }
 
+    /// Checks nothing on a host that is no more: the connection to it may close.
+    pub(crate) fn forget_host(&self, host: &str) {
+        if let Some(checks) = locked(&self.hosts).remove(host) {
+            checks.stop.cancel();
+        }
+        locked(&self.restarts).remove(host);
+    }
+
     /// Ends all checks.
     pub(crate) fn close(&self) {
         self.stop.cancel();
@@ -250,10 +259,9 @@ impl Monitor {
                 Some(checks) => checks.clone(),
                 None if wanted.is_empty() => return,
                 None => {
-                    let checks = Arc::new(Checks::new(provider.clone()));
+                    let checks = Arc::new(Checks::new(provider.clone(), self.stop.child_token()));
                     hosts.insert(host.to_owned(), checks.clone());
-                    let (wakes, stop) = (self.wakes.clone(), self.stop.clone());
-                    tokio::spawn(run(host.to_owned(), checks.clone(), wakes, stop));
+                    tokio::spawn(run(host.to_owned(), checks.clone(), self.wakes.clone()));
                     checks
                 }
             }
@@ -292,9 +300,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Checks {
-    fn new(provider: Arc<dyn Provider>) -> Self {
+    fn new(provider: Arc<dyn Provider>, stop: CancellationToken) -> Self {
         let state = State { provider, watched: HashMap::new(), queue: BTreeSet::new() };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), news: Notify::new(), stop }
     }
 
     /// Drops what is checked of an environment, but for `kept`.
@@ -337,7 +345,10 @@ impl Checks {
         let changed = match outcome {
             Outcome::Passed => one.verdict.note(&one.check, Ok(()), now),
             Outcome::Failed(why) => one.verdict.note(&one.check, Err(why), now),
-            Outcome::Unknown => false,
+            Outcome::Unknown => {
+                one.verdict.host_was_silent();
+                false
+            }
         };
         let due = now + one.verdict.pause(&one.check, now);
         one.due = Some(due);
@@ -384,13 +395,8 @@ impl State {
     }
 }
 
-/// Makes the checks of a host until `stop`.
-async fn run(
-    host: String,
-    checks: Arc<Checks>,
-    wakes: broadcast::Sender<HostWake>,
-    stop: CancellationToken,
-) {
+/// Makes the checks of a host until they are stopped.
+async fn run(host: String, checks: Arc<Checks>, wakes: broadcast::Sender<HostWake>) {
     let mut running = FuturesUnordered::new();
     loop {
         let (jobs, next) = checks.take_due(AT_ONCE - running.len(), Instant::now());
@@ -408,7 +414,7 @@ async fn run(
             }
         };
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = checks.stop.cancelled() => return,
             () = checks.news.notified() => {}
             () = due => {}
             Some((job, outcome)) = running.next(), if !running.is_empty() => {
@@ -419,5 +425,42 @@ async fn run(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hades_plan::Probe;
+    use hades_provider::fake::FakeHost;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_holds_the_connection_to_a_host_that_is_gone() {
+        let (wakes, _) = broadcast::channel(1);
+        let monitor = Monitor::new(wakes);
+        let provider: Arc<dyn Provider> = Arc::new(FakeHost::new());
+        let check = Check {
+            probe: Probe::Tcp { port: 80 },
+            interval: Duration::from_millis(10),
+            timeout: Duration::from_secs(1),
+            retries: 3,
+            start_period: Duration::ZERO,
+        };
+        let mut container = ObservedContainer { id: "c".to_owned(), ..Default::default() };
+        let wanted = vec![(&mut container, &check, SocketAddr::from(([127, 0, 0, 1], 1)), false)];
+        let environment = EnvironmentName::new("shop", "prod");
+        monitor.watch("web-1", &provider, &environment, wanted, Instant::now());
+        assert!(Arc::strong_count(&provider) > 1);
+        monitor.forget_host("web-1");
+        let gone = async {
+            while Arc::strong_count(&provider) > 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+        assert!(locked(&monitor.hosts).is_empty());
     }
 }

@@ -18,6 +18,9 @@ use super::tls;
 /// and a reason.
 const LONGEST_LINE: usize = 1024;
 
+/// How long a host may take to show that it is there, when a check had no answer.
+const HOST_LIMIT: Duration = Duration::from_secs(5);
+
 /// How a check went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -37,12 +40,20 @@ pub(super) async fn run(
 ) -> Outcome {
     match tokio::time::timeout(check.timeout, attempt(provider, address, &check.probe)).await {
         Ok(outcome) => outcome,
+        // A way that swallows all packets says nothing of the container.
+        Err(_) if !is_there(provider).await => Outcome::Unknown,
         Err(_) => Outcome::Failed(format!(
             "{} had no answer within {}",
             shown(&check.probe),
             seconds(check.timeout)
         )),
     }
+}
+
+/// Whether the engine of the host answers.
+async fn is_there(provider: &Arc<dyn Provider>) -> bool {
+    let answer = tokio::time::timeout(HOST_LIMIT, provider.describe()).await;
+    matches!(answer, Ok(Ok(_)))
 }
 
 async fn attempt(provider: &Arc<dyn Provider>, address: SocketAddr, probe: &Probe) -> Outcome {
@@ -127,7 +138,32 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hades_provider::fake::{CallKind, FakeHost, Fault, FaultPlan};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_silent_host_is_no_failed_check() {
+        let (host, listener) = (FakeHost::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = listener.local_addr().unwrap();
+        let provider: Arc<dyn Provider> = Arc::new(host.clone());
+        let probe = Probe::Http {
+            path: "/".to_owned(),
+            scheme: HttpScheme::Http,
+            headers: Default::default(),
+            port: address.port(),
+        };
+        let timeout = Duration::from_millis(20);
+        let check =
+            Check { probe, interval: timeout, timeout, retries: 1, start_period: Duration::ZERO };
+        // The connection is accepted, and nobody ever answers.
+        let outcome = run(&provider, address, &check).await;
+        assert!(matches!(&outcome, Outcome::Failed(why) if why.contains("no answer within 20ms")));
+        let silence = Fault::Fail(ErrorClass::Unreachable);
+        host.set_faults(FaultPlan::new().next(CallKind::Describe, silence));
+        assert_eq!(run(&provider, address, &check).await, Outcome::Unknown);
+    }
 
     async fn answer(text: &'static str) -> Result<u16, String> {
         let (near, mut far) = tokio::io::duplex(4096);

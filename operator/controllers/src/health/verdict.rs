@@ -19,6 +19,8 @@ const PATIENT_FOR: Duration = Duration::from_secs(60);
 pub(super) struct Verdict {
     health: ContainerHealth,
     message: Option<String>,
+    /// It was made since it, or its host, was last out of sight.
+    checked: bool,
     /// When checks began.
     began: Instant,
     /// Failures in a row, at most one an interval.
@@ -30,18 +32,28 @@ impl Verdict {
     /// Before the first check. `healthy`: it was known to be so.
     pub fn new(healthy: bool, now: Instant) -> Self {
         let health = if healthy { ContainerHealth::Healthy } else { ContainerHealth::Starting };
-        Self { health, message: None, began: now, failures: 0, counted: None }
+        Self { health, message: None, checked: false, began: now, failures: 0, counted: None }
     }
 
     /// Says so of what was observed.
     pub fn lay(&self, container: &mut ObservedContainer) {
         container.health = self.health;
         container.health_message.clone_from(&self.message);
+        if !self.checked && self.health != ContainerHealth::Healthy {
+            // Its time can't be up before anybody has asked it: it may long be healthy.
+            container.uptime_seconds = container.uptime_seconds.map(|_| 0);
+        }
+    }
+
+    /// The host didn't answer for the container.
+    pub fn host_was_silent(&mut self) {
+        self.checked = false;
     }
 
     /// Takes in how a check went; answers whether the verdict is another one.
     pub fn note(&mut self, check: &Check, outcome: Result<(), String>, now: Instant) -> bool {
         let before = self.health;
+        self.checked = true;
         match outcome {
             Ok(()) => {
                 self.health = ContainerHealth::Healthy;
@@ -175,6 +187,28 @@ mod tests {
                 assert_eq!(verdict.message.is_none(), *passes, "{what}");
             }
         }
+    }
+
+    #[test]
+    fn time_is_not_up_before_a_check_was_made() {
+        let (check, start) = (check(0), Instant::now());
+        let uptime = |verdict: &Verdict, observed| {
+            let mut container =
+                ObservedContainer { uptime_seconds: observed, ..ObservedContainer::default() };
+            verdict.lay(&mut container);
+            container.uptime_seconds
+        };
+        let mut verdict = Verdict::new(false, start);
+        assert_eq!(uptime(&verdict, Some(180)), Some(0), "nobody has asked it yet");
+        assert_eq!(uptime(&verdict, None), None);
+        assert_eq!(uptime(&Verdict::new(true, start), Some(180)), Some(180));
+        verdict.note(&check, Err("no".to_owned()), start);
+        assert_eq!(uptime(&verdict, Some(180)), Some(180));
+        verdict.host_was_silent();
+        assert_eq!(uptime(&verdict, Some(180)), Some(0), "it may have got well meanwhile");
+        verdict.note(&check, Ok(()), start);
+        verdict.host_was_silent();
+        assert_eq!(uptime(&verdict, Some(180)), Some(180));
     }
 
     #[test]

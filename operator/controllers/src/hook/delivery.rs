@@ -91,7 +91,8 @@ pub struct Delivery {
     length: usize,
     /// The body so far; none once it is too long to keep.
     kept: Option<Vec<u8>>,
-    room: Vec<OwnedSemaphorePermit>,
+    /// For what is kept. One permit, as bodies may come in parts of a byte.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Delivery {
@@ -137,7 +138,7 @@ impl Delivery {
             check,
             length: 0,
             kept: Some(Vec::new()),
-            room: Vec::new(),
+            room: None,
         })
     }
 
@@ -162,12 +163,15 @@ impl Delivery {
         let room = self.context.hooks.room.clone().try_acquire_many_owned(size).ok();
         match room.filter(|_| kept.len() + part.len() <= KEPT) {
             Some(room) => {
-                self.room.push(room);
+                match &mut self.room {
+                    Some(held) => held.merge(room),
+                    none => *none = Some(room),
+                }
                 kept.extend_from_slice(part);
             }
             None => {
                 self.kept = None;
-                self.room.clear();
+                self.room = None;
             }
         }
     }

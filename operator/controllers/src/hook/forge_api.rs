@@ -82,8 +82,10 @@ impl Place {
             None => repository.split_once(':')?.1,
         };
         let path = path.trim_matches('/');
-        // A forge below a folder of its host has it in the URLs of HTTPS.
-        let path = path.strip_prefix(prefix).unwrap_or(path).trim_start_matches('/');
+        // A forge below a folder of its host has it in the URLs of HTTP, and only there.
+        let is_http = repository.starts_with("https://") || repository.starts_with("http://");
+        let below = path.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/'));
+        let path = below.filter(|_| is_http).unwrap_or(path).trim_start_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path);
         let parts = path.split('/').filter(|part| !part.is_empty()).count();
         let fits = if api == Api::Gitlab { parts >= 2 } else { parts == 2 };
@@ -207,6 +209,15 @@ mod tests {
         assert_eq!(
             of(Api::Gitea, below, "https://example.com/git/a/b.git").unwrap(),
             "https://example.com/git/api/v1/repos/a/b/hooks?limit=50&page=1"
+        );
+        // What begins alike is in no such folder.
+        assert_eq!(
+            of(Api::Gitea, below, "git@example.com:gitops/shop.git").unwrap(),
+            "https://example.com/git/api/v1/repos/gitops/shop/hooks?limit=50&page=1"
+        );
+        assert_eq!(
+            of(Api::Gitlab, below, "git@example.com:git/studio/shop.git").unwrap(),
+            "https://example.com/git/api/v4/projects/git%2Fstudio%2Fshop/hooks?per_page=50&page=1"
         );
         for bad in ["https://github.com/shop", "https://github.com/a/../b", "file:///srv/x", "shop"]
         {

@@ -97,10 +97,30 @@ pub fn meaning(headers: &HeaderMap, body: Option<&[u8]>, followed: &Followed) ->
     let Some(json) = json_of(headers, body) else {
         return Meaning::Unreadable("the form has no field payload");
     };
+    if event == "system hook" {
+        // Of many kinds, whose fields mean other things than those of a push.
+        match serde_json::from_slice::<SystemHook>(&json) {
+            Ok(hook) if hook.is_push() => {}
+            Ok(_) => return Meaning::Elsewhere("the event is no push"),
+            Err(_) => return Meaning::Unreadable("the payload is no JSON"),
+        }
+    }
     let Ok(push) = serde_json::from_slice::<Push>(&json) else {
         return Meaning::Unreadable("the payload is not the JSON of a push");
     };
-    of_push(&event, &push, followed)
+    of_push(&push, followed)
+}
+
+/// What GitLab's system hooks have in common, if that.
+#[derive(Debug, Deserialize)]
+struct SystemHook {
+    object_kind: Option<String>,
+}
+
+impl SystemHook {
+    fn is_push(&self) -> bool {
+        matches!(self.object_kind.as_deref(), Some("push" | "tag_push"))
+    }
 }
 
 /// The parts of a push that are looked at, of all forges.
@@ -109,8 +129,6 @@ struct Push {
     /// GitHub, GitLab, Gitea: `refs/heads/main`.
     #[serde(rename = "ref")]
     reference: Option<String>,
-    /// GitLab's system hooks are of many kinds.
-    object_kind: Option<String>,
     /// Bitbucket Data Center.
     #[serde(default)]
     changes: Vec<Change>,
@@ -148,11 +166,7 @@ struct Named {
     name: String,
 }
 
-fn of_push(event: &str, push: &Push, followed: &Followed) -> Meaning {
-    let other_kind = |kind: &str| !matches!(kind, "push" | "tag_push");
-    if event == "system hook" && push.object_kind.as_deref().is_none_or(other_kind) {
-        return Meaning::Elsewhere("the event is no push");
-    }
+fn of_push(push: &Push, followed: &Followed) -> Meaning {
     let references = pushed(push);
     if references.is_empty() {
         return Meaning::Unreadable("the payload names no branch");

@@ -178,8 +178,16 @@ fn what_is_no_push_or_no_sense() {
     let nameless = meaning(&HeaderMap::new(), Some(b"{}"), &main());
     assert!(matches!(nameless, Meaning::Unreadable(_)));
     let system = headers(&[("X-Gitlab-Event", "System Hook")]);
-    let project = br#"{"event_name": "project_create", "name": "x"}"#;
-    assert!(matches!(meaning(&system, Some(project), &main()), Meaning::Elsewhere(_)));
+    for no_push in [
+        r#"{"event_name": "project_create", "name": "x"}"#,
+        r#"{"object_kind": "merge_request", "changes": {"title": {"previous": "a"}}}"#,
+        r#"{"event_name": "repository_update", "refs": ["refs/heads/main"],
+            "changes": [{"before": "0", "after": "1", "ref": "refs/heads/main"}]}"#,
+    ] {
+        let meaning = meaning(&system, Some(no_push.as_bytes()), &main());
+        assert!(matches!(meaning, Meaning::Elsewhere(_)), "{no_push}: {meaning:?}");
+    }
+    assert!(matches!(meaning(&system, Some(b"{"), &main()), Meaning::Unreadable(_)));
     // Too long to have been kept: better a fetch too many.
     let push = headers(&[("X-GitHub-Event", "push")]);
     assert_eq!(meaning(&push, None, &main()), Meaning::Concerns);

@@ -8,7 +8,7 @@ use crate::status::set_condition;
 
 /// How full a disk is, against the thresholds of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
+pub(crate) enum Level {
     /// It has room.
     Room,
     /// Unused images go early.

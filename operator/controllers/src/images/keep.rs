@@ -1,7 +1,7 @@
 //! The record of what Hades pulled onto a host, in the status of its DockerHost.
 
 use hades_api::{DockerHost, PulledImage};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -12,10 +12,13 @@ use crate::status::FIELD_MANAGER;
 
 /// Images that a record holds; the oldest are forgotten, and then stay for ever.
 const RECORDED: usize = 500;
+/// Age from which on the time of a pull that is noted already is written anew.
+const RENEWED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// Times that a change is tried when somebody else's comes between.
 const TRIES: u32 = 5;
 
-/// Notes that an image is about to be pulled.
+/// Notes that an image is about to be pulled, or was just now. A survey finds out
+/// which it is, and drops what the record has already.
 pub(super) async fn intend(
     context: &Context,
     host: &str,
@@ -23,10 +26,18 @@ pub(super) async fn intend(
     now: Timestamp,
 ) -> Result<(), ReconcileError> {
     change(context, host, |images| {
-        if !images.iter().any(|known| known.image == image && known.id.is_none()) {
-            let new =
-                PulledImage { image: image.to_owned(), pulled_at: now, ..PulledImage::default() };
-            images.push(new);
+        let is_coming = |known: &&mut PulledImage| known.image == image && known.id.is_none();
+        match images.iter_mut().find(is_coming) {
+            // Of a pull that came to no end, as a rule. It must not pass for that one.
+            Some(known) if now.duration_since(known.pulled_at) > RENEWED_AFTER => {
+                known.pulled_at = now;
+            }
+            Some(_) => {}
+            None => images.push(PulledImage {
+                image: image.to_owned(),
+                pulled_at: now,
+                ..PulledImage::default()
+            }),
         }
     })
     .await

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Invariants:
-//! - registries are asked by the poller alone, each politely: few questions at
-//!   once, a pause between two, and none for as long as it wants to be left alone;
+//! - what registries have they are asked by the poller alone, each politely: few
+//!   questions at once, a pause between two, and none for as long as it wants to be left
+//!   alone. Besides, a RegistryAccount logs in: once an hour, and when it is new;
 //! - a question is asked once, however many services wait for its answer, and
 //!   answers are kept apart by who asked;
 //! - what is pulled is recorded on the DockerHost before it is pulled: only what is
@@ -33,7 +34,7 @@ pub(crate) use answers::{agree, found};
 pub(crate) use credentials::{PullKeys, account_login, pull_keys};
 pub(crate) use poll::{Poller, Want};
 pub(crate) use pulls::PullDesk;
-pub(crate) use tend::tend;
+pub(crate) use tend::{see_to_disk, tend};
 
 /// Asks registries until `shutdown`.
 pub(crate) async fn poll(context: &Context, shutdown: CancellationToken) {

@@ -150,7 +150,14 @@ impl Poller {
                 }
             });
             poll.interested.insert(environment.clone(), want.interval);
-            poll.want.interval = poll.interested.values().copied().min().unwrap_or(want.interval);
+            let interval = poll.interested.values().copied().min().unwrap_or(want.interval);
+            // An interval that was made shorter counts at once, a pause after failures as
+            // it did.
+            if interval < poll.want.interval && poll.failures == 0 && now + interval < poll.due {
+                poll.due = now + interval;
+                is_news = true;
+            }
+            poll.want.interval = interval;
         }
         drop(state);
         if is_news {
@@ -374,6 +381,32 @@ mod tests {
         assert_eq!(poller.answer(&tags()), Some(answer(&["1"])), "a failure makes nothing unknown");
         say(answer(&["1", "2"]));
         assert!(wakes.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_shorter_interval_counts_at_once() {
+        let poller = Poller::default();
+        let every = |seconds| {
+            let want = want("r.example/a", Query::Tags, None);
+            Want { interval: Duration::from_secs(seconds), ..want }
+        };
+        poller.register(&environment("a"), vec![every(86_400)]);
+        let now = Instant::now();
+        assert_eq!(poller.take_due(now).0.len(), 1);
+        poller.finish(&every(86_400).key(), &every(86_400), answer(&["1"]), now);
+        let after = |seconds| poller.take_due(now + Duration::from_secs(seconds)).0.len();
+        assert_eq!(after(75), 0);
+        poller.register(&environment("b"), vec![every(60)]);
+        assert_eq!(after(75), 1);
+        // One that was refused isn't asked the sooner.
+        let down = RegistryError::Unreachable {
+            registry: "r.example".into(),
+            words: "no route".into(),
+            retry_after: None,
+        };
+        poller.finish(&every(60).key(), &every(60), Err(down), now);
+        poller.register(&environment("c"), vec![every(1)]);
+        assert_eq!(after(2), 0);
     }
 
     #[test]

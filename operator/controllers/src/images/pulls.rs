@@ -41,10 +41,14 @@ impl PullDesk<'_> {
             ProviderError::new(ErrorClass::Retry, reason::ACTION_FAILED, message)
         })?;
         let result = self.pull_and_tell(provider, action).await;
-        if result.is_err()
-            && let Err(error) = keep::give_up(context, host, image).await
-        {
-            tracing::debug!(host, image, error = error_chain(&error), "a record stays");
+        let recorded = match &result {
+            // Another environment's pull of it may have failed and been given up, or a
+            // look may have taken what had the name before for what was to come.
+            Ok(_) => keep::intend(context, host, image, context.now()).await,
+            Err(_) => keep::give_up(context, host, image).await,
+        };
+        if let Err(error) = recorded {
+            tracing::debug!(host, image, error = error_chain(&error), "a record isn't changed");
         }
         result
     }

@@ -1,6 +1,6 @@
 //! Looks after the disk and the images of a host, at each of its probes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hades_api::{
     DiskThresholds, DockerHost, DockerHostStatus, Environment, EnvironmentTemplate, ImageCleanup,
@@ -20,15 +20,19 @@ use crate::driver::ReconcileError;
 /// How long an image must have been unused while the disk is under pressure.
 const GRACE_UNDER_PRESSURE: Duration = Duration::from_secs(600);
 
-/// Looks after a host that answers: puts its disk into `status`, and removes images
-/// that nothing needs any more.
+/// Images that are removed at one probe, for the next one not to be late.
+const REMOVALS_AT_ONCE: usize = 4;
+/// After so long none is begun any more, for the same reason.
+const REMOVAL_TIME: Duration = Duration::from_secs(10);
+
+/// Brings the record of a host's images up to date, and removes those that nothing
+/// needs any more. This may take a while.
 pub(crate) async fn tend(
     context: &Context,
     host: &DockerHost,
     provider: &dyn Provider,
-    status: &mut DockerHostStatus,
+    level: Level,
 ) -> Result<(), ReconcileError> {
-    let level = see_to_disk(context, host, provider, status).await;
     let known = host.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
     if known.is_empty() {
         return Ok(());
@@ -51,7 +55,8 @@ pub(crate) async fn tend(
     clean_up(context, host, provider, &snapshot, &surveyed, (&settings, level)).await
 }
 
-async fn see_to_disk(
+/// Puts the disk of a host that answers into `status`.
+pub(crate) async fn see_to_disk(
     context: &Context,
     host: &DockerHost,
     provider: &dyn Provider,
@@ -105,7 +110,11 @@ async fn clean_up(
     let settings = CleanupSettings { keep: cleanup.keep(), after };
     let actions = removals(&name, images, snapshot, &needed, settings, now);
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for action in &actions {
+    let started = Instant::now();
+    for action in actions.iter().take(REMOVALS_AT_ONCE) {
+        if started.elapsed() > REMOVAL_TIME {
+            break;
+        }
         match provider.execute(action).await {
             Ok(Outcome::Done) => done.push(render::line(action)),
             // Somebody uses it or has named it by now; the next probe looks again.

@@ -21,6 +21,7 @@ use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiResource, Scope};
 use kube::{Api, Client};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -206,6 +207,16 @@ impl Hades {
                 format!("{}: {}", event.reason.unwrap_or_default(), event.note.unwrap_or_default())
             })
             .collect()
+    }
+
+    /// The value of a counter's series.
+    pub fn counted(&self, series: &str) -> u64 {
+        let mut registry = Registry::default();
+        self.context.metrics().register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Names of the environment's running containers, without their hashes.

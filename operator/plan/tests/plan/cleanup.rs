@@ -131,6 +131,23 @@ fn an_image_whose_tag_moved_on_goes_by_its_id() {
 }
 
 #[test]
+fn a_pull_that_never_ended_claims_nothing_later() {
+    let pull = |hours| PulledImage {
+        id: None,
+        unused_since: None,
+        pulled_at: hours_ago(hours),
+        ..pulled("a:1", 0, &[])
+    };
+    // Somebody built an image of that name; a pull of today may have brought it.
+    let snapshot = host(&["a:1"]);
+    assert_eq!(survey(&[pull(25)], &snapshot, "i", now()), []);
+    assert_eq!(survey(&[pull(25)], &host(&[]), "i", now()), []);
+    assert_eq!(survey(&[pull(23)], &snapshot, "i", now())[0].id.as_deref(), Some("sha256:a:1"));
+    // A clock that went back makes nothing old.
+    assert_eq!(survey(&[pull(-48)], &snapshot, "i", now()).len(), 1);
+}
+
+#[test]
 fn a_survey_follows_what_runs() {
     let mut snapshot = host(&["a:1", "b:1"]);
     snapshot.containers.push(container("a:1", Some("web")));
