@@ -586,7 +586,8 @@ fn let_die(simulator: &mut Simulator, wanted: &str, choice: usize) {
         .collect();
     let index = choice % olds.len().max(1);
     if let Some(old) = olds.get_mut(index) {
-        let may_stop = failed.contains(&old.labels["hades.dev/replica"]) && choice % 2 == 0;
+        let may_stop =
+            failed.contains(&old.labels["hades.dev/replica"]) && choice.is_multiple_of(2);
         old.state = if may_stop { ContainerState::Exited } else { ContainerState::Restarting };
         (old.exit_code, old.uptime_seconds) = (Some(1), None);
     }
