@@ -29,8 +29,8 @@ spec:
   env: {{VERSION: {version}, WRITE_FILE: /data/started}}
   volumes: {{data: {{}}, scratch: {{deletionPolicy: Delete}}}}
   services:
-    api: {{host: one, image: "hades-sample:{image}", replicas: 2, strategy: {{minReady: 0s}}, env: {{WRITE_FILE: /tmp/x}}}}
-    web: {{host: two, image: "hades-sample:{image}", replicas: 2, strategy: {{minReady: 0s}}, env: {{WRITE_FILE: /tmp/x}}}}
+    api: {{host: one, image: "hades-sample:{image}", replicas: 2, strategy: {{minReady: 0s}}, healthCheck: {{none: true}}, env: {{WRITE_FILE: /tmp/x}}}}
+    web: {{host: two, image: "hades-sample:{image}", replicas: 2, strategy: {{minReady: 0s}}, healthCheck: {{none: true}}, env: {{WRITE_FILE: /tmp/x}}}}
     db: {{host: one, image: "hades-sample:{image}", volumes: ["data:/data"]}}
     cache: {{host: two, image: "hades-sample:{image}", volumes: ["scratch:/data"]}}
 "#,

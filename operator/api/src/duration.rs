@@ -6,7 +6,11 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A length of time that keeps the text it was written in.
+/// Longest that is taken: what is longer is a slip of the finger, and clocks end
+/// somewhere.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(366 * 24 * 3600);
+
+/// A length of time, a year at most, that keeps the text it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Duration {
     text: String,
@@ -17,12 +21,16 @@ impl Duration {
     /// From text such as `90s`, `2m30s`, `500ms` or `1h`.
     ///
     /// # Errors
-    /// A sentence for people when the text is no such length of time.
+    /// A sentence for people when the text is no such length of time, or a longer one
+    /// than 366 days.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refusal =
             || format!("{text:?} is not a duration: write it like 30s, 5m, 1h30m or 500ms");
         let signed: jiff::SignedDuration = text.parse().map_err(|_| refusal())?;
         let value = std::time::Duration::try_from(signed).map_err(|_| refusal())?;
+        if value > LONGEST {
+            return Err(format!("{text:?} is too long: 8784h (366 days) is the most"));
+        }
         Ok(Self { text: text.to_owned(), value })
     }
 
@@ -81,5 +89,14 @@ mod tests {
         assert_eq!(parsed.to_string(), "1m30s");
         assert!(Duration::parse("soon").is_err());
         assert!(Duration::parse("-5s").is_err());
+    }
+
+    #[test]
+    fn ends_with_a_year() {
+        assert!(Duration::parse("8784h").is_ok());
+        for long in ["8785h", "9223372036854775807s"] {
+            let refusal = Duration::parse(long).unwrap_err();
+            assert!(refusal.contains("8784h (366 days) is the most"), "{refusal}");
+        }
     }
 }

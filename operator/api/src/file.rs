@@ -27,12 +27,14 @@ pub struct FileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<FileMode>,
 
-    /// Number of the user who owns it; 0 (root) when absent.
+    /// Number of the user who owns it; when absent that of the service's `user` where it
+    /// is a number, else 0 (root).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4_294_967_294_u32))]
     pub uid: Option<u32>,
 
-    /// Number of the group that owns it; 0 when absent.
+    /// Number of the group that owns it; when absent that in the service's `user` where
+    /// it is a number, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4_294_967_294_u32))]
     pub gid: Option<u32>,

@@ -48,6 +48,7 @@ mod service;
 mod strategy;
 mod tmpfs;
 mod ulimit;
+mod version_range;
 mod volume;
 
 pub use config_repository::{
@@ -87,6 +88,7 @@ pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, Serv
 pub use strategy::{Strategy, StrategyType};
 pub use tmpfs::Tmpfs;
 pub use ulimit::{Ulimit, UlimitRange};
+pub use version_range::{BadRange, VersionRange};
 pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
 
 /// API group of every kind of Hades.

@@ -51,7 +51,7 @@ impl Quantity {
     /// Whole units (bytes, processes), rounded up; none when too large for the
     /// engine's numbers.
     pub fn whole(&self) -> Option<i64> {
-        i64::try_from((self.nanos + NANO - 1) / NANO).ok()
+        i64::try_from(self.nanos.checked_add(NANO - 1)? / NANO).ok()
     }
 }
 
@@ -89,7 +89,7 @@ fn nanos(text: &str) -> Option<i128> {
     };
     let padded = format!("{whole}{fraction:0<FRACTION_DIGITS$}");
     let value = padded.parse::<i128>().ok()?.checked_mul(numerator)?;
-    Some((value + denominator - 1) / denominator)
+    Some(value.checked_add(denominator - 1)? / denominator)
 }
 
 impl fmt::Display for Quantity {
@@ -156,6 +156,9 @@ mod tests {
         }
         assert_eq!(Quantity::parse("256m").unwrap().whole(), Some(1));
         assert_eq!(Quantity::parse("99999999999Ti").unwrap().whole(), None);
+        // As large as counting goes, and a little larger.
+        assert!(Quantity::parse("170141183460469231731687303715n").is_err());
+        assert_eq!(Quantity::parse("170141183460469231731687303715").unwrap().whole(), None);
     }
 
     #[test]

@@ -124,14 +124,20 @@ impl Sweep {
 
     fn spec(&self) -> Value {
         // Readiness is not what is swept here, and waiting for it would take minutes.
-        let at_once = json!({"minReady": "0s"});
+        let (at_once, unchecked) = (json!({"minReady": "0s"}), json!({"none": true}));
         let image = format!("app:{}", 1 + self.version % 2);
         json!({
             "env": {"VERSION": self.version},
             "volumes": {"data": {}, "scratch": {"deletionPolicy": "Delete"}},
             "services": {
-                "api": {"host": "local", "image": image, "replicas": 2, "strategy": at_once},
-                "web": {"host": "two", "image": image, "replicas": 2, "strategy": at_once},
+                "api": {
+                    "host": "local", "image": image, "replicas": 2,
+                    "strategy": at_once, "healthCheck": unchecked,
+                },
+                "web": {
+                    "host": "two", "image": image, "replicas": 2,
+                    "strategy": at_once, "healthCheck": unchecked,
+                },
                 "db": {"host": "local", "image": image, "volumes": ["data:/data"]},
                 "cache": {"host": "two", "image": image, "volumes": ["scratch:/data"]},
             },

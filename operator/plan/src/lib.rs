@@ -22,7 +22,6 @@ mod check;
 pub mod cleanup;
 pub mod desired;
 mod digest;
-pub mod image_policy;
 pub mod lint;
 pub mod merge;
 pub mod naming;

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use hades_api::{
     Defaults, EnvironmentSpec, EnvironmentTemplateSpec, FileSpec, HadesProjectSpec, HealthCheck,
-    HostSelector, HttpCheck, Logging, Placement, ResourceLimits, Resources, ServiceSpec, Strategy,
-    StrategyType, TcpCheck, Tmpfs, VolumeSpec,
+    HostSelector, HttpCheck, ImagePolicy, ImagePullPolicy, Logging, Placement, ResourceLimits,
+    Resources, ServiceSpec, Strategy, StrategyType, TcpCheck, Tmpfs, VolumeSpec,
 };
+
+use crate::reference;
 
 /// `environment` merged over `template`.
 pub fn merge(template: &EnvironmentTemplateSpec, environment: &EnvironmentSpec) -> EnvironmentSpec {
@@ -87,10 +89,15 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
         logging,
     } = over;
     let (host, placement) = merge_place((under.host, under.placement), (host, placement));
+    let (image_pull_policy, image_policy) = merge_image_policy(
+        (under.image_pull_policy, under.image_policy),
+        (image_pull_policy, image_policy),
+        image.as_deref(),
+    );
     ServiceSpec {
         image: image.or(under.image),
-        image_pull_policy: image_pull_policy.or(under.image_pull_policy),
-        image_policy: image_policy.or(under.image_policy),
+        image_pull_policy,
+        image_policy,
         image_pull_secrets: image_pull_secrets.or(under.image_pull_secrets),
         host,
         placement,
@@ -127,6 +134,18 @@ fn merge_service(under: ServiceSpec, over: ServiceSpec) -> ServiceSpec {
         sysctls: replaced(under.sysctls, sysctls),
         logging: option(under.logging, logging, merge_logging),
     }
+}
+
+type Images = (Option<ImagePullPolicy>, Option<ImagePolicy>);
+
+/// An image that can't change, or is never asked for, ends the template's policy; a
+/// policy ends the template's wish never to ask. `image`: the environment's.
+fn merge_image_policy(under: Images, over: Images, image: Option<&str>) -> Images {
+    let never = Some(ImagePullPolicy::Never);
+    let is_fixed = |image: &str| reference::digest(image).is_some() || reference::is_id(image);
+    let pinned = over.0 == never || image.is_some_and(is_fixed);
+    let pull_under = under.0.filter(|pull| over.1.is_none() || Some(*pull) != never);
+    (over.0.or(pull_under), over.1.or(under.1.filter(|_| !pinned)))
 }
 
 type Place = (Option<String>, Option<Placement>);
@@ -421,6 +440,26 @@ volumes: {data: {deletionPolicy: Delete}, cache: {}, logs: {}}
             "healthCheck: {command: [a]}",
             "healthCheck: {retries: 9}",
             "healthCheck: {command: [a], retries: 9}",
+        ),
+        (
+            "image: app, imagePolicy: {digest: {}}",
+            "image: 'app@sha256:0123456789abcdef0123456789abcdef'",
+            "image: 'app@sha256:0123456789abcdef0123456789abcdef'",
+        ),
+        (
+            "image: app, imagePolicy: {semver: {range: ^1}}",
+            "imagePullPolicy: Never",
+            "image: app, imagePullPolicy: Never",
+        ),
+        (
+            "image: app, imagePolicy: {semver: {range: ^1}}",
+            "image: 'app:1.2.3'",
+            "image: 'app:1.2.3', imagePolicy: {semver: {range: ^1}}",
+        ),
+        (
+            "image: app, imagePullPolicy: Never",
+            "imagePolicy: {digest: {}}",
+            "image: app, imagePolicy: {digest: {}}",
         ),
         ("host: a", "placement: {hosts: [b, c]}", "placement: {hosts: [b, c]}"),
         ("placement: {hosts: [b]}", "host: a", "host: a"),

@@ -136,7 +136,7 @@ pub struct SpecError {
 pub enum SpecErrorKind {
     /// The spec itself.
     Invalid,
-    /// A DockerHost that isn't there.
+    /// A DockerHost that isn't there, or none is named.
     HostNotFound,
     /// A Secret, or a key, that isn't there.
     SecretNotFound,

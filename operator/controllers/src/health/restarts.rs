@@ -48,7 +48,10 @@ impl Restarts {
         if seen.has_ended(*state, *uptime_seconds, now) && seen.ends.len() < MOST {
             seen.ends.push_back(now);
         }
-        if uptime_seconds.is_some_and(|uptime| uptime >= SETTLED_SECONDS) {
+        // The engine's own restarts pass through no such state: somebody stopped it,
+        // and it begins anew.
+        let stopped = *state == ContainerState::Exited;
+        if stopped || uptime_seconds.is_some_and(|uptime| uptime >= SETTLED_SECONDS) {
             seen.ends.clear();
         }
         while seen.ends.front().is_some_and(|end| now.duration_since(*end) > WINDOW) {
@@ -98,7 +101,7 @@ mod tests {
         use ContainerState::{Exited, Restarting, Running};
         // Seconds after the first look, state, uptime, and ends noticed by then.
         type Row = (u64, ContainerState, Option<u64>, u32);
-        let cases: [(&str, &[Row]); 5] = [
+        let cases: [(&str, &[Row]); 6] = [
             (
                 "runs",
                 &[(0, Running, Some(1), 0), (5, Running, Some(6), 0), (90, Running, Some(60), 0)],
@@ -120,6 +123,16 @@ mod tests {
             (
                 "is stopped and started by hand",
                 &[(0, Running, Some(9), 0), (1, Exited, None, 0), (2, Running, Some(0), 0)],
+            ),
+            (
+                "ends, is stopped, and gets another try",
+                &[
+                    (0, Running, Some(1), 0),
+                    (1, Restarting, None, 1),
+                    (2, Exited, None, 0),
+                    (9, Running, Some(0), 0),
+                    (10, Restarting, None, 1),
+                ],
             ),
             (
                 "settles",

@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hades_api::{EnvironmentSpec, ImagePolicy, ImagePullPolicy, PolicyImage};
-use hades_plan::image_policy::VersionRange;
+use hades_api::{EnvironmentSpec, ImagePolicy, ImagePullPolicy, PolicyImage, VersionRange};
 use hades_plan::reference::{self, familiar};
 use hades_plan::{Desired, FoundImages, HostView, Observed};
 use hades_registry::ImageName;

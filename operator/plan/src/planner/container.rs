@@ -99,7 +99,8 @@ fn stay(slot: &Slot<'_>, old: &Found<'_>, draft: &mut Draft) {
     draft.wait(old.target(), stays);
 }
 
-/// Stops what failed and keeps it for its logs; what ran before runs on.
+/// Stops what failed and keeps it for its logs; what ran before runs on, or is
+/// started again if it has ended.
 fn fail(slot: &Slot<'_>, current: &Found<'_>, why: &str, stop: bool, draft: &mut Draft) {
     let cause = WaitCause::RolloutFailed { why: why.to_owned() };
     let mut state = resource::container(current, Drift::InSync);
@@ -117,6 +118,12 @@ fn fail(slot: &Slot<'_>, current: &Found<'_>, why: &str, stop: bool, draft: &mut
     }
     draft.wait(slot.target(), cause);
     settle_olds(slot, &[], draft);
+    if let Some(old) = slot.fallback {
+        let operation =
+            Operation::StartContainer { id: old.container.id.clone(), files: BTreeMap::new() };
+        let reason = Reason::NotRunning { state: old.container.state.to_string() };
+        draft.act(old.target(), operation, reason, Vec::new());
+    }
 }
 
 fn revive(

@@ -2,9 +2,9 @@
 
 use hades_api::PortMapping;
 
-use super::draft;
 use super::scope::{Found, Scope};
 use super::slot::{self, Fates, Slot, Step};
+use super::{draft, rollout};
 use crate::action::ActionId;
 use crate::observed::PublishedPort;
 use crate::plan::WaitCause;
@@ -44,6 +44,7 @@ pub(super) fn settle<'a>(scope: &Scope<'a>, fates: &Fates<'a>, slots: &mut [Slot
                 slot.step = Step::Wait(cause);
             }
         }
+        rollout::hold_together(slots);
     }
 }
 

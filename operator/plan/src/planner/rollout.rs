@@ -7,14 +7,17 @@ use std::time::Duration;
 use super::scope::Scope;
 use super::slot::{Slot, Step};
 use super::standing::Standing;
-use crate::desired::DesiredContainer;
+use crate::desired::{DesiredContainer, EngineCheck};
 use crate::plan::WaitCause;
 use crate::render;
 
 /// Whether the manifest says that a new container needs not to have shown
 /// anything before the old one goes.
 pub(super) fn is_ungated(desired: &DesiredContainer) -> bool {
-    desired.check.is_none() && desired.rollout.min_ready == Some(Duration::ZERO)
+    // Where the manifest says nothing of checks, the image may have one of its own.
+    let unchecked =
+        desired.check.is_none() && desired.spec.health_check == Some(EngineCheck::Disabled);
+    unchecked && desired.rollout.min_ready == Some(Duration::ZERO)
 }
 
 /// Slots by service, in the order of their replicas.
@@ -34,6 +37,35 @@ pub(super) fn gate<'a>(scope: &Scope<'a>, slots: &mut [Slot<'a>]) {
         if let Some(slot) = slots.get_mut(index) {
             slot.step = Step::Wait(cause);
         }
+    }
+    hold_together(slots);
+}
+
+/// Lets all of a service that is made anew at once wait for one of it that can't be
+/// replaced: its old container runs on, and no two versions are to run at a time.
+pub(super) fn hold_together(slots: &mut [Slot<'_>]) {
+    let stuck: BTreeMap<&str, WaitCause> = slots
+        .iter()
+        .filter(|slot| slot.desired.rollout.recreate)
+        .filter(|slot| slot.olds.iter().any(|old| old.container.state.is_live()))
+        .filter_map(|slot| match &slot.step {
+            Step::Wait(cause) => Some((slot.desired.service.as_str(), for_others(cause))),
+            _ => None,
+        })
+        .collect();
+    for slot in slots.iter_mut().filter(|slot| matches!(slot.step, Step::Create(_))) {
+        if let Some(cause) = stuck.get(slot.desired.service.as_str()) {
+            slot.step = Step::Wait(cause.clone());
+        }
+    }
+}
+
+/// What others wait for that wait with the one that `cause` holds.
+fn for_others(cause: &WaitCause) -> WaitCause {
+    match cause {
+        // Another host than theirs.
+        WaitCause::HostUnreachable { .. } | WaitCause::HostUnschedulable => WaitCause::Turn,
+        cause => cause.clone(),
     }
 }
 
@@ -97,11 +129,11 @@ fn missing_dependency(
 /// Why a slot doesn't do its work, if it doesn't.
 fn not_working(slot: &Slot<'_>) -> Option<String> {
     match (&slot.step, slot.current) {
+        (Step::Wait(cause), _) => Some(format!("{}: {}", slot.name(), render::cause(cause))),
         (_, None) => Some(format!("{} isn't there yet", slot.name())),
         (Step::Keep, Some(_)) => {
             slot.standing.cause().map(|cause| format!("{}: {}", slot.name(), render::cause(&cause)))
         }
-        (Step::Wait(cause), Some(_)) => Some(format!("{}: {}", slot.name(), render::cause(cause))),
         (Step::Fail { why, .. }, Some(_)) => {
             Some(format!("the roll-out of {} failed: {why}", slot.name()))
         }

@@ -31,6 +31,9 @@ pub(super) struct Slot<'a> {
     pub(super) exclusive: bool,
     /// An old one does its work and stays until the new one does, too.
     pub(super) protects: bool,
+    /// An old one that has ended and can be started again, where none does its work:
+    /// what goes on when the new one has failed.
+    pub(super) fallback: Option<&'a Found<'a>>,
     pub(super) step: Step,
     /// Whether `current` does its work.
     pub(super) standing: Standing,
@@ -140,6 +143,11 @@ pub(super) fn survey<'a>(
         let mut slot = fill(desired, network, group);
         slot.exclusive = is_exclusive(&slot, network, &wanted);
         slot.protects = !slot.exclusive && slot.olds.iter().any(|old| works(old));
+        if !slot.exclusive && !slot.protects {
+            slot.fallback = slot.olds.iter().copied().find(|old| {
+                can_go_on(old) && networks.get(old.host).is_some_and(|network| network.holds(old))
+            });
+        }
         slot.step = match slot.current {
             Some(current) => {
                 let step = revive(desired, current, network);
@@ -185,6 +193,7 @@ fn fill<'a>(
         olds,
         exclusive: false,
         protects: false,
+        fallback: None,
         step: Step::Keep,
         standing: Standing::Absent,
     }
@@ -204,9 +213,25 @@ fn liveliness(state: ContainerState) -> u8 {
     }
 }
 
-/// Whether taking it away would take something down.
+/// Whether taking it away would take something down. One that the engine is about to
+/// start again is nearer to its work than one that has shown nothing yet.
 fn works(old: &Found<'_>) -> bool {
-    matches!(old.container.state, ContainerState::Running | ContainerState::Paused)
+    old.container.state.is_live()
+}
+
+/// Whether one that has ended was to run on.
+fn can_go_on(old: &Found<'_>) -> bool {
+    let restart = old.spec().map_or(RestartPolicy::No, |spec| spec.restart);
+    old.container.state == ContainerState::Exited && !stays_ended(restart, old)
+}
+
+/// Whether its restart policy leaves one that has ended as it is.
+fn stays_ended(restart: RestartPolicy, found: &Found<'_>) -> bool {
+    match restart {
+        RestartPolicy::No => true,
+        RestartPolicy::OnFailure => found.container.exit_code == Some(0),
+        RestartPolicy::Always | RestartPolicy::UnlessStopped => false,
+    }
 }
 
 fn is_exclusive(slot: &Slot<'_>, network: Option<&HostNetwork<'_>>, wanted: &Wanted<'_>) -> bool {
@@ -242,11 +267,10 @@ fn revive(
         ContainerState::Running => (false, false),
         ContainerState::Paused => (true, false),
         ContainerState::Restarting => return failing(),
-        ContainerState::Exited => match (desired.spec.restart, container.exit_code) {
-            (RestartPolicy::No | RestartPolicy::OnFailure, Some(0)) => return Step::Keep,
-            (RestartPolicy::No, _) => return failing(),
-            _ => (false, true),
-        },
+        ContainerState::Exited if stays_ended(desired.spec.restart, current) => {
+            return if container.exit_code == Some(0) { Step::Keep } else { failing() };
+        }
+        ContainerState::Exited => (false, true),
         ContainerState::Created => (false, true),
         ContainerState::Dead | ContainerState::Removing => {
             return Step::Wait(WaitCause::RemovalInProgress);

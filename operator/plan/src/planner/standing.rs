@@ -134,7 +134,14 @@ pub(super) fn judged(step: Step, slot: &Slot<'_>, current: &Found<'_>, retry: bo
         Some(code) => format!(" with exit status {code}"),
         None => String::new(),
     };
+    let fail = |why: String, stop: bool| Step::Fail { why, stop };
     if !slot.protects {
+        // What ran before has ended since: that makes the failed one no better.
+        if let (Some(why), Some(_), ContainerState::Exited, false) =
+            (known(), slot.fallback, container.state, retry)
+        {
+            return fail(why, false);
+        }
         let flaps = container.restarts_seen >= FLAPS && container.state == ContainerState::Running;
         return match step {
             Step::Keep if flaps => Step::Wait(WaitCause::ContainerFailing {
@@ -144,7 +151,6 @@ pub(super) fn judged(step: Step, slot: &Slot<'_>, current: &Found<'_>, retry: bo
             step => step,
         };
     }
-    let fail = |why: String, stop: bool| Step::Fail { why, stop };
     match (container.state, step) {
         (ContainerState::Restarting, _) => {
             fail(known().unwrap_or_else(|| format!("it ended{}", code())), true)

@@ -101,7 +101,7 @@ fn candidates<'a>(
                 "no host: set spec.defaults.host or {own}; hosts: {}",
                 suggest::list(&known)
             );
-            findings.invalid(own, message);
+            findings.error(SpecErrorKind::HostNotFound, own, message);
             return None;
         }
     };

@@ -1,11 +1,12 @@
 //! What an image policy has led to.
 
-use hades_api::{ImagePullPolicy, PolicyImage, SHORTEST_POLICY_INTERVAL, ServiceSpec};
+use hades_api::{
+    ImagePullPolicy, PolicyImage, SHORTEST_POLICY_INTERVAL, ServiceSpec, VersionRange,
+};
 
 use super::Inputs;
 use super::findings::Findings;
 use super::service::Placed;
-use crate::image_policy::VersionRange;
 use crate::reference;
 
 /// Checks the policy of a service that has an image.

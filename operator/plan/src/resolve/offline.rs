@@ -29,7 +29,6 @@ pub fn check_offline(environment: EnvironmentName, spec: &EnvironmentSpec) -> Ve
         found: &FoundImages::default(),
         fingerprint: &|_| String::new(),
     });
-    let needs_no_server =
-        |error: &SpecError| error.kind == SpecErrorKind::Invalid && !error.field.ends_with(".host");
+    let needs_no_server = |error: &SpecError| error.kind == SpecErrorKind::Invalid;
     resolved.err().into_iter().flatten().filter(needs_no_server).collect()
 }

@@ -19,9 +19,21 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             }
             // Nobody knows yet how many hosts a selector stands for.
             let unknown = service.place.candidates == 0 && service.service.placement.is_some();
-            let hosts = if unknown { usize::MAX } else { service.place.candidates.max(1) };
+            let held = service.service.volumes.iter().flatten().next();
+            let hosts = match held {
+                // Volumes hold all replicas to the host that they are on.
+                Some(_) => 1,
+                None if unknown => usize::MAX,
+                None => service.place.candidates.max(1),
+            };
             if let (Some(host_port), true) = (port.host_port, service.replicas as usize > hosts) {
-                let where_ = if hosts > 1 { format!(" on {hosts} hosts") } else { String::new() };
+                let where_ = match held {
+                    Some(mount) if service.place.candidates > 1 => {
+                        format!(" on the one host that has volume {}", mount.volume)
+                    }
+                    _ if hosts > 1 => format!(" on {hosts} hosts"),
+                    _ => String::new(),
+                };
                 let message = format!(
                     "{} replicas can't all have host port {host_port}{where_}: set replicas to {hosts}, or publish {} without a host port",
                     service.replicas, port.container_port

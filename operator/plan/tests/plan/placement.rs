@@ -247,6 +247,8 @@ services:
   c: {image: 'web:1', host: local, placement: {hosts: [local]}}
   d: {image: 'web:1', placement: {}}
   e: {image: 'web:1', replicas: 3, ports: ['80:80'], placement: {hosts: [local, other]}}
+  f: {image: 'web:1', replicas: 2, ports: ['81:80'], volumes: ['data:/data:ro'], placement: {hosts: [local, other]}}
+volumes: {data: {}}
 ";
     insta::assert_snapshot!(errors(yaml).join("\n"), @r#"
     spec.services.a.placement.hosts[1]: there is no DockerHost "othre"; did you mean "other"?
@@ -254,6 +256,7 @@ services:
     spec.services.c.host: a service has either host or placement: leave one out
     spec.services.d.placement: a placement has either hosts or a selector
     spec.services.e.ports[0]: 3 replicas can't all have host port 80 on 2 hosts: set replicas to 2, or publish 80 without a host port
+    spec.services.f.ports[0]: 2 replicas can't all have host port 81 on the one host that has volume data: set replicas to 1, or publish 80 without a host port
     "#);
 }
 

@@ -47,7 +47,7 @@ volumes: {data: {}}
 fn no_host_anywhere() {
     insta::assert_snapshot!(
         errors("services: {web: {image: 'web:1'}}"),
-        @"Invalid spec.services.web.host: no host: set spec.defaults.host or spec.services.web.host; hosts: local, other
+        @"HostNotFound spec.services.web.host: no host: set spec.defaults.host or spec.services.web.host; hosts: local, other
     "
     );
 }
@@ -186,11 +186,22 @@ fn what_needs_no_server_is_found_without_one() {
 services:
   a: {image: 'a:1', capAdd: [SYS_ADMIN], env: {A: {secretKeyRef: {name: s, key: k}}}}
   b: {host: anywhere, files: {/key: {secretKeyRef: {name: s, key: k}}}}
+  c: {image: 'c:1', host: here, files: {/etc/my.host: {}}, extraHosts: {db.host: nowhere}}
+  d: {image: 'd:1', host: here, placement: {hosts: [here]}}
 ",
         ),
     );
     let fields: Vec<&str> = found.iter().map(|error| error.field.as_str()).collect();
-    assert_eq!(fields, ["spec.services.a.capAdd[0]", "spec.services.b.image"]);
+    assert_eq!(
+        fields,
+        [
+            "spec.services.a.capAdd[0]",
+            "spec.services.b.image",
+            "spec.services.c.extraHosts.db.host",
+            "spec.services.c.files./etc/my.host",
+            "spec.services.d.host",
+        ]
+    );
 }
 
 #[test]

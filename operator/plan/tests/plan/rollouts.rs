@@ -10,7 +10,7 @@ use hades_plan::{
 use proptest::prelude::*;
 
 use crate::fixture::{Fixture, desired, number_hashes, shown};
-use crate::simulator::Simulator;
+use crate::simulator::{Simulator, published};
 
 const CHECKED: &str =
     "{defaults: {host: local}, services: {web: {image: 'web:1', healthCheck: {http: {port: 80}}}}}";
@@ -204,12 +204,74 @@ fn without_a_check_it_must_have_run_for_a_moment() {
     simulator.pass_time(2);
     assert_eq!(planned(&changed, &simulator).actions.len(), 1);
 
-    // Said to need no time, it is one plan, as both steps are known beforehand.
-    let yaml = yaml.replace("'web:1'", "'web:2', strategy: {minReady: 0s}");
+    // Said to need no time and no check, it is one plan, as both steps are known
+    // beforehand.
+    let at_once = "'web:2', strategy: {minReady: 0s}, healthCheck: {none: true}";
+    let yaml = yaml.replace("'web:1'", at_once);
     let mut simulator = checked(&yaml);
     let plan = planned(&desired(&yaml.replace("web:2", "job:1")), &simulator);
     assert_eq!(plan.actions.len(), 2, "{}", shown(&plan));
     simulator.apply(&plan);
+}
+
+#[test]
+fn a_check_is_waited_for_however_little_time_is_asked_for() {
+    // One by a command, and one that the image may have.
+    for check in ["healthCheck: {command: [ok]}", ""] {
+        let yaml = format!(
+            "{{defaults: {{host: local}}, services: {{web: {{image: 'web:1', strategy: {{minReady: 0s}}, {check}}}}}}}"
+        );
+        let mut simulator = checked(&yaml);
+        simulator.sick.insert("web:2".to_owned());
+        let bad = desired(&yaml.replace("web:1", "web:2"));
+        for _ in 0..6 {
+            simulator.apply(&planned(&bad, &simulator));
+            simulator.pass_time(60);
+        }
+        assert_eq!(running(&simulator), ["web:1"], "{check}");
+    }
+}
+
+#[test]
+fn the_first_check_of_a_command_has_its_time() {
+    let deadline = |check: &str| {
+        let yaml = format!(
+            "{{defaults: {{host: local}}, services: {{web: {{image: 'web:1', healthCheck: {{{check}}}}}}}}}"
+        );
+        desired(&yaml).containers[0].rollout.progress_deadline.as_secs()
+    };
+    assert_eq!(deadline("command: [ok], interval: 3m, startPeriod: 5s"), 305);
+    assert_eq!(deadline("command: [ok]"), 130);
+    assert_eq!(deadline("http: {port: 80}, interval: 3m, startPeriod: 5s"), 125);
+}
+
+#[test]
+fn what_failed_stays_so_while_the_old_one_is_down() {
+    let mut simulator = checked(CHECKED);
+    simulator.sick.insert("web:2".to_owned());
+    let bad = desired(&CHECKED.replace("web:1", "web:2"));
+    for _ in 0..5 {
+        simulator.apply(&planned(&bad, &simulator));
+        simulator.pass_time(60);
+    }
+    let before = planned(&bad, &simulator);
+    assert!(shown(&before).contains("the roll-out failed"), "{}", shown(&before));
+    let old = simulator.host("local").containers[0].id.clone();
+    // The engine is about to start it again.
+    state(&mut simulator, &old, ContainerState::Restarting, 1);
+    assert_eq!(shown(&planned(&bad, &simulator)), shown(&before));
+    // Somebody has stopped it, or is starting it anew.
+    state(&mut simulator, &old, ContainerState::Exited, 137);
+    let plan = planned(&bad, &simulator);
+    insta::assert_snapshot!(shown(&plan), @"
+    start container shop_production_web-1-#1 on local: it isn't running (exited)
+    container shop_production_web-1-#1 on local waits: it stays until shop_production_web-1-#2, which takes its place, does its work
+    container shop_production_web-1-#2 on local waits: the roll-out failed, and what ran before goes on: it wasn't healthy within 120s: it doesn't pass
+    ");
+    simulator.apply(&plan);
+    simulator.pass_time(1);
+    assert_eq!(shown(&planned(&bad, &simulator)), shown(&before));
+    assert_eq!(running(&simulator), ["web:1"]);
 }
 
 #[test]
@@ -298,6 +360,49 @@ fn recreate_takes_all_down_first() {
     let after = planned(&changed, &simulator);
     assert!(after.actions.is_empty(), "{}", shown(&after));
     assert!(shown(&after).contains("its health check fails"), "{}", shown(&after));
+}
+
+#[test]
+fn recreate_takes_all_down_or_none() {
+    let yaml = |image: &str, port: u16| {
+        format!(
+            "{{services: {{web: {{image: '{image}', replicas: 2, ports: ['{port}:80'], placement: {{hosts: [local, other]}}, strategy: {{type: Recreate}}}}}}}}"
+        )
+    };
+    let mut simulator = Simulator::new(&["local", "other"]);
+    simulator.converge(&desired(&yaml("web:1", 8080)));
+    simulator.host("other").images.remove("web:2");
+    let changed = desired(&yaml("web:2", 8081));
+    let mut observed = simulator.observe();
+    observed.full_disks.insert("other".to_owned(), "97 % in use".to_owned());
+    let held = plan(&changed, &observed);
+    assert!(held.actions.is_empty(), "{}", shown(&held));
+    assert_eq!(shown(&held).matches("97 % in use").count(), 2, "{}", shown(&held));
+    // The same where it is a port that holds one of them up.
+    let ports = changed.containers[0].spec.ports.iter().filter_map(published);
+    let stranger = hades_plan::ObservedContainer {
+        id: "stranger".to_owned(),
+        name: "stranger".to_owned(),
+        state: ContainerState::Running,
+        ports: ports.collect(),
+        ..Default::default()
+    };
+    simulator.host("other").containers.push(stranger);
+    let held = planned(&changed, &simulator);
+    assert!(held.actions.is_empty(), "{}", shown(&held));
+    simulator.host("other").containers.pop();
+    simulator.converge(&changed);
+    assert_eq!(running(&simulator), ["web:2"; 2]);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_dependency_is_said() {
+    let yaml = "{defaults: {host: local}, services: {db: {image: 'gone:1', imagePullPolicy: Never}, api: {image: 'web:1', dependsOn: [db]}}}";
+    let plan = planned(&desired(yaml), &Simulator::new(&["local"]));
+    let says =
+        "it depends on service db: shop_production_db-1-#1: the host doesn't have the image gone:1";
+    let shown = shown(&plan).replace("#2", "#1");
+    assert!(shown.contains(says), "{shown}");
 }
 
 #[test]
@@ -450,27 +555,60 @@ fn a_host_cut_off_in_the_middle_and_back() {
 
 /// A stretch of time in which one spec is wanted: its image, how many may be
 /// replaced at a time, and the passes that are made: how many of their actions
-/// are carried out, which first, and how much time passes then.
+/// are carried out, which first, how much time passes then, and which of the old
+/// ones dies before, if any.
 #[derive(Debug, Clone)]
 struct Stretch {
     image: usize,
     surge: u32,
-    passes: Vec<(usize, usize, u64)>,
+    passes: Vec<(usize, usize, u64, Option<usize>)>,
 }
 
 fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
-    let pass = (0..4usize, 0..50usize, 0..80u64);
+    let pass = (0..4usize, 0..50usize, 0..80u64, prop::option::of(0..50usize));
     let stretch = (0..3usize, 1..4u32, prop::collection::vec(pass, 0..8))
         .prop_map(|(image, surge, passes)| Stretch { image, surge, passes });
     prop::collection::vec(stretch, 1..5)
 }
 
+/// Lets an old one die: the engine is about to start it again or, where what is to
+/// take its place has failed already, somebody has stopped it.
+fn let_die(simulator: &mut Simulator, wanted: &str, choice: usize) {
+    let containers = &mut simulator.host("local").containers;
+    let failed: Vec<_> = containers
+        .iter()
+        .filter(|found| found.image == wanted && found.state == ContainerState::Exited)
+        .map(|found| found.labels["hades.dev/replica"].clone())
+        .collect();
+    let mut olds: Vec<_> = containers
+        .iter_mut()
+        .filter(|found| found.image != wanted && found.state == ContainerState::Running)
+        .collect();
+    let index = choice % olds.len().max(1);
+    if let Some(old) = olds.get_mut(index) {
+        let may_stop =
+            failed.contains(&old.labels["hades.dev/replica"]) && choice.is_multiple_of(2);
+        old.state = if may_stop { ContainerState::Exited } else { ContainerState::Restarting };
+        (old.exit_code, old.uptime_seconds) = (Some(1), None);
+    }
+}
+
+/// The engine has started again what it was about to.
+fn start_again(simulator: &mut Simulator) {
+    for found in &mut simulator.host("local").containers {
+        if found.state == ContainerState::Restarting {
+            (found.state, found.uptime_seconds) = (ContainerState::Running, Some(0));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is rolled out, whenever Hades is killed: as many replicas do
-    /// their work as there are, what does its work goes only when another does in
-    /// its place, and the same input is tried once.
+    /// Whatever is rolled out, whenever Hades is killed and whichever old ones die:
+    /// as many replicas do their work, or will when they are started again, as there
+    /// are, what does its work goes only when another does in its place, and the same
+    /// input is tried once.
     #[test]
     fn laws_of_a_rolling_update(replicas in 1..4u32, stretches in stretches()) {
         let yaml = |image: usize, surge: u32| {
@@ -482,15 +620,18 @@ proptest! {
         let working = |simulator: &Simulator| {
             let containers = &simulator.hosts["local"].containers;
             let works = |found: &&hades_plan::ObservedContainer| {
-                found.state == ContainerState::Running && !simulator.sick.contains(&found.image)
+                !simulator.sick.contains(&found.image)
             };
             containers.iter().filter(works).count()
         };
         for Stretch { image, surge, passes } in stretches {
             let wanted = desired(&yaml(image, surge));
             let mut tried = BTreeSet::new();
-            let rest = std::iter::repeat_n((9, 0, 70), 12);
-            for (count, choice, seconds) in passes.into_iter().chain(rest) {
+            let rest = std::iter::repeat_n((9, 0, 70, None), 12);
+            for (count, choice, seconds, death) in passes.into_iter().chain(rest) {
+                if let Some(choice) = death {
+                    let_die(&mut simulator, &wanted.containers[0].spec.image, choice);
+                }
                 let plan = planned(&wanted, &simulator);
                 let creates = |action: &&hades_plan::Action| {
                     matches!(action.operation, Operation::CreateContainer { .. })
@@ -506,8 +647,12 @@ proptest! {
                     working(&simulator) >= replicas as usize,
                     "{} of {replicas} work after\n{}\nof {:#?}", working(&simulator), shown(&plan), before.hosts["local"].containers
                 );
+                start_again(&mut simulator);
                 simulator.pass_time(seconds);
             }
+            let running = running(&simulator);
+            let up = running.iter().filter(|image| !simulator.sick.contains(*image)).count();
+            prop_assert!(up >= replicas as usize, "{up} of {replicas} run");
             let plan = planned(&wanted, &simulator);
             prop_assert!(plan.actions.is_empty(), "never done: {}", shown(&plan));
             let good = image != 1;

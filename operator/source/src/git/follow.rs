@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use git2::Oid;
-use semver::{Version, VersionReq};
+use hades_api::VersionRange;
 
 use super::FetchError;
 use crate::nearest::nearest;
@@ -62,12 +62,9 @@ impl Follow {
         let (name, namespace, what) = match self {
             Follow::Branch(name) => (name, HEADS, "branch"),
             Follow::Tag(text) if is_range(text) => {
-                return match VersionReq::parse(text) {
+                return match VersionRange::parse(text) {
                     Ok(_) => Ok(()),
-                    Err(error) => invalid(format!(
-                        "{text:?} is no range of versions ({error}): write it like \"^1.4\", \
-                         \">=2, <3\" or \"1.x\""
-                    )),
+                    Err(error) => invalid(error.to_string()),
                 };
             }
             Follow::Tag(name) => (name, TAGS, "tag"),
@@ -108,16 +105,8 @@ impl Follow {
         match self {
             Follow::Branch(name) => exactly(HEADS, name, "branch"),
             Follow::Tag(range) if is_range(range) => {
-                let range = VersionReq::parse(range).ok()?;
-                let (_, name, target) = references
-                    .iter()
-                    .filter_map(|(name, target)| {
-                        let name = name.strip_prefix(TAGS)?;
-                        Some((version(name)?, name, *target))
-                    })
-                    .filter(|(version, ..)| range.matches(version))
-                    .max_by(|left, right| (&left.0, left.1).cmp(&(&right.0, right.1)))?;
-                Some(Found { name: format!("tag {name}"), target })
+                let tags = references.keys().filter_map(|name| name.strip_prefix(TAGS));
+                exactly(TAGS, VersionRange::parse(range).ok()?.newest(tags)?, "tag")
             }
             Follow::Tag(name) => exactly(TAGS, name, "tag"),
             Follow::Commit(id) => {
@@ -180,16 +169,14 @@ fn usual_other(branch: &str) -> Option<&'static str> {
 }
 
 /// Whether a text is a range of versions and not a tag's name: it begins with a
-/// comparison, or a part of it is a wildcard.
+/// comparison, or is a version of which a part is a wildcard, or several of them.
 fn is_range(text: &str) -> bool {
+    // What follows `-` and `+` in a version is free text.
+    let core = text.split(['-', '+']).next().unwrap_or(text);
+    let open = core.split(['.', ',', ' ']).any(|part| matches!(part, "x" | "X" | "*"));
     text.starts_with(['^', '~', '>', '<', '=', '*'])
         || (text.starts_with(|first: char| first.is_ascii_digit())
-            && text.split(['.', ',', ' ']).any(|part| matches!(part, "x" | "X" | "*")))
-}
-
-/// The version that a tag stands for: `v1.4.2` or `1.4.2`.
-fn version(tag: &str) -> Option<Version> {
-    Version::parse(tag.strip_prefix('v').unwrap_or(tag)).ok()
+            && (open || text.contains(' ') || text.contains("||")))
 }
 
 #[cfg(test)]
@@ -227,6 +214,9 @@ mod tests {
             "refs/tags/v1.10.0",
             "refs/tags/1.10.1-rc.1",
             "refs/tags/v2.0.0",
+            // The same version in two forms: the shorter one, as with images.
+            "refs/tags/2.0.0",
+            "refs/tags/1.5.0-rc.x",
             "refs/tags/latest",
             "refs/heads/v1.99.0",
         ]);
@@ -235,7 +225,11 @@ mod tests {
             ("1.x", Some("tag v1.10.0")),
             ("~1.9", Some("tag v1.9.0")),
             (">=1.9, <2", Some("tag v1.10.0")),
-            ("*", Some("tag v2.0.0")),
+            (">=1.9 <2", Some("tag v1.10.0")),
+            ("^3 || ~1.9", Some("tag v1.9.0")),
+            ("1.9.0 || 3.x", Some("tag v1.9.0")),
+            ("1.5.0-rc.x", Some("tag 1.5.0-rc.x")),
+            ("*", Some("tag 2.0.0")),
             ("=1.10.1-rc.1", Some("tag 1.10.1-rc.1")),
             ("^3", None),
             ("v1.9.0", Some("tag v1.9.0")),
@@ -247,7 +241,7 @@ mod tests {
             assert_eq!(follow.choose(&all).map(|found| found.name).as_deref(), expected, "{range}");
         }
         let unreadable = Follow::Tag("^one".to_owned()).check().unwrap_err();
-        assert!(unreadable.to_string().contains("no range of versions"), "{unreadable}");
+        assert!(unreadable.to_string().contains("not a range of versions"), "{unreadable}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Which tag of a repository an image policy means, out of all that there are.
+//! Ranges of versions, and which of many tags is the newest of one: for the tags of
+//! images and those of git.
 
 use semver::{Version, VersionReq};
 
@@ -75,16 +76,20 @@ fn conditions(text: &str) -> Vec<String> {
         let word = std::mem::take(&mut operator) + word;
         // Alone, the library takes a version for "compatible with it".
         let bare = word.starts_with(|c: char| c.is_ascii_digit());
-        conditions.push(if bare && !word.contains(['x', 'X', '*']) {
-            format!("={word}")
-        } else {
-            word
+        conditions.push(match bare && !has_wildcard(&word) {
+            true => format!("={word}"),
+            false => word,
         });
     }
     if !operator.is_empty() {
         conditions.push(operator);
     }
     conditions
+}
+
+/// Whether part of a version is left open. What follows `-` and `+` is free text.
+fn has_wildcard(version: &str) -> bool {
+    version.split(['-', '+']).next().is_some_and(|core| core.contains(['x', 'X', '*']))
 }
 
 /// The version that a tag names, if it is one in full.
@@ -119,6 +124,7 @@ mod tests {
         ] {
             assert_eq!(newest(range, &tags), expected, "{range}");
         }
+        assert_eq!(newest("1.2.3-next", &["1.2.3-next", "1.2.3-nexu"]), Some("1.2.3-next"));
         assert_eq!(newest("*", &["v1.0.0", "1.0.0"]), newest("*", &["1.0.0", "v1.0.0"]));
     }
 
