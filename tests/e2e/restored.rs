@@ -34,6 +34,12 @@ fn a_restored_copy_beside_the_original_changes_nothing_until_it_is_adopted() {
     original.wait_ready("production");
     let after = original.containers();
     assert_ne!(after, before, "the original goes on with its work");
+    // Nor does it act outside when it is told to.
+    let web = format!("{}/production/web", original.project);
+    let refused = copy.try_hadesctl(&["exec", &web, "--", "true"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("hades store adopt"), "{said}");
+    assert!(copy.hadesctl(&["host", "test", "local"]).contains("answers"), "looking is no change");
     // The original is gone for good, and somebody says so.
     original.stop();
     copy.stop();

@@ -57,6 +57,7 @@ pub use definitions::DefinitionError;
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
+pub use stalled::Unread;
 pub use state::{Clock, GroupVersionKind, Validator};
 pub use store::StoreError;
 pub use wire::discovery::Announced;

@@ -19,13 +19,13 @@ use tower::Layer;
 
 use crate::ApiServer;
 use crate::http::{Connection, Limits};
-use crate::stalled::Impatient;
+use crate::stalled::{Impatient, Unread};
 
 /// A peer that needs longer for its handshake or its headers is not a client.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a peer may leave what it was sent unread. Somebody who looks at a pager
-/// comes back sooner or starts again.
+/// How long a peer may leave what it was sent unread, unless a route allows more.
+/// Somebody who looks at a pager comes back sooner or starts again.
 const UNREAD: Duration = Duration::from_secs(60);
 
 /// How long answers may take after the shutdown began.
@@ -164,7 +164,8 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
-    let stream = Impatient::new(stream, UNREAD);
+    let unread = Unread::new(UNREAD);
+    let stream = Impatient::new(stream, unread.clone());
     let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
@@ -180,7 +181,8 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
         .max_header_list_size(MAX_HEAD as u32);
     let ends = context.ends.clone();
     let stranger = stranger(context.clone());
-    let service = TowerToHyperService::new(axum::Extension(context).layer(router));
+    let service = axum::Extension(unread).layer(axum::Extension(context).layer(router));
+    let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {

@@ -7,24 +7,51 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+/// How long the peer of a connection may leave what it was sent unread. An
+/// extension of requests that came over a socket, for routes that have the
+/// connection to themselves from then on, as WebSockets have it.
+#[derive(Clone, Debug)]
+pub struct Unread(Arc<AtomicU64>);
+
+impl Unread {
+    pub(crate) fn new(patience: Duration) -> Self {
+        let unread = Self(Arc::default());
+        unread.allow(patience);
+        unread
+    }
+
+    /// Changes it, for writes that begin to wait from now on.
+    pub fn allow(&self, patience: Duration) {
+        let milliseconds = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(milliseconds, Ordering::Relaxed);
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A stream whose writes fail when the peer takes nothing for a while.
 pub(crate) struct Impatient<S> {
     inner: S,
-    patience: Duration,
+    unread: Unread,
     /// Set where a write waits.
     until: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl<S> Impatient<S> {
-    pub fn new(inner: S, patience: Duration) -> Self {
-        Self { inner, patience, until: Box::pin(tokio::time::sleep(patience)), waiting: false }
+    pub fn new(inner: S, unread: Unread) -> Self {
+        let until = Box::pin(tokio::time::sleep(unread.patience()));
+        Self { inner, unread, until, waiting: false }
     }
 
     fn judge<T>(
@@ -38,7 +65,7 @@ impl<S> Impatient<S> {
         }
         if !self.waiting {
             self.waiting = true;
-            self.until.as_mut().reset(Instant::now() + self.patience);
+            self.until.as_mut().reset(Instant::now() + self.unread.patience());
         }
         self.until.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -97,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (near, mut far) = tokio::io::duplex(64);
-        let mut near = Impatient::new(near, Duration::from_millis(20));
+        let mut near = Impatient::new(near, Unread::new(Duration::from_millis(20)));
         near.write_all(&[0; 64]).await.unwrap();
         let error = near.write_all(&[0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -107,9 +134,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_may_take_longer_is_waited_for() {
+        let (near, mut far) = tokio::io::duplex(1);
+        let unread = Unread::new(Duration::from_millis(10));
+        let mut near = Impatient::new(near, unread.clone());
+        unread.allow(Duration::from_secs(600));
+        let write = near.write_all(&[7; 2]);
+        tokio::pin!(write);
+        let early = tokio::time::timeout(Duration::from_millis(50), write.as_mut()).await;
+        assert!(early.is_err(), "nothing was read, and nothing is given up: {early:?}");
+        let mut taken = [0; 2];
+        let (read, written) = tokio::join!(far.read_exact(&mut taken), write);
+        assert!(read.is_ok() && written.is_ok(), "{read:?}, {written:?}");
+    }
+
+    #[tokio::test]
     async fn a_peer_that_pauses_is_not() {
         let (near, mut far) = tokio::io::duplex(1);
-        let mut near = Impatient::new(near, Duration::from_secs(60));
+        let mut near = Impatient::new(near, Unread::new(Duration::from_secs(60)));
         let reader = tokio::spawn(async move {
             let mut all = Vec::new();
             far.read_to_end(&mut all).await.unwrap();

@@ -177,6 +177,16 @@ pub fn project() -> Kind {
     built_in_kind("hadesproject")
 }
 
+/// The kind of DockerHosts.
+pub fn docker_host() -> Kind {
+    built_in_kind("dockerhost")
+}
+
+/// The kind of Secrets.
+pub fn secret() -> Kind {
+    built_in_kind("secret")
+}
+
 /// The kind of Namespaces.
 pub fn namespace() -> Kind {
     built_in_kind("namespace")

@@ -1,7 +1,7 @@
 //! Where the server is and who we are: finding and reading a kubeconfig.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
@@ -60,19 +60,28 @@ impl Locations {
 }
 
 impl KubeconfigSource {
+    /// The context that is meant when none is chosen: of the first file that names one.
+    ///
+    /// # Errors
+    /// [`Error::Kubeconfig`].
+    pub fn current_context(&self) -> Result<Option<String>, Error> {
+        for path in &self.paths {
+            let file = read(path)?;
+            if let Some(name) = file.current_context.filter(|name| !name.is_empty()) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the files and picks `context`, or the current one.
     ///
     /// # Errors
     /// [`Error::Kubeconfig`] and [`Error::NoContext`].
     pub async fn config(&self, context: Option<&str>) -> Result<Config, Error> {
-        let refuse = |path: PathBuf, source: KubeconfigError| Error::Kubeconfig {
-            path,
-            source: plain(source),
-        };
         let mut merged: Option<Kubeconfig> = None;
         for path in &self.paths {
-            let next =
-                Kubeconfig::read_from(path).map_err(|source| refuse(path.clone(), source))?;
+            let next = read(path)?;
             merged = Some(match merged {
                 None => next,
                 Some(before) => {
@@ -105,6 +114,14 @@ impl KubeconfigSource {
         }
         Ok(config)
     }
+}
+
+fn read(path: &Path) -> Result<Kubeconfig, Error> {
+    Kubeconfig::read_from(path).map_err(|source| refuse(path.to_owned(), source))
+}
+
+fn refuse(path: PathBuf, source: KubeconfigError) -> Error {
+    Error::Kubeconfig { path, source: plain(source) }
 }
 
 /// Why a kubeconfig can't be used, without what the error around it says too.
@@ -166,6 +183,22 @@ current-context: hades
         assert_eq!(config.default_namespace, "shop");
         let error = source.config(Some("hade")).await.unwrap_err();
         assert_eq!(error.hint().unwrap(), "did you mean hades?");
+    }
+
+    #[test]
+    fn the_first_file_that_names_a_context_decides() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a"), "apiVersion: v1\nkind: Config\n").unwrap();
+        std::fs::write(path("b"), GOOD).unwrap();
+        std::fs::write(path("c"), GOOD.replace("current-context: hades", "current-context: c"))
+            .unwrap();
+        let of =
+            |names: &[&str]| KubeconfigSource { paths: names.iter().map(|n| path(n)).collect() };
+        assert_eq!(of(&["a"]).current_context().unwrap(), None);
+        assert_eq!(of(&["a", "b", "c"]).current_context().unwrap().as_deref(), Some("hades"));
+        assert_eq!(of(&["c", "b"]).current_context().unwrap().as_deref(), Some("c"));
+        assert!(of(&["nowhere", "b"]).current_context().is_err());
     }
 
     #[tokio::test(flavor = "current_thread")]

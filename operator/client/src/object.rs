@@ -1,5 +1,7 @@
 //! Objects of any kind: get, list, apply, delete.
 
+use std::collections::BTreeMap;
+
 use hades_api::label;
 use http::Request;
 use kube::api::{
@@ -139,7 +141,11 @@ pub struct Owner {
 impl Owner {
     /// The owner of an object, if it has one.
     pub fn of(object: &DynamicObject) -> Option<Self> {
-        let labels = object.metadata.labels.as_ref()?;
+        Self::of_labels(object.metadata.labels.as_ref()?)
+    }
+
+    /// The owner of an object that has these labels, if it has one.
+    pub fn of_labels(labels: &BTreeMap<String, String>) -> Option<Self> {
         labels.get(label::CONFIG_REPOSITORY).map(|label| Self { label: label.clone() })
     }
 

@@ -125,7 +125,7 @@ fn written(object: &Value) -> Value {
     let Some(fields) = object.as_object_mut() else { return object };
     fields.remove("status");
     let metadata = fields.remove("metadata").unwrap_or_default();
-    let kept: Map<String, Value> = ["labels", "annotations"]
+    let kept: Map<String, Value> = ["labels", "annotations", "finalizers"]
         .iter()
         .filter_map(|&key| Some((key.to_owned(), metadata.get(key)?.clone())))
         .collect();
@@ -318,6 +318,9 @@ mod tests {
              spec.services.api.replicas: 2 -> 3"
         );
         assert_eq!(field_changes(&before, &before), []);
+        let mut held = before.clone();
+        held["metadata"]["finalizers"] = json!(["x.dev/y"]);
+        assert_eq!(field_changes(&before, &held)[0].field, "metadata.finalizers");
     }
 
     #[test]

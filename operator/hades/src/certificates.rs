@@ -42,6 +42,8 @@ pub(crate) struct Certificates {
     current: Arc<RwLock<Arc<ServerConfig>>>,
     /// What was read last, good or not.
     seen: Texts,
+    /// Whether the files could not be read at the last look.
+    lost: bool,
 }
 
 impl Certificates {
@@ -50,7 +52,7 @@ impl Certificates {
         let seen = read(chain, key)?;
         let config = Arc::new(config(&seen, chain, key)?);
         let (chain, key) = (chain.to_owned(), key.to_owned());
-        Ok(Self { chain, key, current: Arc::new(RwLock::new(config)), seen })
+        Ok(Self { chain, key, current: Arc::new(RwLock::new(config)), seen, lost: false })
     }
 
     /// For the next connection.
@@ -61,7 +63,12 @@ impl Certificates {
     /// Looks at the files until `shutdown`.
     pub(crate) async fn keep_current(mut self, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            match self.refresh() {
+            let (chain, key) = (self.chain.clone(), self.key.clone());
+            // A file system that hangs must not hold up anything else.
+            let Ok(texts) = tokio::task::spawn_blocking(move || read(&chain, &key)).await else {
+                return;
+            };
+            match self.refresh(texts) {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("the public certificate was read again"),
                 // Half written, or wrong: the one that was good stays in use.
@@ -73,10 +80,18 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again. Whether there was something new; an error is told
-    /// once for what is in the files.
-    fn refresh(&mut self) -> Result<bool, CertificateError> {
-        let texts = read(&self.chain, &self.key)?;
+    /// Takes what is in the files now. Whether there was something new; an error is
+    /// told once for what is in the files, and once while they can't be read.
+    fn refresh(
+        &mut self,
+        texts: Result<Texts, CertificateError>,
+    ) -> Result<bool, CertificateError> {
+        let was_lost = std::mem::replace(&mut self.lost, texts.is_err());
+        let texts = match texts {
+            Ok(texts) => texts,
+            Err(_) if was_lost => return Ok(false),
+            Err(error) => return Err(error),
+        };
         if texts == self.seen {
             return Ok(false);
         }
@@ -131,21 +146,27 @@ mod tests {
         std::fs::write(&chain, &first.0).unwrap();
         std::fs::write(&key, &first.1).unwrap();
         let mut certificates = Certificates::load(&chain, &key).unwrap();
+        let look = |certificates: &mut Certificates| certificates.refresh(read(&chain, &key));
         let before = certificates.current();
-        assert!(!certificates.refresh().unwrap());
+        assert!(!look(&mut certificates).unwrap());
         // The certificate is renewed, its key not yet.
         std::fs::write(&chain, &second.0).unwrap();
-        assert!(matches!(certificates.refresh(), Err(CertificateError::Unusable(_))));
-        assert!(!certificates.refresh().unwrap(), "told once");
+        assert!(matches!(look(&mut certificates), Err(CertificateError::Unusable(_))));
+        assert!(!look(&mut certificates).unwrap(), "told once");
         assert!(Arc::ptr_eq(&before, &certificates.current()));
         std::fs::write(&key, &second.1).unwrap();
-        assert!(certificates.refresh().unwrap());
+        assert!(look(&mut certificates).unwrap());
         assert!(!Arc::ptr_eq(&before, &certificates.current()));
         std::fs::write(&key, "nonsense").unwrap();
-        let error = certificates.refresh().unwrap_err();
+        let error = look(&mut certificates).unwrap_err();
         assert!(error.to_string().contains("key.pem is no private key"), "{error}");
         std::fs::remove_file(&chain).unwrap();
-        let error = certificates.refresh().unwrap_err();
+        let error = look(&mut certificates).unwrap_err();
         assert!(error.to_string().contains("cannot read"), "{error}");
+        assert!(!look(&mut certificates).unwrap(), "told once");
+        std::fs::write(&chain, &second.0).unwrap();
+        assert!(!look(&mut certificates).unwrap(), "nothing new");
+        std::fs::remove_file(&chain).unwrap();
+        assert!(look(&mut certificates).is_err(), "gone again");
     }
 }

@@ -10,22 +10,25 @@
 //! ```
 //!
 //! What is held of either direction is a few messages: whoever doesn't read holds
-//! up the other side. A client that is not heard of ends its session, and a
-//! session's end hangs up on its command.
+//! up the other side, for hours if need be, as a pager does. So a client that says
+//! nothing is no sign of anything; that it has gone is told by TCP, which gives up
+//! when pings are not acknowledged. A session's end hangs up on its command.
 //! Source: kubernetes.io/docs, "WebSocket streaming"; package
 //! `k8s.io/apimachinery/pkg/util/remotecommand`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
+use hades_apiserver::Unread;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{ExecError, exec};
 use hades_controllers::{Context, error_chain};
@@ -54,11 +57,11 @@ const SESSIONS: usize = 64;
 const MESSAGE_BYTES: usize = 1024 * 1024;
 /// Pieces of input that may wait for a command to read them.
 const INPUT_PIECES: usize = 8;
-/// How often a client is asked for a sign of life, and how long it may give none.
+/// How often a client is sent something, so that both sides notice a connection
+/// that is lost.
 const PING: Duration = Duration::from_secs(15);
-const SILENCE: Duration = Duration::from_secs(60);
 /// A session in which nothing is typed or written for so long ends, as kubelets
-/// end theirs.
+/// end theirs. A client may leave output unread for as long.
 const IDLE: Duration = Duration::from_secs(4 * 60 * 60);
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -128,6 +131,7 @@ pub(crate) async fn open(
     State(sessions): State<Arc<Sessions>>,
     Path((namespace, name)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
+    unread: Option<Extension<Unread>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let wanted = match Wanted::read(query) {
@@ -159,6 +163,9 @@ pub(crate) async fn open(
         Err(error) => return refusal(&error).into_response(),
     };
     tracing::info!(namespace, name, container, tty = options.tty, "a command was started");
+    if let Some(Extension(unread)) = unread {
+        unread.allow(IDLE);
+    }
     let token = sessions.tracker.token();
     let shutdown = sessions.shutdown.clone();
     upgrade.on_upgrade(move |socket| async move {
@@ -184,63 +191,56 @@ fn refusal(error: &ExecError) -> StatusError {
 enum End {
     /// The command has ended.
     Command,
-    /// The client has gone or is not heard of.
+    /// The client has gone.
     Client,
     /// Hades ends it, for this reason.
     Hades(String),
 }
 
-/// What both directions know of one another.
-struct Life {
+/// When something was typed, or written and sent, last.
+struct Activity {
     start: Instant,
-    /// When the client was heard of, in milliseconds after `start`.
-    heard: AtomicU64,
-    /// When something was typed or written.
-    busy: AtomicU64,
-    /// The command doesn't read, so that the client isn't listened to.
-    held_up: AtomicBool,
+    /// In milliseconds after `start`.
+    last: AtomicU64,
 }
 
-impl Life {
+impl Activity {
     fn new() -> Self {
-        let (heard, busy) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { start: Instant::now(), heard, busy, held_up: AtomicBool::new(false) }
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
     }
 
-    fn note(&self, what: &AtomicU64) {
+    fn note(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        what.store(now, Ordering::Relaxed);
+        self.last.store(now, Ordering::Relaxed);
     }
 
-    fn since(&self, what: &AtomicU64) -> Duration {
-        self.start.elapsed().saturating_sub(Duration::from_millis(what.load(Ordering::Relaxed)))
-    }
-
-    /// Why the session should end now, if it should.
-    fn verdict(&self) -> Option<End> {
-        let silent = match self.held_up.load(Ordering::Relaxed) {
-            true => Duration::ZERO,
-            false => self.since(&self.heard),
-        };
-        verdict(silent, self.since(&self.busy))
+    fn idle(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(last)
     }
 }
 
-/// Why a session should end of whose client nothing was heard for so long, and
-/// in which nothing was typed or written for so long.
-fn verdict(silent: Duration, idle: Duration) -> Option<End> {
-    if idle > IDLE {
-        let hours = IDLE.as_secs() / 3600;
-        return Some(End::Hades(format!("nothing was typed or written for {hours} hours")));
+/// The times of a session.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    ping: Duration,
+    idle: Duration,
+}
+
+impl Times {
+    /// Why a session ends in which nothing happens for too long.
+    fn idle_end(self) -> End {
+        let hours = self.idle.as_secs() / 3600;
+        End::Hades(format!("nothing was typed, written or read for {hours} hours"))
     }
-    (silent > SILENCE).then_some(End::Client)
 }
 
 /// Passes on what comes until either side has ended.
 async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationToken) {
     let ExecSession { output, input, control } = session;
     let (mut sink, stream) = socket.split();
-    let life = Life::new();
+    let activity = Activity::new();
+    let times = Times { ping: PING, idle: IDLE };
     let (pieces, mut typed) = mpsc::channel::<Option<Bytes>>(INPUT_PIECES);
     let write = async {
         let mut input = input;
@@ -256,8 +256,8 @@ async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationT
         std::future::pending::<End>().await
     };
     let end = tokio::select! {
-        end = hear(stream, &pieces, &*control, &life) => end,
-        end = speak(&mut sink, output, &life) => end,
+        end = hear(stream, &pieces, &*control, &activity) => end,
+        end = speak(&mut sink, output, &activity, times) => end,
         end = write => end,
         () = shutdown.cancelled() => End::Hades("Hades stops".to_owned()),
     };
@@ -282,10 +282,9 @@ async fn hear(
     mut stream: SplitStream<WebSocket>,
     pieces: &mpsc::Sender<Option<Bytes>>,
     control: &dyn ExecControl,
-    life: &Life,
+    activity: &Activity,
 ) -> End {
     while let Some(Ok(message)) = stream.next().await {
-        life.note(&life.heard);
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             Message::Text(text) => Bytes::from(text),
@@ -306,23 +305,21 @@ async fn hear(
             }
             _ => continue,
         };
-        life.note(&life.busy);
-        life.held_up.store(true, Ordering::Relaxed);
+        activity.note();
         // An error means that the session is over.
         let _ = pieces.send(piece).await;
-        life.held_up.store(false, Ordering::Relaxed);
-        life.note(&life.heard);
     }
     End::Client
 }
 
-/// Sends the client what the command writes, and asks for signs of life.
+/// Sends the client what the command writes, and pings.
 async fn speak(
-    sink: &mut SplitSink<WebSocket, Message>,
+    sink: &mut (impl Sink<Message> + Unpin),
     mut output: hades_provider::LogStream,
-    life: &Life,
+    activity: &Activity,
+    times: Times,
 ) -> End {
-    let mut pings = interval(PING);
+    let mut pings = interval(times.ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
@@ -330,19 +327,22 @@ async fn speak(
                 None => return End::Command,
                 Some(Err(error)) => return End::Hades(error.message),
                 Some(Ok(chunk)) => {
-                    life.note(&life.busy);
                     on_channel(if chunk.stderr { STDERR } else { STDOUT }, &chunk.bytes)
                 }
             },
-            _ = pings.tick() => match life.verdict() {
-                Some(end) => return end,
-                None => Message::Ping(Bytes::new()),
+            _ = pings.tick() => match activity.idle() > times.idle {
+                true => return times.idle_end(),
+                false => Message::Ping(Bytes::new()),
             },
         };
-        // A client that takes nothing for so long has gone.
-        match timeout(SILENCE, sink.send(message)).await {
+        let is_output = matches!(message, Message::Binary(_));
+        // A client that reads nothing now is somebody at a pager; one that has gone
+        // makes this fail.
+        match timeout(times.idle, sink.send(message)).await {
+            Ok(Ok(())) if is_output => activity.note(),
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return End::Client,
+            Ok(Err(_)) => return End::Client,
+            Err(_) => return times.idle_end(),
         }
     }
 }
@@ -415,11 +415,73 @@ mod tests {
         assert_eq!(ended(3).pointer("/details/causes/0/message").unwrap(), "3");
     }
 
-    #[test]
-    fn silence_and_idleness_end_a_session() {
-        let second = Duration::from_secs(1);
-        assert_eq!(verdict(SILENCE, IDLE), None);
-        assert_eq!(verdict(SILENCE + second, second), Some(End::Client));
-        assert!(matches!(verdict(second, IDLE + second), Some(End::Hades(_))));
+    fn written(texts: &'static [&'static str]) -> hades_provider::LogStream {
+        let chunk = |text: &&str| {
+            Ok(hades_provider::LogChunk {
+                stderr: false,
+                bytes: Bytes::copy_from_slice(text.as_bytes()),
+            })
+        };
+        futures::stream::iter(texts.iter().map(chunk)).boxed()
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_for_a_while_loses_nothing() {
+        let times = Times { ping: Duration::from_millis(1), idle: Duration::from_secs(600) };
+        let (mut sink, mut client) = futures::channel::mpsc::channel::<Message>(0);
+        // As long as the command writes nothing, pings come that nobody answers.
+        let (end, pinged) = tokio::sync::oneshot::channel::<()>();
+        let output = written(&["one", "two"])
+            .chain(
+                futures::stream::once(async move {
+                    let _ = pinged.await;
+                    written(&["three"])
+                })
+                .flatten(),
+            )
+            .boxed();
+        let activity = Activity::new();
+        let reads = async move {
+            let mut texts = Vec::new();
+            let (mut end, mut pings) = (Some(end), 0);
+            while let Some(message) = client.next().await {
+                match message {
+                    Message::Ping(_) => pings += 1,
+                    other => texts.push(other.into_data()),
+                }
+                if pings > 20
+                    && let Some(end) = end.take()
+                {
+                    let _ = end.send(());
+                }
+            }
+            texts
+        };
+        let reads = tokio::spawn(reads);
+        assert_eq!(speak(&mut sink, output, &activity, times).await, End::Command);
+        drop(sink);
+        assert_eq!(reads.await.unwrap(), ["\u{1}one", "\u{1}two", "\u{1}three"]);
+    }
+
+    #[tokio::test]
+    async fn a_session_in_which_nothing_happens_ends() {
+        let times = Times { ping: Duration::from_millis(1), idle: Duration::from_millis(20) };
+        let over = |end| matches!(end, End::Hades(why) if why.contains("hours"));
+        // Nothing is written.
+        let (mut sink, client) = futures::channel::mpsc::channel::<Message>(0);
+        let reads = tokio::spawn(client.for_each(async |_| {}));
+        let silent = futures::stream::pending().boxed();
+        assert!(over(speak(&mut sink, silent, &Activity::new(), times).await));
+        drop(sink);
+        reads.await.unwrap();
+        // Nothing is read.
+        let (mut sink, _client) = futures::channel::mpsc::channel::<Message>(0);
+        let output = written(&["one", "two", "three"]);
+        assert!(over(speak(&mut sink, output, &Activity::new(), times).await));
+        // The client has gone.
+        let (mut sink, client) = futures::channel::mpsc::channel::<Message>(0);
+        drop(client);
+        let output = written(&["one"]);
+        assert_eq!(speak(&mut sink, output, &Activity::new(), times).await, End::Client);
     }
 }

@@ -12,6 +12,7 @@ mod probes;
 mod public;
 mod serve;
 mod store;
+mod suspended;
 mod validator;
 mod webhooks;
 

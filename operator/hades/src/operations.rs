@@ -23,14 +23,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exec::{self, Sessions};
+use crate::suspended::unless_suspended;
 
 /// Where the routes are.
 pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
 
-/// The routes, below [`PREFIX`].
-pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
+/// The routes, below [`PREFIX`]. Where the server is `suspended`, those that change
+/// something on a host are refused.
+pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>, suspended: bool) -> Router {
+    let exec = unless_suspended(suspended, get(exec::open));
+    let copy = unless_suspended(suspended, post(copy_volume));
     let streams = Router::new()
-        .route("/namespaces/{namespace}/environments/{name}/exec", get(exec::open))
+        .route("/namespaces/{namespace}/environments/{name}/exec", exec)
         .with_state(sessions);
     Router::new()
         .route(
@@ -39,7 +43,7 @@ pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
         )
         .route("/namespaces/{namespace}/environments/{name}/logs", get(stream_logs))
         .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
-        .route("/namespaces/{namespace}/environments/{name}/volumecopy", post(copy_volume))
+        .route("/namespaces/{namespace}/environments/{name}/volumecopy", copy)
         .route("/dockerhosts/{name}/test", post(test_host))
         .with_state(context)
         .merge(streams)

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -20,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use crate::certificates::{CertificateError, Certificates};
 use crate::cli::PublicFlags;
 
-/// A peer that needs longer for its handshake or its headers is no forge.
+/// A peer that needs longer for its handshake, until it asks for something, or for
+/// its headers is no forge.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection lasts no longer: forges open one for each delivery, or use one for
@@ -121,15 +124,16 @@ impl PublicListener {
 }
 
 async fn converse(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router) {
-    let Some(acceptor) = acceptor else { return answer(stream, router).await };
+    let Some(acceptor) = acceptor else { return answer(stream, router, PATIENCE).await };
     match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => answer(stream, router).await,
+        Ok(Ok(stream)) => answer(stream, router, PATIENCE).await,
         Ok(Err(error)) => tracing::debug!(%error, "a public TLS handshake failed"),
         Err(_) => tracing::debug!("a public TLS handshake took too long"),
     }
 }
 
-async fn answer<S>(stream: S, router: Router)
+/// Answers requests; `patience` is for whoever makes none.
+async fn answer<S>(stream: S, router: Router, patience: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -140,11 +144,27 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32);
+    // Whether HTTP/1 or HTTP/2 is spoken is read without any limit of time, and so is
+    // the beginning of HTTP/2.
+    let asked = CancellationToken::new();
+    let silence = {
+        let asked = asked.clone();
+        async move {
+            if tokio::time::timeout(patience, asked.cancelled()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let router = router.layer(map_request(move |request: Request| {
+        asked.cancel();
+        std::future::ready(request)
+    }));
     let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
+        () = silence => return tracing::debug!("a public connection asked for nothing"),
         () = tokio::time::sleep(LIFETIME) => {
             // What is under way has its own limits of time.
             connection.as_mut().graceful_shutdown();
@@ -194,6 +214,33 @@ mod tests {
             assert!(text.starts_with(&format!("HTTP/1.1 {code}")), "{path}: {text}");
         }
         shutdown.cancel();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_for_nothing_is_closed() {
+        let router = || Router::new().route("/healthz", get(|| async { "ok" }));
+        // Nothing, half of the preface of HTTP/2, all of it.
+        for sent in ["", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let serving = tokio::spawn(answer(near, router(), Duration::from_millis(20)));
+            far.write_all(sent.as_bytes()).await.unwrap();
+            // Far below the lifetime of a connection.
+            let ended = tokio::time::timeout(LIFETIME / 4, serving).await;
+            assert!(ended.is_ok(), "after {sent:?}");
+        }
+        // Whoever has asked may ask again later.
+        let (near, mut far) = tokio::io::duplex(4096);
+        let serving = tokio::spawn(answer(near, router(), Duration::from_millis(200)));
+        let mut answer = [0; 12];
+        for _ in 0..2 {
+            far.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+            far.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            while far.read_u8().await.unwrap() != b'k' {}
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        drop(far);
         serving.await.unwrap();
     }
 }

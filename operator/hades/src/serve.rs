@@ -82,10 +82,11 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let server = server
         .with_routes(
             operations::PREFIX,
-            operations::router(context.clone(), sessions.clone()).merge(webhooks::router(
+            operations::router(context.clone(), sessions.clone(), copied).merge(webhooks::router(
                 context.clone(),
                 flags.public.public_url.as_deref(),
                 &own_url(address),
+                copied,
             )),
         )
         .public_routes(probes.router())

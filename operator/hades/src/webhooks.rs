@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::hook::{self, Report};
 use hades_controllers::{Context, ReconcileError, error_chain};
 use serde::Serialize;
+
+use crate::suspended::unless_suspended;
 
 /// What the handlers know.
 #[derive(Clone)]
@@ -23,13 +25,19 @@ struct Known {
     own_url: Arc<str>,
 }
 
-/// The route, below the prefix of the operations.
-pub(crate) fn router(context: Arc<Context>, public_url: Option<&str>, own_url: &str) -> Router {
+/// The route, below the prefix of the operations. Where the server is `suspended`,
+/// nothing is registered.
+pub(crate) fn router(
+    context: Arc<Context>,
+    public_url: Option<&str>,
+    own_url: &str,
+    suspended: bool,
+) -> Router {
     let known = Known { context, public_url: public_url.map(Arc::from), own_url: own_url.into() };
     Router::new()
         .route(
             "/namespaces/{namespace}/configrepositories/{name}/webhook",
-            get(describe).post(register),
+            get(describe).merge(unless_suspended(suspended, post(register))),
         )
         .with_state(known)
 }
@@ -156,7 +164,17 @@ mod tests {
         }
 
         async fn ask(&self, method: &str, public_url: Option<&str>) -> (u16, Value) {
-            let router = router(self.context.clone(), public_url, "https://127.0.0.1:7443");
+            self.ask_server(method, public_url, false).await
+        }
+
+        async fn ask_server(
+            &self,
+            method: &str,
+            public_url: Option<&str>,
+            suspended: bool,
+        ) -> (u16, Value) {
+            let own_url = "https://127.0.0.1:7443";
+            let router = router(self.context.clone(), public_url, own_url, suspended);
             let request = Request::builder().method(method).uri(PATH).body(Body::empty()).unwrap();
             let response = router.oneshot(request).await.unwrap();
             let code = response.status().as_u16();
@@ -218,6 +236,10 @@ mod tests {
         bed.apply("hades.dev/v1alpha1", "GitAccount", account).await;
         let (code, answer) = bed.ask("POST", None).await;
         assert!(code == 400 && answer.to_string().contains("--public-url"), "{answer}");
+        let (code, answer) = bed.ask_server("POST", public, true).await;
+        assert!(code == 503 && answer.to_string().contains("copied data directory"), "{answer}");
+        assert_eq!(hooks.lock().unwrap().len(), 0);
+        assert_eq!(bed.ask_server("GET", public, true).await.0, 200);
         let (code, registered) = bed.ask("POST", public).await;
         assert_eq!(code, 200, "{registered}");
         let url = "https://hooks.example.com/hooks/config/hades-system/config";

@@ -46,11 +46,17 @@ impl Context {
         Ok(self.session().await?.project().map(str::to_owned))
     }
 
-    /// Where the address is kept that is meant when none is written.
+    /// Where the address is kept that is meant when none is written. Bound to the
+    /// context by its name: what was kept of one server says nothing of another that
+    /// becomes the current one.
     pub fn default_address(&self) -> Option<DefaultAddress> {
         let source = Locations::of_process(self.global.kubeconfig.clone()).find().ok()?;
+        let context = match &self.global.context {
+            Some(name) => Some(name.clone()),
+            None => source.current_context().ok()?,
+        };
         let path = source.paths.into_iter().next()?;
-        DefaultAddress::of(path, self.global.context.as_deref())
+        DefaultAddress::of(path, context.as_deref())
     }
 
     /// An environment, or a service of it, out of an argument.

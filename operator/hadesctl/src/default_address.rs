@@ -20,8 +20,8 @@ pub struct DefaultAddress {
 type Entries = BTreeMap<String, String>;
 
 impl DefaultAddress {
-    /// For a kubeconfig and the context of it, the current one with none. None
-    /// where there is no home.
+    /// For a kubeconfig and the context of it that is used, if it has any. None where
+    /// there is no home.
     pub fn of(kubeconfig: PathBuf, context: Option<&str>) -> Option<Self> {
         let path = std::env::home_dir()?.join(".hades/default-addresses.json");
         // The same file by another path is the same server.

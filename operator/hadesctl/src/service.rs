@@ -64,6 +64,11 @@ impl Service {
         field_of(&self.template.as_ref()?.1, &self.name, field)
     }
 
+    /// What the template says of it for all services.
+    pub fn shared_by_template(&self, field: &str) -> Option<&Value> {
+        self.template.as_ref()?.1.data.get("spec")?.get(field)
+    }
+
     /// Name of the template.
     pub fn template(&self) -> Option<&str> {
         self.template.as_ref().map(|(name, _)| name.as_str())

@@ -164,9 +164,117 @@ fn what_a_repository_owns() {
             "set image shop/production/api api:2 --override-until 2h",
             "scale shop/production/api=3",
             "scale shop/production/api=3",
+            "scale shop/production/api=3 --override-until 4h",
+            "set env shop/production/api --secret TOKEN=a --override-until 2h",
+            "set env shop/production/api --secret TOKEN=b --override-until 2h",
         ])
     );
     assert_eq!(spec(&shell)["services"]["api"]["replicas"], 3);
+}
+
+#[test]
+fn variables_of_all_layers() {
+    let (_server, shell) = shop();
+    let project = "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {name: shop}\n\
+                   spec: {env: {REGION: asia, LEVEL: project, OWNER: studio}}\n";
+    let shop = SHOP
+        .replace(
+            "name: base, namespace: shop}\nspec:",
+            "name: base, namespace: shop}\nspec:\n  \
+             env: {LEVEL: template, ZONE: a}",
+        )
+        .replace("host: local}", "host: local}\n  env: {ZONE: b}");
+    shell.write("shop.yaml", &format!("{shop}---\n{project}"));
+    assert_golden!(
+        "variables_of_all_layers",
+        shell.session(&["apply -f shop.yaml", "set env shop/production/api"])
+    );
+}
+
+#[test]
+fn one_environment_that_cannot_be_read_does_not_hide_the_others() {
+    let (_server, shell) = shop();
+    let environment = |name: &str| {
+        format!(
+            "apiVersion: hades.dev/v1alpha1\nkind: Environment\n\
+             metadata: {{name: {name}, namespace: shop}}\nspec: {{}}\n"
+        )
+    };
+    shell.write("more.yaml", &(environment("broken") + "---\n" + &environment("gone")));
+    let applied = shell.run("apply -f more.yaml");
+    assert_eq!(applied.status, 0, "{applied:?}");
+    let top = shell.run("top shop");
+    assert!(top.status == 0 && top.stdout.contains("shop/production"), "{top:?}");
+    assert_eq!(top.stderr.matches("warning: shop/broken: ").count(), 1, "{top:?}");
+    assert!(top.stderr.contains("out of luck") && !top.stderr.contains("gone"), "{top:?}");
+    let top = shell.run("top shop/broken");
+    assert!(top.status == 1 && top.stderr.contains("out of luck"), "{top:?}");
+}
+
+#[test]
+fn webhooks() {
+    let (server, shell) = shop();
+    for name in ["hidden", "alone", "bucket", "down", "gits"] {
+        let repository =
+            json!({"metadata": {"name": name}, "spec": {"url": "https://git.example.com/a/b"}});
+        server.apply(hades_api::API_VERSION, "ConfigRepository", Some("shop"), repository);
+    }
+    let secret = json!({
+        "metadata": {"name": "gits-webhook",
+            "labels": {"hades.dev/config-repository": "hades-system.fleet"},
+            "annotations": {"hades.dev/config-file": "shop/webhook.yaml"}},
+        "stringData": {"token": "of git"}});
+    server.apply("v1", "Secret", Some("shop"), secret);
+    assert_golden!(
+        "webhooks",
+        shell.session(&[
+            "webhook shop/hidden --rotate --register --yes",
+            "webhook shop/alone --rotate --register --yes",
+            "webhook shop/bucket --rotate --register --yes",
+            "webhook shop/gits --rotate --yes",
+            "get secret -p shop -o name",
+            "webhook shop/down --rotate --register --yes",
+            "webhook shop/down --register",
+            "get secret -p shop -o name",
+        ])
+    );
+}
+
+#[test]
+fn hosts_of_others() {
+    let (server, shell) = shop();
+    let secret =
+        json!({"metadata": {"name": "host-web-1"}, "stringData": {"ssh-privatekey": "mine"}});
+    server.apply("v1", "Secret", Some("hades-system"), secret);
+    let host = json!({
+    "metadata": {"name": "web-2",
+        "labels": {"hades.dev/config-repository": "hades-system.fleet"},
+        "annotations": {"hades.dev/config-file": "hosts.yaml"}},
+    "spec": {"endpoint": "ssh://root@web-2", "ssh": {
+        "secretRef": {"name": "host-web-2"},
+        "hostKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiEyZ0V7IP1TCOpW1ptN8SeQk1XWMzUEMvHpGMbJPvZ"],
+    }}});
+    server.apply(hades_api::API_VERSION, "DockerHost", None, host);
+    let secret = json!({
+        "metadata": {"name": "host-web-2", "labels": {"hades.dev/docker-host": "web-2"}},
+        "stringData": {"ssh-privatekey": "made"}});
+    server.apply("v1", "Secret", Some("hades-system"), secret);
+    assert_golden!(
+        "hosts_of_others",
+        shell.session(&[
+            "host add root@web-1.invalid",
+            "host add root@web-2",
+            "host rm web-2",
+            "host rm web-2 --force",
+            "host undrain web-2",
+            "host drain web-2",
+            "host drain web-2 --override-until 2h",
+            "host drain web-2",
+            "host undrain web-2",
+            "get secret -p hades-system -o name",
+            "get dh -o name",
+        ])
+    );
 }
 
 #[test]
@@ -191,6 +299,32 @@ fn a_default_address() {
             "stop /api",
         ])
     );
+}
+
+#[test]
+fn a_default_address_is_of_one_context() {
+    let (server, shell) = shop();
+    let text = std::fs::read_to_string(&server.kubeconfig).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    let first = config["contexts"][0].clone();
+    let name = first["name"].as_str().unwrap().to_owned();
+    assert_eq!(config["current-context"], json!(name));
+    let mut other = first;
+    other["name"] = json!("other");
+    config["contexts"].as_array_mut().unwrap().push(other);
+    shell.write("kubeconfig", &config.to_string());
+    let said = |line: &str| {
+        let outcome = shell.run(&format!("--kubeconfig kubeconfig {line}"));
+        outcome.stdout + &outcome.stderr
+    };
+    said("use shop/production");
+    assert_eq!(said("use"), "shop/production\n");
+    assert_eq!(said(&format!("--context {name} use")), "shop/production\n");
+    config["current-context"] = json!("other");
+    shell.write("kubeconfig", &config.to_string());
+    assert!(said("use").contains("no address is kept"), "{}", said("use"));
+    assert!(said("stop").contains("nothing says which environment"), "{}", said("stop"));
+    assert_eq!(said(&format!("--context {name} use")), "shop/production\n");
 }
 
 /// An editor that runs a script on the file.
@@ -257,6 +391,25 @@ fn edits() {
     let outcome = edit(&shell, "grep -q imag: $1 || sed -i 's/replicas: 4/imag: 4/' $1");
     assert_eq!(outcome.status, 1);
     assert!(outcome.stderr.contains("the text is kept in"), "{outcome:?}");
+
+    // Also when the editor fails, or the object goes meanwhile; but not a text in which
+    // nothing was written.
+    let kept = |outcome: &support::Outcome| {
+        let place = outcome.stderr.split_once("the text is kept in ")?.1;
+        std::fs::read_to_string(place.lines().next()?).ok()
+    };
+    let outcome = edit(&shell, "sed -i 's/replicas: 4/replicas: 77/' $1; exit 1");
+    assert!(outcome.stderr.contains("ended with exit status: 1"), "{outcome:?}");
+    assert!(kept(&outcome).unwrap().contains("replicas: 77"), "{outcome:?}");
+    let outcome = edit(&shell, "exit 1");
+    assert!(outcome.status == 1 && kept(&outcome).is_none(), "{outcome:?}");
+
+    // Finalizers are offered, so they count.
+    let hold = "sed -i 's/^  name: production/  finalizers: [example.com\\/hold]\\n&/' $1";
+    let outcome = edit(&shell, hold);
+    assert_eq!(outcome.stdout, "environment shop/production edited\n", "{outcome:?}");
+    let found = shell.run("get env shop/production -o json").stdout;
+    assert!(found.contains("example.com/hold"), "{found}");
 
     // Somebody else changes it meanwhile: both changes count.
     let hadesctl = shell.command("");

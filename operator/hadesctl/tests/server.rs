@@ -362,6 +362,66 @@ fn requests() {
 }
 
 #[test]
+fn a_sync_follows_the_other_environments_when_one_stalls() {
+    let (server, shell) = shop();
+    shell.write("more.yaml", &PRODUCTION.replace("production", "bad"));
+    shell.write("worse.yaml", &PRODUCTION.replace("production", "worse"));
+    let applied = shell.run("apply -f more.yaml -f worse.yaml");
+    assert_eq!(applied.status, 0, "{applied:?}");
+    // What controllers do: they handle every request, two of them in vain.
+    let environments = server.api(hades_api::API_VERSION, "Environment", Some("shop"));
+    let repositories = server.api(hades_api::API_VERSION, "ConfigRepository", Some("hades-system"));
+    server.later(async move {
+        let condition = |type_: &str, status: &str, reason: &str, message: &str| {
+            json!({"type": type_, "status": status, "reason": reason, "message": message,
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let entry = |name: &str| {
+            json!({"apiVersion": hades_api::API_VERSION, "kind": "Environment", "namespace": "shop",
+                   "name": name})
+        };
+        loop {
+            for (api, name) in [
+                (&repositories, "fleet"),
+                (&environments, "bad"),
+                (&environments, "production"),
+                (&environments, "worse"),
+            ] {
+                let Ok(found) = api.get(name).await else { return };
+                let asked = found.metadata.annotations.unwrap_or_default();
+                let Some(asked) = asked.get("hades.dev/reconcile-requested-at") else { continue };
+                if found.data["status"]["lastHandledReconcileAt"] == *asked {
+                    continue;
+                }
+                let conditions = match name {
+                    "bad" | "worse" => json!([
+                        condition("Ready", "False", "HostNotFound", "no host for it"),
+                        condition("Stalled", "True", "HostNotFound", "no host for it"),
+                    ]),
+                    _ => json!([condition("Ready", "True", "Reconciled", "as described")]),
+                };
+                let mut status = json!({"conditions": conditions, "lastHandledReconcileAt": asked,
+                                        "observedGeneration": found.metadata.generation});
+                if name == "fleet" {
+                    status["inventory"] =
+                        json!([entry("bad"), entry("production"), entry("worse")]);
+                }
+                let patch = kube::api::Patch::Merge(json!({"status": status}));
+                let _ = api.patch_status(name, &Default::default(), &patch).await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    let outcome = shell.run("sync fleet --wait --timeout 60s");
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.stdout.contains("environment shop/production is ready"), "{outcome:?}");
+    assert!(outcome.stderr.contains("shop/worse failed: "), "{outcome:?}");
+    let last = outcome.stderr.rsplit("error: ").next().unwrap();
+    assert!(last.starts_with("environment shop/bad failed: HostNotFound"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("not ready after"), "{outcome:?}");
+}
+
+#[test]
 fn delete() {
     let (_server, shell) = shop();
     assert_golden!(

@@ -44,30 +44,47 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
             "write PROJECT/ENVIRONMENT or KIND NAME",
         ));
     };
+    let mut file = Draft::new();
+    match edit(context, target, &arguments.overriding, &mut file).await {
+        Ok(outcome) => context.terminal.line(&format!("{target} {outcome}")),
+        Err(error) => {
+            if let Some(path) = file.keep() {
+                context.terminal.note(&format!("the text is kept in {}", path.display()));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Has the person edit until it can be saved, or is given up; says in a few words
+/// what came of it.
+async fn edit(
+    context: &Context,
+    target: &Target,
+    flags: &OverrideFlags,
+    file: &mut Draft,
+) -> Result<&'static str, Error> {
     let mut object = find(context, target).await?;
     let mut original = editable(&object)?;
     let mut text = output::yaml(&original)?;
     let mut notes: Vec<String> = vec![];
     let mut rebased = false;
-    let mut file = Draft::new()?;
     loop {
         let shown = with_notes(target, &notes, &text);
         file.write(&shown)?;
         open_editor(&file.path)?;
         let edited = without_notes(&file.read()?);
         if edited.trim().is_empty() {
-            return context.terminal.line(&format!("{target} not changed: the text was emptied"));
+            return Ok("not changed: the text was emptied");
         }
         // After a conflict, what is shown is a change already.
         if edited == text && !rebased {
             if notes.is_empty() {
-                return context.terminal.line(&format!("{target} not changed"));
+                return Ok("not changed");
             }
-            let path = file.keep();
-            return Err(Error::Incomplete {
-                message: format!("{target} not changed: what is wrong with the text was left so"),
-                hint: Some(format!("the text is kept in {}", path.display())),
-            });
+            return Err(Error::incomplete(format!(
+                "{target} not changed: what is wrong with the text was left so"
+            )));
         }
         let wanted = match parse(target, &edited) {
             Ok(wanted) => wanted,
@@ -76,9 +93,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
                 continue;
             }
         };
-        match save(context, target, &object, &original, &wanted, &arguments.overriding).await {
-            Ok(false) => return context.terminal.line(&format!("{target} not changed")),
-            Ok(true) => return context.terminal.line(&format!("{target} edited")),
+        match save(context, target, &object, &original, &wanted, flags).await {
+            Ok(false) => return Ok("not changed"),
+            Ok(true) => return Ok("edited"),
             Err(Refusal::Invalid(problems)) => {
                 (notes, text, rebased) = (problems, edited, false);
             }
@@ -97,11 +114,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
                 rebased = true;
                 text = output::yaml(&merged)?;
             }
-            Err(Refusal::Other(error)) => {
-                let path = file.keep();
-                context.terminal.note(&format!("your text is kept in {}", path.display()));
-                return Err(error);
-            }
+            Err(Refusal::Other(error)) => return Err(error),
         }
     }
 }
@@ -224,30 +237,30 @@ async fn save(
     flags: &OverrideFlags,
 ) -> Result<bool, Refusal> {
     let Some(mut patch) = change::difference(original, wanted) else { return Ok(false) };
-    let Some(planned) = change::plan(context, target, object, &patch, flags)? else {
-        return Ok(false);
-    };
-    drop(planned);
     if let Some(version) = &object.metadata.resource_version {
         patch["metadata"]["resourceVersion"] = version.clone().into();
     }
-    let planned = change::plan(context, target, object, &patch, flags)?;
-    if let Some(planned) = planned {
-        planned.write(context).await?;
+    match change::plan(context, target, object, &patch, flags)? {
+        None => Ok(false),
+        Some(planned) => {
+            planned.write(context).await?;
+            Ok(true)
+        }
     }
-    Ok(true)
 }
 
 /// The file that is edited.
 struct Draft {
     path: PathBuf,
+    /// What was shown first, in which nobody has written yet.
+    pristine: Option<String>,
     kept: bool,
 }
 
 impl Draft {
-    fn new() -> Result<Self, Error> {
+    fn new() -> Self {
         let name = format!("hadesctl-edit-{}.yaml", std::process::id());
-        Ok(Self { path: std::env::temp_dir().join(name), kept: false })
+        Self { path: std::env::temp_dir().join(name), pristine: None, kept: false }
     }
 
     fn error(&self, verb: &'static str) -> impl FnOnce(std::io::Error) -> Error + use<> {
@@ -258,22 +271,33 @@ impl Draft {
     /// Readable by its owner alone: an object may hold what others must not see.
     fn write(&mut self, text: &str) -> Result<(), Error> {
         use std::os::unix::fs::OpenOptionsExt;
-        // Somebody else's file of this name is not written into.
-        let _ = std::fs::remove_file(&self.path);
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600).open(&self.path);
-        let mut file = file.map_err(self.error("write"))?;
-        file.write_all(text.as_bytes()).map_err(self.error("write"))
+        // Beside the former one, which stays whole when the disk is full. Somebody
+        // else's file of this name is not written into.
+        let fresh = self.path.with_extension("new");
+        let write = || {
+            let _ = std::fs::remove_file(&fresh);
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&fresh)?;
+            file.write_all(text.as_bytes())?;
+            std::fs::rename(&fresh, &self.path)
+        };
+        if let Err(error) = write() {
+            let _ = std::fs::remove_file(&fresh);
+            return Err(self.error("write")(error));
+        }
+        self.pristine.get_or_insert_with(|| text.to_owned());
+        Ok(())
     }
 
     fn read(&self) -> Result<String, Error> {
         std::fs::read_to_string(&self.path).map_err(self.error("read"))
     }
 
-    /// Leaves the file to the person.
-    fn keep(&mut self) -> PathBuf {
-        self.kept = true;
-        self.path.clone()
+    /// Leaves the file to the person, if it holds anything of his; says where it is.
+    fn keep(&mut self) -> Option<PathBuf> {
+        let text = std::fs::read(&self.path).ok()?;
+        self.kept = self.pristine.as_ref().is_some_and(|pristine| pristine.as_bytes() != text);
+        self.kept.then(|| self.path.clone())
     }
 }
 

@@ -88,7 +88,10 @@ async fn of_server(context: &Context, address: &Address) -> Result<Value, Error>
 }
 
 /// What the project has for all its environments. Not everybody may read it.
-async fn project_of_server(context: &Context, project: &str) -> Result<HadesProjectSpec, Error> {
+pub async fn project_of_server(
+    context: &Context,
+    project: &str,
+) -> Result<HadesProjectSpec, Error> {
     let session = context.session().await?;
     match object::get(session, &catalog::project(), None, project).await {
         Ok(Some(found)) => spec_of(&found),

@@ -52,7 +52,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     for (service, replicas) in wanted {
         let patch = service.patch(json!({"replicas": replicas}));
         let written = service.own("replicas").or_else(|| service.inherited("replicas"));
-        if written.map_or(Some(1), |written| written.as_u64()) == Some(u64::from(replicas)) {
+        let is_so = written.map_or(Some(1), |written| written.as_u64()) == Some(replicas.into());
+        // What git will say soon may be otherwise: an override keeps the number.
+        if is_so && arguments.overriding.override_until.is_none() {
             context.terminal.line(&format!("{service} has {replicas} already"))?;
             continue;
         }

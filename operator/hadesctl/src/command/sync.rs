@@ -1,5 +1,7 @@
 //! `hadesctl sync`.
 
+use std::time::Duration;
+
 use clap::Args;
 use hades_client::nearest::suggestion;
 use hades_client::{Address, Session, catalog, object, request, wait};
@@ -60,23 +62,84 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     if !arguments.waiting.wait {
         return Ok(());
     }
+    follow(context, session, requests, arguments.waiting.timeout).await
+}
+
+/// Follows all that was asked for to its end. What fails is told, and the others
+/// are followed all the same.
+async fn follow(
+    context: &Context,
+    session: &Session,
+    requests: Vec<(Target, String)>,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let mut failures = Failures { context, first: None, told: false };
     for (target, asked) in requests {
+        failures.tell();
         let goal = wait::Goal::HandledAndReady(asked);
-        let timeout = arguments.waiting.timeout;
         if target.kind == catalog::environment() {
             let project = target.namespace.as_deref().unwrap_or_default();
             let address = Address::environment(project, &target.name);
-            rollout::follow(context, &address, &goal, timeout).await?;
+            failures.note(rollout::follow(context, &address, &goal, timeout).await)?;
             continue;
         }
         let tell = progress(context, &target);
-        wait::until(session, target.subject(), &goal, timeout, tell).await?;
-        context.terminal.line(&format!("{target} is in sync"))?;
-        for address in written(session, &target).await? {
-            rollout::follow(context, &address, &wait::Goal::Ready, timeout).await?;
+        match wait::until(session, target.subject(), &goal, timeout, tell).await {
+            Ok(()) => context.terminal.line(&format!("{target} is in sync"))?,
+            Err(error) => {
+                failures.note(Err(error.into()))?;
+                continue;
+            }
+        }
+        let addresses = match written(session, &target).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                failures.note(Err(error))?;
+                continue;
+            }
+        };
+        for address in addresses {
+            failures.tell();
+            // Asked for a pass, it tells when that ends in a stall.
+            failures.note(rollout::request_and_follow(context, &address, timeout).await)?;
         }
     }
-    Ok(())
+    failures.first.map_or(Ok(()), Err)
+}
+
+/// What failed of several.
+struct Failures<'a> {
+    context: &'a Context,
+    /// How the command ends.
+    first: Option<Error>,
+    told: bool,
+}
+
+impl Failures<'_> {
+    /// Tells the first failure before others are waited for.
+    fn tell(&mut self) {
+        if let Some(first) = self.first.as_ref().filter(|_| !self.told) {
+            self.context.terminal.note(&format!("{first}; going on with the others"));
+            self.told = true;
+        }
+    }
+
+    /// Keeps the first failure, and tells those after it at once.
+    ///
+    /// # Errors
+    /// When there is nobody left to tell.
+    fn note(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match outcome {
+            Ok(()) => {}
+            Err(error @ Error::Output(_)) => return Err(error),
+            Err(error) if self.first.is_some() => {
+                self.context.terminal.flush()?;
+                self.context.terminal.report(&error);
+            }
+            Err(error) => self.first = Some(error),
+        }
+        Ok(())
+    }
 }
 
 /// The environments that a repository has written.

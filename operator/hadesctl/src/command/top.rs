@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use hades_client::stats::{self, StatsEntry};
 use hades_client::{Address, Session};
 use serde::Serialize;
@@ -89,6 +89,9 @@ struct Usage {
     sent_bytes: Option<u64>,
 }
 
+/// What was warned of, and why.
+type Told = BTreeMap<String, String>;
+
 /// A look at everything.
 type Look = BTreeMap<(Address, String, String), StatsEntry>;
 
@@ -96,19 +99,15 @@ type Look = BTreeMap<(Address, String, String), StatsEntry>;
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     let session = context.session().await?;
     let scope = Scope::read(context, arguments.scope.as_deref(), arguments.all_projects).await?;
-    let mut before = look(session, &scope).await?;
-    let mut pause = FIRST_PAUSE;
     let mut told = BTreeMap::new();
+    let mut before = look(context, session, &scope, &mut told).await?;
+    let mut pause = FIRST_PAUSE;
     loop {
         if !before.is_empty() || arguments.watch {
             tokio::time::sleep(pause).await;
         }
-        let now = look(session, &scope).await?;
-        for (place, why) in troubles(&now) {
-            if told.insert(place.clone(), why.clone()).as_ref() != Some(&why) {
-                context.terminal.warn(&format!("{place}: {why}"));
-            }
-        }
+        let now = look(context, session, &scope, &mut told).await?;
+        tell(context, &mut told, troubles(&now));
         let usages = usages(&before, &now, arguments.sort_by);
         show(context, arguments, &scope, &usages)?;
         if !arguments.watch {
@@ -118,19 +117,45 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     }
 }
 
-async fn look(session: &Session, scope: &Scope) -> Result<Look, Error> {
+/// Warns of what is new or has changed.
+fn tell(context: &Context, told: &mut Told, troubles: Vec<(String, String)>) {
+    for (place, why) in troubles {
+        if told.insert(place.clone(), why.clone()).as_ref() != Some(&why) {
+            context.terminal.warn(&format!("{place}: {why}"));
+        }
+    }
+}
+
+/// Looks at all environments. One that goes meanwhile is left out, and one that
+/// can't be read only warned of, unless it is so with all of them.
+async fn look(
+    context: &Context,
+    session: &Session,
+    scope: &Scope,
+    told: &mut Told,
+) -> Result<Look, Error> {
     let environments = scope.environments(session).await?;
     let asked = environments.iter().map(|environment| {
         let address = address_of(environment);
-        async move {
-            let answer = stats::read(session, &address).await;
-            Ok::<_, Error>((address, answer?.items))
-        }
+        async move { (stats::read(session, &address).await, address) }
     });
-    let answers: Vec<(Address, Vec<StatsEntry>)> =
-        stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
+    let answers: Vec<_> = stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await;
+    let (mut read, mut failed) = (vec![], vec![]);
+    for (answer, address) in answers {
+        match answer {
+            Ok(answer) => read.push((address, answer.items)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => failed.push((address, error)),
+        }
+    }
+    if read.is_empty()
+        && let Some((_, error)) = failed.drain(..).next()
+    {
+        return Err(error.into());
+    }
+    tell(context, told, failed.iter().map(|(a, why)| (a.to_string(), why.to_string())).collect());
     let mut look = Look::new();
-    for (address, items) in answers {
+    for (address, items) in read {
         for item in items {
             if scope
                 .service()

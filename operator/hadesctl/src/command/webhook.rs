@@ -60,8 +60,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         Err(error) => return Err(target::explain(session, &target, error).await),
     };
     let secret = webhook.secret.clone().unwrap_or_else(|| webhook::secret_name(&target.name));
+    if arguments.register {
+        // Known before a token is made that the forge then doesn't have.
+        can_register(&target, &webhook)?;
+    }
     let mut token = None;
     if !webhook.has_token || arguments.rotate {
+        check_secret(context, session, &target, &secret).await?;
         if !agreed(context, arguments, &target, &secret)? {
             return Ok(());
         }
@@ -78,12 +83,77 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         );
     }
     if arguments.register {
-        let done = webhook::register(session, namespace, &target.name).await?;
+        let done = match webhook::register(session, namespace, &target.name).await {
+            Ok(done) => done,
+            Err(error) => {
+                if token.is_some() {
+                    context.terminal.warn(
+                        "the new token is stored, and the forge doesn't have it yet: once this is \
+                         mended, run the command again with --register and without --rotate",
+                    );
+                }
+                return Err(error.into());
+            }
+        };
         let line = format!("webhook of {} {}: {}", done.repository, done.outcome, done.url);
         return context.terminal.line(&line);
     }
     let forge = arguments.forge.or_else(|| by_name(webhook.forge.as_deref()?));
     context.terminal.print(&instructions(&webhook, namespace, &secret, token.as_deref(), forge))
+}
+
+/// Refuses where it is known that Hades can't register anything.
+fn can_register(target: &Target, webhook: &Webhook) -> Result<(), Error> {
+    let refuse = |message: String, hint: &str| {
+        let hint = format!("{hint}, or leave --register away for the steps to do it by hand");
+        Err(Error::Incomplete { message, hint: Some(hint) })
+    };
+    if !webhook.public {
+        return refuse(
+            "hades serve has no --public-url, so no forge could deliver to it".to_owned(),
+            "start it with --public-url (docs/webhooks.md)",
+        );
+    }
+    let Some(account) = &webhook.account else {
+        return refuse(
+            format!("{target} has no GitAccount by which Hades could register anything"),
+            "name one in spec.account",
+        );
+    };
+    match webhook.forge.as_deref().and_then(by_name) {
+        Some(Forge::Github | Forge::Gitlab | Forge::Gitea) => Ok(()),
+        Some(Forge::Bitbucket) | None => refuse(
+            format!(
+                "GitAccount {account} isn't there, or is of a forge whose webhooks Hades can't \
+                 register"
+            ),
+            "make it one of GitHub, GitLab or Gitea",
+        ),
+    }
+}
+
+/// Refuses to put a token into a Secret that git owns: its next sync would take it
+/// out again.
+async fn check_secret(
+    context: &Context,
+    session: &Session,
+    repository: &Target,
+    secret: &str,
+) -> Result<(), Error> {
+    let namespace = repository.namespace.as_deref();
+    let found = object::get(session, &catalog::secret(), namespace, secret).await?;
+    let owned = found.and_then(|found| Ownership::of(&found, context.now()));
+    let Some(Ownership { owner, file, overridden: _ }) = owned else { return Ok(()) };
+    let place = file.map_or_else(String::new, |file| format!(" ({file})"));
+    let project = namespace.unwrap_or_default();
+    Err(Error::Incomplete {
+        message: format!("Secret {project}/{secret} belongs to the repository {owner}"),
+        hint: Some(format!(
+            "change its key {} there{place}, or take it out there and name another one in \
+             spec.webhook of {repository}",
+            webhook::KEY
+        )),
+    })
 }
 
 /// A repository out of `[PROJECT/]NAME`.

@@ -119,7 +119,11 @@ fn operations() -> Router {
             "/namespaces/{namespace}/environments/{name}/plan",
             get(|path| plan(path, false)).post(|path| plan(path, true)),
         )
-        .route("/namespaces/{namespace}/environments/{name}/stats", get(|| async { Json(stats()) }))
+        .route("/namespaces/{namespace}/environments/{name}/stats", get(stats_of))
+        .route(
+            "/namespaces/{namespace}/configrepositories/{name}/webhook",
+            get(webhook).post(register_webhook),
+        )
         .route(
             "/namespaces/{namespace}/environments/{name}/logs",
             get(|| async {
@@ -133,6 +137,38 @@ fn operations() -> Router {
                 .concat()
             }),
         )
+}
+
+fn failure(code: StatusCode, reason: &str, message: &str) -> (StatusCode, Json<Value>) {
+    let status = json!({"kind": "Status", "status": "Failure", "reason": reason,
+                        "code": code.as_u16(), "message": message});
+    (code, Json(status))
+}
+
+/// An environment that went meanwhile, one that can't be read, and all others.
+async fn stats_of(
+    Path((_project, environment)): Path<(String, String)>,
+) -> (StatusCode, Json<Value>) {
+    match environment.as_str() {
+        "gone" => failure(StatusCode::NOT_FOUND, "NotFound", "environment gone not found"),
+        "broken" => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "out of luck"),
+        _ => (StatusCode::OK, Json(stats())),
+    }
+}
+
+/// Webhooks of repositories that are named for what is the matter with them.
+async fn webhook(Path((project, name)): Path<(String, String)>) -> Json<Value> {
+    let account = (name != "alone").then_some("studio");
+    let forge = if name == "bucket" { "bitbucket" } else { "gitea" };
+    Json(json!({
+        "url": format!("https://hooks.example.com/hooks/config/{project}/{name}"),
+        "public": name != "hidden", "forge": forge, "account": account,
+        "secret": format!("{name}-webhook"), "hasToken": true,
+    }))
+}
+
+async fn register_webhook() -> (StatusCode, Json<Value>) {
+    failure(StatusCode::BAD_REQUEST, "BadRequest", "git.example.com doesn't answer")
 }
 
 /// A busy container, one that has ended, and a host that doesn't answer. Every

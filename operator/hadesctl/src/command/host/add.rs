@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::login::Login;
 use super::prepare::{self, Prepared};
-use super::{described, hosts};
+use super::{check_not_owned, described, hosts};
 use crate::age::parse_duration;
 use crate::context::Context;
 use crate::error::Error;
@@ -130,6 +130,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
             "choose another name with --name, or remove that one first (`hadesctl host rm`)",
         ));
     }
+    if let Some(before) = &before {
+        check_not_owned(
+            before,
+            "choose another name with --name, or put a new key into its Secret and its host keys \
+             into spec.ssh.hostKeys",
+        )?;
+    }
+    let secret = format!("host-{name}");
+    check_secret(session, &secret, &name).await?;
     let comment = comment(session, &name).await?;
     let keys = KeyPair::generate(&comment).map_err(|error| unexpected("making a key", &error))?;
 
@@ -146,7 +155,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         context.terminal.note(&format!("  its host key is {}", key.fingerprint()));
     }
 
-    let secret = format!("host-{name}");
     store_key(session, &secret, &name, &keys).await?;
     let host = manifest(&name, &endpoint, &secret, &pinned, labels);
     store_host(session, &name, &host).await?;
@@ -206,6 +214,27 @@ fn manifest(
         "metadata": {"name": name, "labels": labels},
         "spec": {"endpoint": endpoint, "ssh": {"secretRef": {"name": secret}, "hostKeys": keys}},
     })
+}
+
+/// Refuses to put a key over one that somebody else made.
+async fn check_secret(session: &Session, secret: &str, host: &str) -> Result<(), Error> {
+    let api: Api<Secret> = Api::namespaced(session.client().clone(), SYSTEM_NAMESPACE);
+    let found = api.get_opt(secret).await.map_err(|error| session.error(error))?;
+    match found {
+        Some(found) if found.labels().get(MADE_FOR).is_none_or(|made_for| made_for != host) => {
+            Err(Error::Incomplete {
+                message: format!(
+                    "Secret {secret} of {SYSTEM_NAMESPACE} is there already, and was not made by \
+                     `hadesctl host add`"
+                ),
+                hint: Some(
+                    "choose another name with --name, or delete it first if nothing uses it"
+                        .to_owned(),
+                ),
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn store_key(

@@ -7,14 +7,17 @@ mod prepare;
 mod usage;
 
 use clap::{Args, Subcommand};
-use hades_api::DockerHost;
-use hades_client::{Session, host};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use hades_api::{DockerHost, annotation};
+use hades_client::object::{self, Owner};
+use hades_client::{Session, catalog, host};
+use kube::api::DeleteParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::change::{self, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
+use crate::target::{self, Target};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -43,9 +46,9 @@ enum Command {
     /// Have the server connect to a host now
     Test(Named),
     /// Place nothing new on a host; what runs there stays
-    Drain(Named),
+    Drain(Draining),
     /// Let things be placed on a host again
-    Undrain(Named),
+    Undrain(Draining),
     /// Forget a host; nothing on it is touched
     #[command(visible_alias = "remove")]
     Rm(Removal),
@@ -56,6 +59,16 @@ enum Command {
 struct Named {
     /// Name of the DockerHost
     name: String,
+}
+
+/// A host on which things are placed, or not.
+#[derive(Debug, Args)]
+struct Draining {
+    /// Name of the DockerHost
+    name: String,
+
+    #[command(flatten)]
+    overriding: OverrideFlags,
 }
 
 /// A host to be forgotten.
@@ -75,8 +88,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         Command::Add(arguments) => add::run(context, arguments).await,
         Command::Ls => list::run(context).await,
         Command::Test(named) => test(context, &named.name).await,
-        Command::Drain(named) => drain(context, &named.name, true).await,
-        Command::Undrain(named) => drain(context, &named.name, false).await,
+        Command::Drain(arguments) => drain(context, arguments, true).await,
+        Command::Undrain(arguments) => drain(context, arguments, false).await,
         Command::Rm(removal) => remove(context, removal).await,
     }
 }
@@ -99,6 +112,17 @@ async fn find(session: &Session, name: &str) -> Result<DockerHost, Error> {
         false => format!("there are: {}", known.join(", ")),
     };
     Err(Error::NotFound { what: format!("there is no DockerHost {name:?}"), hint })
+}
+
+/// Refuses to touch a host that a repository owns; `instead` says what to do there.
+fn check_not_owned(host: &DockerHost, instead: &str) -> Result<(), Error> {
+    let Some(owner) = Owner::of_labels(host.labels()) else { return Ok(()) };
+    let file = host.annotations().get(annotation::CONFIG_FILE);
+    let place = file.map_or_else(String::new, |file| format!(" ({file})"));
+    Err(Error::Incomplete {
+        message: format!("DockerHost {} belongs to the repository {owner}", host.name_any()),
+        hint: Some(format!("{instead} there{place}")),
+    })
 }
 
 async fn test(context: &Context, name: &str) -> Result<(), Error> {
@@ -131,22 +155,19 @@ fn size(bytes: i64) -> String {
     format!("{:.1} GiB", bytes as f64 / GIB)
 }
 
-async fn drain(context: &Context, name: &str, unschedulable: bool) -> Result<(), Error> {
+async fn drain(context: &Context, arguments: &Draining, unschedulable: bool) -> Result<(), Error> {
+    let Draining { name, overriding } = arguments;
     let session = context.session().await?;
     let host = find(session, name).await?;
     let was = !host.spec.is_schedulable();
     // Absent rather than false: then nobody owns the field.
     let value = if unschedulable { Value::Bool(true) } else { Value::Null };
-    if was != unschedulable {
-        let patch = Patch::Merge(json!({"spec": {"unschedulable": value}}));
-        let parameters = PatchParams {
-            field_manager: Some(hades_client::FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        hosts(session)
-            .patch(name, &parameters, &patch)
-            .await
-            .map_err(|error| session.error(error))?;
+    if was != unschedulable || overriding.override_until.is_some() {
+        let target = Target { kind: catalog::docker_host(), namespace: None, name: name.clone() };
+        let before = object::get(session, &target.kind, None, name).await?;
+        let Some(before) = before else { return Err(target::not_found(session, &target).await) };
+        let patch = json!({"spec": {"unschedulable": value}});
+        change::merge(context, &target, &before, &patch, overriding).await?;
     }
     if !unschedulable {
         return context.terminal.line(&format!("{name}: things are placed there again"));
@@ -168,6 +189,7 @@ async fn remove(context: &Context, removal: &Removal) -> Result<(), Error> {
     let Removal { name, force } = removal;
     let session = context.session().await?;
     let host = find(session, name).await?;
+    check_not_owned(&host, "remove its manifest")?;
     let environments = usage::environments(session).await?;
     let users = usage::users(&environments, name);
     if !users.is_empty() && !force {

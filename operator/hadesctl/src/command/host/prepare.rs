@@ -218,6 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_others_stay_byte_by_byte() {
+        let machine = Machine::new("exit 0");
+        let _engine = std::os::unix::net::UnixListener::bind(machine.path("docker.sock")).unwrap();
+        std::fs::create_dir(machine.path(".ssh")).unwrap();
+        let keys = machine.path(".ssh/authorized_keys");
+        let of_others: &[u8] = b"ssh-rsa BBBB Ren\xe9\nssh-ed25519 CCCC hades/uid/web-10\n\
+            ssh-ed25519 DDDD other/hades/uid/web-1\n";
+        let file = [of_others, b"ssh-ed25519 ONE hades/uid/web-1\n"].concat();
+        std::fs::write(&keys, file).unwrap();
+        let said = machine.prepare("ssh-ed25519 TWO hades/uid/web-1");
+        assert!(said.ends_with("hades-done\n"), "{said}");
+        let expected = [of_others, b"ssh-ed25519 TWO hades/uid/web-1\n"].concat();
+        assert_eq!(std::fs::read(&keys).unwrap(), expected);
+        // What can't be read isn't written either.
+        std::fs::remove_file(&keys).unwrap();
+        std::fs::create_dir(&keys).unwrap();
+        let said = machine.prepare("ssh-ed25519 TWO hades/uid/web-1");
+        assert!(
+            said.contains("authorized_keys can't be read; nothing in it was changed"),
+            "{said}"
+        );
+        assert!(!said.contains("hades-done"), "{said}");
+    }
+
+    #[test]
     fn a_step_that_fails_is_named() {
         let machine = Machine::new("echo 'no route to the mirror'; exit 100");
         let said = machine.prepare("ssh-ed25519 ONE hades/uid/web-1");

@@ -22,8 +22,12 @@ authorize() {
     mkdir -p "$HOME/.ssh"
     file=$HOME/.ssh/authorized_keys
     touch "$file"
-    # A key that Hades had before ends with this.
-    grep -v -F -- " $COMMENT" "$file" >"$file.hades" || true
+    # A line of a key that Hades had before ends with this. What others wrote may be in
+    # any encoding, and stays byte by byte.
+    LC_ALL=C grep -a -v -- " $COMMENT\$" "$file" >"$file.hades" || [ $? = 1 ] || {
+        rm -f "$file.hades"
+        fail "$file can't be read; nothing in it was changed"
+    }
     printf '%s\n' "$KEY" >>"$file.hades"
     cat "$file.hades" >"$file"
     rm -f "$file.hades"

@@ -5,12 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hades_client::object::{self, ApplyMode};
+use hades_client::object::{self, ApplyMode, Owner};
 use hades_client::{Catalog, FIELD_MANAGER, Kind};
 use serde_json::{Map, Value, json};
 
 use super::assignment::{self, Assignments};
 use crate::change::{self, Changed, OverrideFlags};
+use crate::command::render;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
@@ -65,7 +66,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     assignments.extend(assignment::of_words(&arguments.assignments)?);
     let service = Service::find(context, address).await?;
     if assignments.is_empty() {
-        return list(context, &service);
+        return list(context, &service).await;
     }
     let removed = removals(context, &service, &mut assignments)?;
     let secret = arguments.secret.as_ref().map(|name| {
@@ -192,6 +193,10 @@ async fn keep_secret(
     if let Some(before) = before {
         let namespace = Some(project.to_owned());
         let target = Target { kind, namespace, name: name.to_owned() };
+        // The Environment may be git's while this Secret is nobody's: then there is
+        // nothing to override here.
+        let none = OverrideFlags::default();
+        let flags = if Owner::of(&before).is_some() { flags } else { &none };
         return change::merge(context, &target, &before, &patch, flags).await;
     }
     let manifest = json!({
@@ -217,13 +222,20 @@ fn summary(set: &[&String], removed: &[String], secret: Option<&str>) -> String 
 }
 
 /// Shows the variables that are written, those of Secrets by where they are from.
-fn list(context: &Context, service: &Service) -> Result<(), Error> {
-    let rows = rows(
-        service.own("env"),
-        service.inherited("env"),
-        service.environment.data.pointer("/spec/env"),
-        service.template().unwrap_or_default(),
-    );
+async fn list(context: &Context, service: &Service) -> Result<(), Error> {
+    let project = &service.address.project;
+    let of_project = render::project_of_server(context, project).await?;
+    let of_project = serde_json::to_value(of_project.env);
+    let of_project = of_project.map_err(|error| Error::Encode(Box::new(error)))?;
+    let template = service.template().unwrap_or_default();
+    // As they are merged, the one that wins first.
+    let rows = rows(&[
+        (service.own("env"), "the service".to_owned()),
+        (service.inherited("env"), format!("the template {template}")),
+        (service.environment.data.pointer("/spec/env"), "the environment".to_owned()),
+        (service.shared_by_template("env"), format!("the template {template}, for all services")),
+        (Some(&of_project), format!("the project {project}")),
+    ]);
     if rows.is_empty() {
         context.terminal.note(&format!("{service} sets no variables"));
         return Ok(());
@@ -233,17 +245,7 @@ fn list(context: &Context, service: &Service) -> Result<(), Error> {
     context.terminal.print(&columns(&table, 0))
 }
 
-fn rows(
-    own: Option<&Value>,
-    inherited: Option<&Value>,
-    shared: Option<&Value>,
-    template: &str,
-) -> Vec<Vec<String>> {
-    let layers = [
-        (own, "the service".to_owned()),
-        (inherited, format!("the template {template}")),
-        (shared, "the environment".to_owned()),
-    ];
+fn rows(layers: &[(Option<&Value>, String)]) -> Vec<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut rows = vec![];
     for (layer, by) in layers {
@@ -292,7 +294,13 @@ mod tests {
         let own = json!({"A": 1, "S": {"secretKeyRef": {"name": "db", "key": "password"}}});
         let inherited = json!({"A": 2, "B": "b"});
         let shared = json!({"B": "c", "C": true});
-        let rows = rows(Some(&own), Some(&inherited), Some(&shared), "base");
+        let layers = [
+            (Some(&own), "the service".to_owned()),
+            (Some(&inherited), "the template base".to_owned()),
+            (None, "nobody".to_owned()),
+            (Some(&shared), "the environment".to_owned()),
+        ];
+        let rows = rows(&layers);
         insta::assert_snapshot!(columns(&rows, 0));
     }
 }
