@@ -64,7 +64,7 @@ pub const PRUNE_NEEDS_CONFIRMATION: &str = "PruneNeedsConfirmation";
 /// The engine answers.
 pub const REACHABLE: &str = "Reachable";
 /// The server shows another SSH host key, or a certificate that its CA didn't
-/// sign: it isn't the one that was pinned.
+/// sign, that has expired or is for another name: it isn't the one that was pinned.
 pub const HOST_IDENTITY_CHANGED: &str = "HostIdentityChanged";
 /// The host refuses the key or certificate that Hades shows.
 pub const ACCESS_DENIED: &str = "AccessDenied";

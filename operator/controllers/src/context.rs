@@ -13,6 +13,7 @@ use crate::hook::Hooks;
 use crate::hosts::Hosts;
 use crate::images::Images;
 use crate::metrics::Metrics;
+use crate::volume_copy::Copies;
 
 /// Tells the time; injected, so that tests stay still.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -45,6 +46,7 @@ pub struct Context {
     pub(crate) hooks: Hooks,
     pub(crate) monitor: Monitor,
     pub(crate) images: Images,
+    pub(crate) copies: Copies,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
 }
@@ -60,6 +62,7 @@ impl Context {
             hosts,
             hooks: Hooks::default(),
             images: Images::default(),
+            copies: Copies::default(),
             metrics: Metrics::default(),
             client,
             installation,

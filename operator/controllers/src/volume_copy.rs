@@ -5,7 +5,7 @@
 //! is never touched.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -62,8 +62,43 @@ impl CopyProgress {
     }
 }
 
+/// The volumes that are being copied, on both of their hosts: two copies would meet
+/// in the container that a volume is mounted by, or in the volume.
+#[derive(Clone, Default)]
+pub(crate) struct Copies(Arc<Mutex<BTreeSet<(String, String)>>>);
+
+impl Copies {
+    /// Notes that a volume is copied between these hosts, until the answer is
+    /// dropped; none when it is being copied on one of them already.
+    fn begin(&self, volume: &str, hosts: [&str; 2]) -> Option<UnderWay> {
+        let places = hosts.map(|host| (host.to_owned(), volume.to_owned()));
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.iter().any(|place| copies.contains(place)) {
+            return None;
+        }
+        copies.extend(places.iter().cloned());
+        Some(UnderWay { copies: self.clone(), places })
+    }
+}
+
+/// A copy that is noted.
+struct UnderWay {
+    copies: Copies,
+    places: [(String, String); 2],
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut copies = self.copies.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in &self.places {
+            copies.remove(place);
+        }
+    }
+}
+
 /// A copy that can begin.
 struct Copy {
+    _under_way: UnderWay,
     name: String,
     labels: std::collections::BTreeMap<String, String>,
     from: Arc<dyn Provider>,
@@ -109,6 +144,9 @@ async fn prepare(
     if from == *to {
         return Ok(Err(format!("volume {volume} is on {to} already")));
     }
+    let Some(under_way) = context.copies.begin(&name, [&from, to]) else {
+        return Ok(Err(format!("volume {volume} is being copied already; wait for the end of it")));
+    };
     let (source, target) = match (provider(context, &from).await?, provider(context, to).await?) {
         (Ok(source), Ok(target)) => (source, target),
         (Err(words), _) | (_, Err(words)) => return Ok(Err(words)),
@@ -127,7 +165,7 @@ async fn prepare(
     let uid = environment.uid().unwrap_or_default();
     let mut labels = naming::ownership(&context.installation, &owner, &uid);
     labels.insert(label::VOLUME.to_owned(), volume.clone());
-    Ok(Ok(Copy { name, labels, from: source, to: target }))
+    Ok(Ok(Copy { _under_way: under_way, name, labels, from: source, to: target }))
 }
 
 /// The host that has the volume.
@@ -173,6 +211,8 @@ fn begin(copy: Copy) -> BoxStream<'static, CopyProgress> {
             Ok(bytes) => CopyProgress { bytes, done: true, error: None },
             Err(error) => CopyProgress::failed(error.message),
         };
+        // Whoever hears of its end may begin the next.
+        drop(copy);
         let _ = told.send(last).await;
     });
     stream::unfold(progress, |mut progress| async move { Some((progress.recv().await?, progress)) })
@@ -180,7 +220,7 @@ fn begin(copy: Copy) -> BoxStream<'static, CopyProgress> {
 }
 
 async fn run(copy: &Copy, told: &mpsc::Sender<CopyProgress>) -> Result<u64, ProviderError> {
-    let Copy { name, labels, from, to } = copy;
+    let Copy { _under_way: _, name, labels, from, to } = copy;
     let content = from.read_volume(name).await?;
     let counted = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let (count, told) = (counted.clone(), told.clone());
@@ -195,4 +235,22 @@ async fn run(copy: &Copy, told: &mpsc::Sender<CopyProgress>) -> Result<u64, Prov
     });
     to.fill_volume(NewVolume { name, labels }, content.boxed()).await?;
     Ok(counted.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_copied_once_at_a_time() {
+        let copies = Copies::default();
+        let first = copies.begin("data", ["a", "b"]).unwrap();
+        for hosts in [["a", "b"], ["a", "c"], ["c", "b"], ["b", "c"]] {
+            assert!(copies.begin("data", hosts).is_none(), "{hosts:?}");
+        }
+        let others = [copies.begin("data", ["c", "d"]), copies.begin("other", ["a", "b"])];
+        assert!(others.iter().all(Option::is_some));
+        drop(first);
+        assert!(copies.begin("data", ["a", "e"]).is_some());
+    }
 }

@@ -4,7 +4,7 @@
 use reqwest::Url;
 
 use crate::error::RegistryError;
-use crate::name::is_loopback;
+use crate::name::{is_loopback, leads_here};
 
 /// How a registry wants to be told who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Challenge {
         realm: String,
         /// For which service.
         service: Option<String>,
+        /// For what, in the registry's own words.
+        scope: Option<String>,
     },
 }
 
@@ -34,7 +36,8 @@ impl Challenge {
                 };
                 if challenge.scheme.eq_ignore_ascii_case("bearer") {
                     if let Some(realm) = value("realm") {
-                        return Some(Self::Bearer { realm, service: value("service") });
+                        let (service, scope) = (value("service"), value("scope"));
+                        return Some(Self::Bearer { realm, service, scope });
                     }
                 } else if challenge.scheme.eq_ignore_ascii_case("basic") {
                     basic = Some(Self::Basic);
@@ -58,7 +61,7 @@ pub(crate) fn token_url(
         words: format!("it names {realm:?} as the place to get a token, {words}"),
     };
     let mut url = Url::parse(realm).map_err(|_| refused("which is no URL"))?;
-    let local = url.host_str().is_some_and(is_loopback) && is_loopback(registry);
+    let local = leads_here(&url) && is_loopback(registry);
     if url.scheme() != "https" && !(url.scheme() == "http" && local) {
         return Err(refused("to which no credentials are sent as it isn't https"));
     }
@@ -77,10 +80,11 @@ mod tests {
 
     #[test]
     fn challenges() {
-        let bearer = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io""#;
+        let bearer = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a:pull""#;
         let expected = Challenge::Bearer {
             realm: "https://auth.docker.io/token".to_owned(),
             service: Some("registry.docker.io".to_owned()),
+            scope: Some("repository:a:pull".to_owned()),
         };
         assert_eq!(Challenge::parse(["Basic realm=\"x\"", bearer].into_iter()), Some(expected));
         assert_eq!(Challenge::parse(["basic realm=\"x\""].into_iter()), Some(Challenge::Basic));

@@ -16,12 +16,14 @@ use sha2::{Digest, Sha256};
 use crate::challenge::{Challenge, token_url};
 use crate::credentials::Credentials;
 use crate::error::RegistryError;
-use crate::name::{ImageName, Prefix, api_host, is_loopback};
+use crate::name::{ImageName, Prefix, api_host, is_loopback, leads_here};
 
 /// How long a request may take, from connecting to the last byte.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// A registry that only knows where images are sends on to there.
+const MOST_REDIRECTS: usize = 5;
 /// Longest answer that is read; the longest manifest that registries keep.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 /// Words of an error that are shown.
@@ -122,7 +124,7 @@ impl Registries {
             .user_agent(concat!("hades/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_LIMIT)
             .timeout(REQUEST_LIMIT)
-            .redirect(redirect::Policy::none())
+            .redirect(redirect::Policy::custom(follow))
             .referer(false)
             .build()
             .map_err(|error| RegistryError::Unexpected {
@@ -149,13 +151,16 @@ impl Registries {
         question.method = Method::HEAD;
         let what = || format!("image {}:{}", image.repository, image.tag());
         let answer = self.ask(&question).await?;
-        let answer = refused(&question, &what(), answer).await?;
-        if let Some(digest) = header(answer.headers(), &CONTENT_DIGEST)
-            && digest.contains(':')
-        {
-            return Ok(digest.to_owned());
+        if answer.status() != StatusCode::METHOD_NOT_ALLOWED {
+            let answer = refused(&question, &what(), answer).await?;
+            if let Some(digest) = header(answer.headers(), &CONTENT_DIGEST)
+                && digest.contains(':')
+            {
+                return Ok(digest.to_owned());
+            }
         }
-        // Old registries tell it with no HEAD; then it is the hash of the manifest.
+        // Some registries know no HEAD or tell no digest with it; then it is the hash
+        // of the manifest.
         question.method = Method::GET;
         let answer = refused(&question, &what(), self.ask(&question).await?).await?;
         let bytes = body(&question, answer).await?;
@@ -244,6 +249,9 @@ impl Registries {
         }
         let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
         let challenge = Challenge::parse(headers.filter_map(|value| value.to_str().ok()));
+        if answer.url().origin() != question.url.origin() {
+            return self.answer_elsewhere(question, challenge, answer).await;
+        }
         let authorization = match (challenge, question.credentials) {
             (None, _) | (Some(Challenge::Basic), None) => return Ok(answer),
             (Some(_), Some(Credentials::Token(token))) => bearer(question, token.expose_secret())?,
@@ -252,11 +260,38 @@ impl Registries {
                 self.keep_token(question, &header, REQUEST_LIMIT * 10);
                 header
             }
-            (Some(Challenge::Bearer { realm, service }), who) => {
-                self.fetch_token(question, &realm, service.as_deref(), who).await?
+            (Some(Challenge::Bearer { realm, service, .. }), who) => {
+                let (header, life) =
+                    self.fetch_token(question, &realm, service.as_deref(), who).await?;
+                self.keep_token(question, &header, life.saturating_sub(TOKEN_MARGIN));
+                header
             }
         };
         self.send(question, Some(authorization)).await
+    }
+
+    /// Answers whom the registry has sent on to. The credentials are the registry's,
+    /// so that only what is there for everybody is to be had.
+    async fn answer_elsewhere(
+        &self,
+        question: &Question<'_>,
+        challenge: Option<Challenge>,
+        answer: Response,
+    ) -> Result<Response, RegistryError> {
+        let Some(Challenge::Bearer { realm, service, scope }) = challenge else {
+            return Ok(answer);
+        };
+        let asked = Question {
+            registry: question.registry,
+            method: question.method.clone(),
+            url: answer.url().clone(),
+            // It has a name of its own for the repository.
+            scope: scope.or_else(|| question.scope.clone()),
+            accept: question.accept,
+            credentials: None,
+        };
+        let (authorization, _) = self.fetch_token(&asked, &realm, service.as_deref(), None).await?;
+        self.send(&asked, Some(authorization)).await
     }
 
     async fn fetch_token(
@@ -265,7 +300,7 @@ impl Registries {
         realm: &str,
         service: Option<&str>,
         who: Option<&Credentials>,
-    ) -> Result<HeaderValue, RegistryError> {
+    ) -> Result<(HeaderValue, Duration), RegistryError> {
         let url = token_url(question.registry, realm, service, question.scope.as_deref())?;
         let authorization = match who {
             Some(Credentials::Basic { username, password }) => {
@@ -289,9 +324,7 @@ impl Registries {
         let life = token.expires_in.map_or(TOKEN_LIFE, Duration::from_secs);
         let text = token.token.or(token.access_token).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| unexpected(question, "its token is empty"))?;
-        let header = bearer(question, &text)?;
-        self.keep_token(question, &header, life.saturating_sub(TOKEN_MARGIN));
-        Ok(header)
+        Ok((bearer(question, &text)?, life))
     }
 
     fn key(question: &Question<'_>) -> TokenKey {
@@ -338,7 +371,38 @@ impl Registries {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.send().await.map_err(|error| unreachable(question, &error))
+        request.send().await.map_err(|error| match error.is_redirect() {
+            true => unexpected(question, &innermost(&error)),
+            false => unreachable(question, &error),
+        })
+    }
+}
+
+/// Redirects: few, and to where no name of an image could lead. The HTTP library
+/// leaves credentials out that were for another host.
+fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    // What an API sends on to that isn't logged in to is a page for people.
+    if attempt.previous().first().is_some_and(|url| url.path() == "/v2/") {
+        return attempt.stop();
+    }
+    match redirection(attempt.previous(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(words) => attempt.error(words),
+    }
+}
+
+/// Whether it may go on from where it has been; why not.
+fn redirection(previous: &[Url], next: &Url) -> Result<(), &'static str> {
+    if previous.len() > MOST_REDIRECTS {
+        return Err("it sends from one address to the next without end");
+    }
+    // Who is not here has nothing to say about what is.
+    let stays_here = leads_here(next) && previous.iter().all(leads_here);
+    match next.scheme() {
+        "http" | "https" if stays_here => Ok(()),
+        _ if leads_here(next) => Err("it sends on to this machine itself"),
+        "https" => Ok(()),
+        _ => Err("it sends on to an address that is not https"),
     }
 }
 
@@ -527,5 +591,30 @@ mod tests {
         assert_eq!(url("example.com:5000"), "https://example.com:5000/v2/a/tags/list");
         assert_eq!(url("docker.io"), "https://registry-1.docker.io/v2/a/tags/list");
         assert!(address("a b", "").is_err());
+    }
+
+    #[test]
+    fn where_registries_may_send_on_to() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let check = |from: &str, to: &str| redirection(&[url(from)], &url(to));
+        let (there, here) = ("https://registry.k8s.io/v2/a/manifests/1", "http://127.0.0.1:5000/");
+        for (from, to) in [
+            (there, "https://europe-west1-docker.pkg.dev/v2/x/a/manifests/1"),
+            (here, "http://localhost:5001/"),
+            (here, "https://example.com/"),
+        ] {
+            assert_eq!(check(from, to), Ok(()), "{from} {to}");
+        }
+        for (from, to) in [
+            (there, "http://example.com/"),
+            (there, "https://127.0.0.1:6443/"),
+            (there, "http://localhost/"),
+            (there, "https://[::ffff:127.0.0.1]/"),
+            (there, "file:///etc/passwd"),
+        ] {
+            assert!(check(from, to).is_err(), "{from} {to}");
+        }
+        assert!(redirection(&vec![url(there); MOST_REDIRECTS], &url(there)).is_ok());
+        assert!(redirection(&vec![url(there); MOST_REDIRECTS + 1], &url(there)).is_err());
     }
 }

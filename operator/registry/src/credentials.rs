@@ -79,7 +79,7 @@ pub enum DockerConfigError {
     Shape,
     /// An entry without credentials that could be used.
     #[error(
-        "its entry for {0} has neither username and password nor auth: a password store of the machine where it was made isn't reachable from here; make it with `kubectl create secret docker-registry`"
+        "its entry for {0} has no password: what a password store of the machine where it was made keeps isn't reachable from here, and an identity token of `docker login` is none; make it with `kubectl create secret docker-registry`"
     )]
     Incomplete(String),
 }
@@ -132,8 +132,10 @@ fn credentials(entry: Entry) -> Option<Credentials> {
     let bytes = STANDARD.decode(auth).or_else(|_| STANDARD_NO_PAD.decode(auth)).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let (username, password) = text.split_once(':')?;
-    // Docker ends it with zeros at times.
-    Some(Credentials::basic(username, password.trim_end_matches('\0')))
+    // Docker ends it with zeros at times. It is empty beside an `identitytoken`, which
+    // only Docker itself can exchange.
+    let password = password.trim_end_matches('\0');
+    (!password.is_empty()).then(|| Credentials::basic(username, password))
 }
 
 /// All credentials that an image may be pulled with.
@@ -220,6 +222,13 @@ mod tests {
         assert_eq!(docker_config("[]").unwrap_err(), DockerConfigError::Shape);
         let store = docker_config(r#"{"auths": {"ghcr.io": {}}, "credsStore": "osxkeychain"}"#);
         assert!(store.unwrap_err().to_string().contains("ghcr.io"));
+        // dTo= is u and an empty password.
+        for token in ["", r#", "identitytoken": "t0ken""#] {
+            let text = format!(r#"{{"auths": {{"shop.azurecr.io": {{"auth": "dTo="{token}}}}}}}"#);
+            let error = docker_config(&text).unwrap_err();
+            assert_eq!(error, DockerConfigError::Incomplete("shop.azurecr.io".to_owned()));
+            assert!(error.to_string().contains("identity token"), "{error}");
+        }
     }
 
     #[test]

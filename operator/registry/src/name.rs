@@ -1,6 +1,9 @@
 //! Names of images: the many ways to write one, made one.
 
 use std::fmt;
+use std::net::IpAddr;
+
+use reqwest::Url;
 
 /// Registry that a name without one means.
 pub(crate) const DOCKER_HUB: &str = "docker.io";
@@ -80,6 +83,12 @@ impl ImageName {
     /// The tag that is meant: `latest` when none is written.
     pub fn tag(&self) -> &str {
         self.tag.as_deref().unwrap_or("latest")
+    }
+
+    /// Whether its registry is the very machine that the name is read on: then it is
+    /// another one on every machine.
+    pub fn is_on_this_machine(&self) -> bool {
+        is_loopback(&self.registry)
     }
 
     /// `REGISTRY/REPOSITORY`.
@@ -165,12 +174,20 @@ pub(crate) fn api_host(registry: &str) -> &str {
 /// Whether a host, with or without port, is this machine: the only one that plain
 /// HTTP is spoken with.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name == "localhost"
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    // Brings other spellings of an address, such as 127.1, into the usual one.
+    Url::parse(&format!("http://{host}/")).is_ok_and(|url| leads_here(&url))
+}
+
+/// As [`is_loopback`], of the host of a URL.
+pub(crate) fn leads_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address
+            .parse::<IpAddr>()
+            .map(|address| address.to_canonical())
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 #[cfg(test)]
@@ -210,11 +227,26 @@ mod tests {
 
     #[test]
     fn loopback_hosts() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.8.8.8", "[::1]:5000"] {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "LocalHost.:5000",
+            "registry.localhost",
+            "127.0.0.1:5000",
+            "127.8.8.8",
+            "127.1:5000",
+            "2130706433:5000",
+            "0.0.0.0:5000",
+            "[::1]:5000",
+            "[::ffff:127.0.0.1]:5000",
+        ] {
             assert!(is_loopback(host), "{host}");
         }
-        for host in ["example.com:5000", "10.0.0.1", "localhost.example.com", "[::2]:5000"] {
+        for host in ["example.com:5000", "10.0.0.1", "localhost.example.com", "[::2]:5000", "a b"] {
             assert!(!is_loopback(host), "{host}");
         }
+        let image = |text| ImageName::parse(text).unwrap();
+        assert!(image("localhost:5000/a").is_on_this_machine());
+        assert!(!image("a/b").is_on_this_machine());
     }
 }

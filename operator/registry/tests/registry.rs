@@ -147,3 +147,55 @@ async fn trouble_is_told_apart() {
     let error = registries().tags(&image(&stub.address, "a"), None).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unexpected { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_registry_may_send_on_to_where_the_image_is() {
+    let there = Stub::start(|request, address| match request {
+        _ if request.contains("GET /token") && request.contains("scope=repository%3Amirror") => {
+            Stub::json(r#"{"token": "t0ken"}"#)
+        }
+        _ if request.contains("uthorization: Bearer t0ken") => {
+            "HTTP/1.1 200 OK\r\nDocker-Content-Digest: sha256:aa\r\n\r\n".to_owned()
+        }
+        _ => format!(
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Bearer \
+             realm=\"http://{address}/token\",scope=\"repository:mirror/a:pull\"\r\n\r\n"
+        ),
+    })
+    .await;
+    let target = there.address.clone();
+    let front = Stub::start(move |request, _| {
+        let path = match request.contains("HEAD /v2/a/") {
+            true => format!("http://{target}/v2/mirror/a/manifests/1"),
+            false => "/v2/b/manifests/1".to_owned(),
+        };
+        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n")
+    })
+    .await;
+    let registries = registries();
+    let me = Credentials::basic("me", "p");
+    for credentials in [None, Some(&me), Some(&Credentials::Token("mine".to_owned().into()))] {
+        let found = registries.digest(&image(&front.address, "a:1"), credentials).await;
+        assert_eq!(found.unwrap(), "sha256:aa");
+    }
+    let sent = there.requests().join("\n");
+    assert!(
+        !sent.contains("Basic") && !sent.contains("mine"),
+        "credentials are the front's: {sent}"
+    );
+    let endless = registries.digest(&image(&front.address, "b:1"), None).await.unwrap_err();
+    assert!(matches!(endless, RegistryError::Unexpected { .. }), "{endless}");
+    assert!(endless.to_string().contains("without end"), "{endless}");
+}
+
+#[tokio::test]
+async fn a_registry_without_head_is_asked_for_the_manifest() {
+    let stub = Stub::start(|request, _| match request.starts_with("HEAD") {
+        true => "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        false => Stub::json("{}"),
+    })
+    .await;
+    let found = registries().digest(&image(&stub.address, "a:1"), None).await.unwrap();
+    let of_manifest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    assert_eq!(found, of_manifest);
+}

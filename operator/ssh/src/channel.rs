@@ -25,6 +25,19 @@ const UNREAD: usize = 1024 * 1024;
 /// RFC 4254, 5.2.
 const STDERR: u32 = 1;
 
+/// Why a stream ended that others share a connection with: its output was left
+/// unread. The connection itself is as good as before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("output was left unread for too long on a connection that is shared")]
+pub struct LeftUnread;
+
+impl LeftUnread {
+    /// Whether that is what an error of reading means.
+    pub fn is_cause_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
 /// How long output may be left unread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Patience {
@@ -37,7 +50,8 @@ struct Piece {
     _room: OwnedSemaphorePermit,
 }
 
-/// Output of the other side. Ends with its end; a lost connection is an error.
+/// Output of the other side. Ends with its end; a lost connection is an error, and
+/// so is output that was not read in time ([`LeftUnread`]).
 pub struct Reader {
     pieces: mpsc::UnboundedReceiver<io::Result<Piece>>,
     current: Option<Piece>,
@@ -249,8 +263,7 @@ impl Output {
             room = room => room.ok(),
             () = kept.closed() => None,
             () = unread(self.patience) => {
-                let error = "output was left unread for too long on a connection that is shared";
-                let _ = kept.send(Err(io::Error::new(io::ErrorKind::TimedOut, error)));
+                let _ = kept.send(Err(io::Error::new(io::ErrorKind::TimedOut, LeftUnread)));
                 return false;
             }
         };

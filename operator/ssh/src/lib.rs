@@ -27,7 +27,7 @@ mod process;
 mod scan;
 mod target;
 
-pub use channel::{Reader, Stream, Writer};
+pub use channel::{LeftUnread, Reader, Stream, Writer};
 pub use error::Error;
 pub use key::{HostKey, KeyPair, public_key};
 pub use link::Link;

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::Context;
 use crate::driver::ReconcileError;
 use crate::health::{Known, Watch};
-use crate::images::{self, PullKeys, Want, pull_keys};
+use crate::images::{self, Machines, PullKeys, Want, pull_keys};
 
 /// A look that fails within this time costs little to be tried again.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -132,8 +132,10 @@ async fn assemble(
         Err(faults) => return Ok(Err(faults)),
     };
     let poller = &context.images.poller;
+    let machines = Machines { specs: &hosts.specs, labels: &hosts.labels };
+    let recorded_images = &status.image_policies;
     let (found, mut wants) =
-        images::found(poller, &spec, &status.image_policies, &pull_keys, context.now());
+        images::found(poller, &spec, recorded_images, &pull_keys, machines, context.now());
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
     let mut look = observe(context, &hosts.specs, wanted).await;
     let name = EnvironmentName::new(project, environment.name_any());
@@ -168,7 +170,7 @@ async fn assemble(
     };
     let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
     context.monitor.lay(&desired, watch, &known, &mut look.observed);
-    wants.extend(images::agree(poller, &mut desired, &look.observed, &pull_keys));
+    wants.extend(images::agree(poller, &mut desired, &look.observed, &pull_keys, machines));
     let mut gathered = gathered(desired, look, suspended, secrets);
     (gathered.pull_keys, gathered.policies, gathered.wants) = (pull_keys, found.policies, wants);
     Ok(Ok(gathered))

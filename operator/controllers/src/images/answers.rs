@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hades_api::{EnvironmentSpec, ImagePolicy, ImagePullPolicy, PolicyImage, VersionRange};
+use hades_api::{
+    DockerHostSpec, EnvironmentSpec, ImagePolicy, ImagePullPolicy, PolicyImage, ServiceSpec,
+    VersionRange,
+};
 use hades_plan::reference::{self, familiar};
-use hades_plan::{Desired, FoundImages, HostView, Observed};
+use hades_plan::{Desired, FoundImages, HostView, Observed, needs};
 use hades_registry::ImageName;
 use jiff::Timestamp;
 
@@ -16,6 +19,34 @@ use super::poll::{Answer, Poller, Query, Want};
 /// How often a registry is asked what it was to be asked but once.
 const ONCE: Duration = Duration::from_secs(3600);
 
+/// The hosts that there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Machines<'a> {
+    /// By name.
+    pub(crate) specs: &'a BTreeMap<String, DockerHostSpec>,
+    /// Labels by name.
+    pub(crate) labels: &'a BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Machines<'_> {
+    /// Whether a host is another machine than the one that this runs on, by what
+    /// `localhost` means there.
+    fn is_elsewhere(&self, host: &str) -> bool {
+        self.specs.get(host).is_some_and(|spec| !spec.endpoint.starts_with("unix://"))
+    }
+
+    /// A host that a service may be put on and that is elsewhere.
+    fn elsewhere_of(&self, spec: &EnvironmentSpec, service: &ServiceSpec) -> Option<String> {
+        let names_its_own = service.host.is_some() || service.placement.is_some();
+        let alone = EnvironmentSpec {
+            defaults: spec.defaults.clone().filter(|_| !names_its_own),
+            services: BTreeMap::from([("it".to_owned(), service.clone())]),
+            ..EnvironmentSpec::default()
+        };
+        needs(&alone, self.labels).hosts.into_iter().find(|host| self.is_elsewhere(host))
+    }
+}
+
 /// What image policies have led to, by what the status remembers and what
 /// registries have said since; and what is to be asked.
 pub(crate) fn found(
@@ -23,6 +54,7 @@ pub(crate) fn found(
     spec: &EnvironmentSpec,
     recorded: &[PolicyImage],
     keys: &PullKeys,
+    machines: Machines<'_>,
     now: Timestamp,
 ) -> (FoundImages, Vec<Want>) {
     let (mut found, mut wants) = (FoundImages::default(), Vec::new());
@@ -37,6 +69,20 @@ pub(crate) fn found(
         let known = recorded.iter().find(|known| {
             known.service == *service && known.image == *image && known.policy == query
         });
+        if name.is_on_this_machine()
+            && let Some(host) = machines.elsewhere_of(spec, of_service)
+        {
+            let registry = &name.registry;
+            found.troubles.insert(
+                service.clone(),
+                format!(
+                    "{registry} is another machine for Hades than for host {host}; name the \
+                     registry by an address that means the same on both"
+                ),
+            );
+            found.policies.extend(known.cloned());
+            continue;
+        }
         let ask = |wants: &mut Vec<Want>, query| {
             let want = Want::new(&name, query, keys.find(image), policy.interval());
             let answer = poller.answer(&want);
@@ -112,6 +158,7 @@ pub(crate) fn agree(
     desired: &mut Desired,
     observed: &Observed,
     keys: &PullKeys,
+    machines: Machines<'_>,
 ) -> Vec<Want> {
     let mut hosts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for container in &desired.containers {
@@ -137,6 +184,10 @@ pub(crate) fn agree(
             continue;
         }
         let Ok(name) = ImageName::parse(image) else { continue };
+        // Another registry on each.
+        if name.is_on_this_machine() && hosts.iter().any(|host| machines.is_elsewhere(host)) {
+            continue;
+        }
         let query = Query::Digest(name.tag().to_owned());
         let want = Want::new(&name, query, keys.find(image), ONCE);
         match poller.answer(&want) {
@@ -158,4 +209,62 @@ pub(crate) fn agree(
         }
     }
     wants
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn labels() -> BTreeMap<String, BTreeMap<String, String>> {
+        let label = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
+        BTreeMap::from([("here".to_owned(), BTreeMap::new()), ("web-2".to_owned(), label)])
+    }
+
+    fn specs() -> BTreeMap<String, DockerHostSpec> {
+        let spec = |endpoint: &str| DockerHostSpec {
+            endpoint: endpoint.to_owned(),
+            ..DockerHostSpec::default()
+        };
+        BTreeMap::from([
+            ("here".to_owned(), spec("unix:///var/run/docker.sock")),
+            ("web-2".to_owned(), spec("ssh://root@web-2")),
+        ])
+    }
+
+    /// What is wrong, and how much is asked.
+    fn judge(service: Value) -> (Option<String>, usize) {
+        let spec = json!({"defaults": {"host": "here"}, "services": {"api": service}});
+        let spec: EnvironmentSpec = serde_json::from_value(spec).unwrap();
+        let (specs, labels) = (specs(), labels());
+        let machines = Machines { specs: &specs, labels: &labels };
+        let (poller, keys) = (Poller::default(), PullKeys::default());
+        let (mut found, wants) = found(&poller, &spec, &[], &keys, machines, Timestamp::UNIX_EPOCH);
+        (found.troubles.remove("api"), wants.len())
+    }
+
+    #[test]
+    fn a_registry_on_this_machine_is_not_asked_for_hosts_that_have_another() {
+        let service = |image: &str, place: Value| {
+            let mut service = json!({"image": image, "imagePolicy": {"digest": {}}});
+            service.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+            service
+        };
+        for place in [
+            json!({"host": "web-2"}),
+            json!({"placement": {"hosts": ["here", "web-2"]}}),
+            json!({"placement": {"selector": {"matchLabels": {"disk": "ssd"}}}}),
+        ] {
+            let (trouble, asked) = judge(service("localhost:5000/api:1", place.clone()));
+            let trouble = trouble.unwrap();
+            assert!(trouble.contains("localhost:5000") && trouble.contains("web-2"), "{trouble}");
+            assert_eq!(asked, 0, "{place}");
+            assert_eq!(judge(service("registry.example.com/api:1", place)), (None, 1));
+        }
+        for place in [json!({}), json!({"host": "here"}), json!({"placement": {"hosts": ["here"]}})]
+        {
+            assert_eq!(judge(service("localhost:5000/api:1", place)), (None, 1));
+        }
+    }
 }

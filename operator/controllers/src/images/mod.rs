@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Context;
 
-pub(crate) use answers::{agree, found};
+pub(crate) use answers::{Machines, agree, found};
 pub(crate) use credentials::{PullKeys, account_login, pull_keys};
 pub(crate) use poll::{Poller, Want};
 pub(crate) use pulls::PullDesk;

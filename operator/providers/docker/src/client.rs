@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::transport::{Purpose, Transport};
+use crate::wire::Cut;
 
 /// Limit of calls that only look. A list of some hundred containers takes
 /// under a second, even on a busy host.
@@ -80,7 +81,17 @@ impl Client {
         if purpose == Purpose::Calls {
             return Ok(docker);
         }
-        self.transport.open(purpose, &docker.client_version()).map_err(|e| self.failure(&e))
+        self.stream_of(purpose, &docker).map(|(docker, _)| docker)
+    }
+
+    /// As [`Self::docker`], for one stream, with what tells whether it was cut off.
+    pub async fn stream(&self) -> Result<(Docker, Cut), Failure> {
+        let docker = self.calls().await?;
+        self.stream_of(Purpose::Streams, &docker)
+    }
+
+    fn stream_of(&self, purpose: Purpose, calls: &Docker) -> Result<(Docker, Cut), Failure> {
+        self.transport.open(purpose, &calls.client_version()).map_err(|e| self.failure(&e))
     }
 
     /// The client that calls share.
@@ -89,7 +100,7 @@ impl Client {
         if let Some(docker) = open {
             return Ok(docker);
         }
-        let docker = self
+        let (docker, _) = self
             .transport
             .open(Purpose::Calls, bollard::API_DEFAULT_VERSION)
             .map_err(|e| self.failure(&e))?;

@@ -18,6 +18,8 @@ use crate::host_config;
 
 /// What stands in place of a secret in the engine's words.
 const HIDDEN: &str = "(secret)";
+/// Driver of the volumes that are made.
+pub(crate) const VOLUME_DRIVER: &str = "local";
 
 /// The value of a variable isn't known: the action went through JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -111,7 +113,7 @@ pub fn network(
 pub fn volume(name: &str, labels: &BTreeMap<String, String>) -> VolumeCreateRequest {
     VolumeCreateRequest {
         name: Some(name.to_owned()),
-        driver: Some("local".to_owned()),
+        driver: Some(VOLUME_DRIVER.to_owned()),
         labels: Some(hash_map(labels)),
         ..Default::default()
     }

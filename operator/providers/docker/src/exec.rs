@@ -65,8 +65,12 @@ pub(crate) async fn start(
         mark,
         user: user.clone(),
     };
-    if let Some(size) = size.filter(|_| *tty) {
-        control.resize(size).await?;
+    if let Some(size) = size.filter(|_| *tty)
+        && let Err(error) = control.resize(size).await
+    {
+        // Nobody would have the session, and the command would run on.
+        control.hang_up().await;
+        return Err(error);
     }
     Ok(ExecSession { output: attached.output, input: attached.input, control: Box::new(control) })
 }

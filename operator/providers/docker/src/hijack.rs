@@ -13,6 +13,7 @@ use std::pin::Pin;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use hades_provider::{ByteStream, LogChunk, LogStream, ProviderError, refusal};
+use hades_ssh::LeftUnread;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::{Request, StatusCode};
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::client::{Client, LOOK_LIMIT};
 use crate::failure::Failure;
+use crate::wire::left_unread;
 
 /// Bytes read at once.
 const PIECE: usize = 16 * 1024;
@@ -91,6 +93,9 @@ fn words(body: &[u8]) -> String {
 }
 
 fn broken(error: &std::io::Error) -> ProviderError {
+    if LeftUnread::is_cause_of(error) {
+        return left_unread();
+    }
     refusal::unreachable(format!("the connection to the engine broke off: {error}"))
 }
 
@@ -161,6 +166,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use hades_provider::ErrorClass;
+
     use super::*;
 
     fn frame(kind: u8, text: &str) -> Vec<u8> {
@@ -203,6 +210,14 @@ mod tests {
         static BYTES: [u8; 9] = [0, 0, 0, 0, 255, 255, 255, 255, 7];
         let found = plain(&BYTES[..]).next().await.unwrap().unwrap();
         assert_eq!(&found.bytes[..], BYTES);
+    }
+
+    #[test]
+    fn a_host_whose_output_nobody_read_is_reachable() {
+        let unread = std::io::Error::new(std::io::ErrorKind::TimedOut, LeftUnread);
+        assert_eq!(broken(&unread).class, ErrorClass::Retry);
+        let lost = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        assert_eq!(broken(&lost).class, ErrorClass::Unreachable);
     }
 
     #[test]

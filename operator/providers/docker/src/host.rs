@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::query_parameters::{
@@ -23,7 +24,7 @@ use hades_provider::{
 
 use crate::calls::Calls;
 use crate::client::Client;
-use crate::disk;
+use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::listing::{self, DormantPorts, Lists};
 use crate::transport::Transport;
@@ -32,6 +33,10 @@ use crate::{exec, logs, stats, volumes};
 
 /// Inspections at once, when containers that don't run have to be looked at.
 const INSPECTIONS_AT_ONCE: usize = 8;
+/// How long an inspection for ports may take. The engine locks a container while
+/// files are copied out of it or into it, however long that takes; until then its
+/// ports are unknown.
+const INSPECTION_LIMIT: Duration = Duration::from_secs(4);
 
 /// Makes Docker hosts from endpoints.
 #[derive(Debug, Clone)]
@@ -63,6 +68,7 @@ pub struct DockerHost {
     /// inspected once in its life.
     dormant: Mutex<DormantPorts>,
     index: Arc<RwLock<Index>>,
+    disk: Disk,
 }
 
 impl fmt::Debug for DockerHost {
@@ -99,6 +105,7 @@ impl DockerHost {
             looks: Coalesced::default(),
             dormant: Mutex::default(),
             index: Arc::default(),
+            disk: Disk::default(),
         })
     }
 
@@ -150,17 +157,19 @@ impl DockerHost {
                 let found = self.client.look(|docker| async move {
                     docker.inspect_container(&name, None::<InspectContainerOptions>).await
                 });
-                match found.await {
-                    Ok(found) => {
+                match tokio::time::timeout(INSPECTION_LIMIT, found).await {
+                    Ok(Ok(found)) => {
                         let bindings = found.host_config.and_then(|config| config.port_bindings);
-                        Ok((id, listing::bound(&bindings.unwrap_or_default())))
+                        Ok(Some((id, listing::bound(&bindings.unwrap_or_default()))))
                     }
                     // Gone since the list was made.
-                    Err(failure) if failure.is_not_found() => Ok((id, Vec::new())),
-                    Err(failure) => Err(failure),
+                    Ok(Err(failure)) if failure.is_not_found() => Ok(Some((id, Vec::new()))),
+                    Ok(Err(failure)) => Err(failure),
+                    Err(_) => Ok(None),
                 }
             })
             .buffer_unordered(INSPECTIONS_AT_ONCE)
+            .try_filter_map(|known| async move { Ok(known) })
             .try_collect()
             .await
     }
@@ -195,7 +204,7 @@ impl Provider for DockerHost {
     }
 
     async fn disk(&self) -> Result<Option<DiskUsage>, ProviderError> {
-        disk::usage(&self.client).await
+        self.disk.usage(&self.client).await
     }
 
     fn wakes(&self) -> BoxStream<'static, Wake> {

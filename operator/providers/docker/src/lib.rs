@@ -11,7 +11,8 @@
 //! Client ──▶ Transport ─┬─ unix socket
 //!                       ├─ TLS, with certificates out of memory
 //!                       └─ SSH: one connection for calls and events, another for
-//!                          streams that somebody reads slowly, while there are any
+//!                          streams that somebody reads, while there are any, and
+//!                          one for each archive
 //! ```
 //!
 //! Invariants:

@@ -10,6 +10,7 @@ use hades_provider::{ErrorClass, LogChunk, LogOptions, LogStream, ProviderError}
 
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::wire::left_unread;
 
 /// Opens the output of a container. Without `follow` the engine ends it.
 pub(crate) async fn open(
@@ -34,7 +35,7 @@ pub(crate) async fn open(
     if let Some(since) = since {
         query = query.since(i32::try_from(*since).unwrap_or(i32::MAX));
     }
-    let docker = client.docker().await.map_err(|failure| error(failure, id))?;
+    let (docker, cut) = client.stream().await.map_err(|failure| error(failure, id))?;
     let id = id.to_owned();
     let output = docker.logs(&id, Some(query.build())).map(move |piece| match piece {
         Ok(LogOutput::StdErr { message }) => Ok(LogChunk { stderr: true, bytes: message }),
@@ -43,6 +44,7 @@ pub(crate) async fn open(
             | LogOutput::StdIn { message }
             | LogOutput::Console { message },
         ) => Ok(LogChunk { stderr: false, bytes: message }),
+        Err(_) if cut.happened() => Err(left_unread()),
         Err(failed) => Err(error(client.failure(&failed), &id)),
     });
     Ok(output.boxed())

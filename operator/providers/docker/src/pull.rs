@@ -148,12 +148,16 @@ impl Layers {
 
 /// What registries and engines say when they want to know who asks, or don't let
 /// who asks have it.
-const UNAUTHORIZED: [&str; 5] = [
+const UNAUTHORIZED: [&str; 8] = [
     "unauthorized",
     "authentication required",
     "no basic auth credentials",
     "incorrect username or password",
     "access denied",
+    // Not the "permission denied" of a disk.
+    ": denied",
+    "access forbidden",
+    "403 forbidden",
 ];
 
 /// What they say of an image that is not to be had, as opposed to trouble on the
@@ -183,7 +187,7 @@ fn pull_error(failure: Failure, reference: &str, host: &str, is_anonymous: bool)
         return refusal::registry_rate_limited(reference, host, &words);
     }
     // Docker Hub says "access denied" of what isn't there, too: both are named.
-    if matches!(status, 401 | 403) || says(&UNAUTHORIZED) {
+    if matches!(status, 401 | 403) || says(&UNAUTHORIZED) || lower.starts_with("denied:") {
         return refusal::registry_unauthorized(reference, host, &words, is_anonymous);
     }
     if matches!(status, 400 | 404) || says(&NOT_TO_BE_HAD) {
@@ -246,6 +250,28 @@ mod tests {
                 "failed to register layer: write /x: no space left on device",
                 retry,
                 reason::DISK_FULL,
+            ),
+            (
+                500,
+                "Head \"https://ghcr.io/v2/a/b/manifests/1\": denied: denied",
+                terminal,
+                reason::REGISTRY_UNAUTHORIZED,
+            ),
+            (500, "error from registry: denied", terminal, reason::REGISTRY_UNAUTHORIZED),
+            (500, "denied: installation not allowed", terminal, reason::REGISTRY_UNAUTHORIZED),
+            (500, "denied: access forbidden", terminal, reason::REGISTRY_UNAUTHORIZED),
+            (
+                500,
+                "pulling from host 1.dkr.ecr.eu-west-1.amazonaws.com failed with status code \
+                 [manifests 1]: 403 Forbidden",
+                terminal,
+                reason::REGISTRY_UNAUTHORIZED,
+            ),
+            (
+                500,
+                "failed to register layer: open /var/lib/docker/x: permission denied",
+                retry,
+                reason::IMAGE_UNAVAILABLE,
             ),
         ] {
             let error = pull(status, words);

@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::tls;
-use crate::wire::{Connector, of_ssh};
+use crate::wire::{Connector, Cut, of_ssh};
 
 /// The client library's own limit, in seconds. Every call has a tighter one
 /// ([`crate::client`]); this one must only never strike first.
@@ -117,14 +117,16 @@ impl Transport {
         &self.endpoint
     }
 
-    /// A client that hasn't talked yet.
+    /// A client that hasn't talked yet, and what tells whether a stream of it was cut
+    /// off.
     ///
     /// # Errors
     /// When nothing can listen there, such as a socket that doesn't exist.
-    pub fn open(&self, purpose: Purpose, version: &ClientVersion) -> Result<Docker, Error> {
+    pub fn open(&self, purpose: Purpose, version: &ClientVersion) -> Result<(Docker, Cut), Error> {
         let connector = match &self.way {
             Way::Unix(path) => {
-                return Docker::connect_with_unix(path, NO_LIMIT_SECONDS, version);
+                let docker = Docker::connect_with_unix(path, NO_LIMIT_SECONDS, version)?;
+                return Ok((docker, Cut::default()));
             }
             Way::Tcp { host, port, tls } => Connector::tcp(host, *port, tls.clone()),
             Way::Ssh { calls, streams, socket } => {
@@ -136,13 +138,14 @@ impl Transport {
                 Connector::ssh(link, socket)
             }
         };
+        let cut = connector.cut();
         let kept = if purpose == Purpose::Calls { KEPT } else { 0 };
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(kept)
             .pool_idle_timeout(KEPT_FOR)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Docker::connect_with_custom_transport(
+        let docker = Docker::connect_with_custom_transport(
             move |request| {
                 let client: legacy::Client<_, _> = client.clone();
                 async move { client.request(request).await.map_err(Error::from) }
@@ -151,7 +154,8 @@ impl Transport {
             Some("http://docker"),
             NO_LIMIT_SECONDS,
             version,
-        )
+        )?;
+        Ok((docker, cut))
     }
 
     /// A connection to the engine apart from those of the client library, for
@@ -170,6 +174,14 @@ impl Transport {
                 Way::Ssh { streams, socket, .. } => Connector::ssh(streams.clone(), socket),
             };
         connector.connect().await.map_err(|error| error.into_provider_error(&self.endpoint))
+    }
+
+    /// The way for commands on the host itself, where there is one.
+    pub fn ssh(&self) -> Option<&Link> {
+        match &self.way {
+            Way::Ssh { calls, .. } => Some(calls),
+            Way::Unix(_) | Way::Tcp { .. } => None,
+        }
     }
 
     /// A stream to an address of the host's own network.

@@ -1,17 +1,23 @@
 //! The content of volumes: read and written as tar archives through a container
 //! that mounts the volume and is never started, of an image that holds nothing,
 //! so that no program runs and nothing is pulled.
+//!
+//! A volume that is filled is made together with that container, which goes when the
+//! volume is whole, before anybody hears so: a volume beside which it is left was
+//! filled in part.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, ContainerSummary, HostConfig, Mount, MountType, MountVolumeOptions,
+    MountVolumeOptionsDriverConfig,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
-    InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, UploadToContainerOptionsBuilder,
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -19,7 +25,7 @@ use hades_api::{label, reason};
 use hades_provider::{ErrorClass, NewVolume, ProviderError, VolumeArchive, ownership};
 
 use crate::client::Client;
-use crate::config;
+use crate::config::VOLUME_DRIVER;
 use crate::failure::Failure;
 use crate::transport::Purpose;
 
@@ -40,21 +46,35 @@ pub(crate) async fn writers(client: &Client, name: &str) -> Result<Vec<String>, 
         ("volume", vec![name]),
         ("status", vec!["running", "paused", "restarting"]),
     ]);
-    let options = ListContainersOptionsBuilder::new().filters(&filters).build();
-    let found = client
+    let found = containers(client, &filters).await?;
+    let writes = |container: &&ContainerSummary| mounts(container, name, true);
+    Ok(found.iter().filter(writes).map(name_of).map(str::to_owned).collect())
+}
+
+/// Whether a container has a volume, or may write to it. The engine finds parts of
+/// names too.
+fn mounts(container: &ContainerSummary, volume: &str, to_write: bool) -> bool {
+    container.mounts.iter().flatten().any(|mount| {
+        mount.name.as_deref() == Some(volume) && !(to_write && mount.rw == Some(false))
+    })
+}
+
+fn name_of(container: &ContainerSummary) -> &str {
+    let name = container.names.as_ref().and_then(|names| names.first());
+    name.map(|name| name.trim_start_matches('/')).unwrap_or_default()
+}
+
+/// Containers by a list, whether they run or not: unlike an inspection it doesn't
+/// wait for one that is being copied from.
+async fn containers(
+    client: &Client,
+    filters: &HashMap<&str, Vec<&str>>,
+) -> Result<Vec<ContainerSummary>, ProviderError> {
+    let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
+    client
         .look(|docker| async move { docker.list_containers(Some(options)).await })
         .await
-        .map_err(Failure::into_provider_error)?;
-    let writes = |container: &bollard::models::ContainerSummary| {
-        let mounts = container.mounts.iter().flatten();
-        // The engine finds parts of names too.
-        mounts.into_iter().any(|m| m.name.as_deref() == Some(name) && m.rw != Some(false))
-    };
-    let name = |container: bollard::models::ContainerSummary| {
-        let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
-        name.trim_start_matches('/').to_owned()
-    };
-    Ok(found.into_iter().filter(writes).map(name).collect())
+        .map_err(Failure::into_provider_error)
 }
 
 /// The content of a volume. What is needed for it goes when the archive is
@@ -68,7 +88,7 @@ pub(crate) async fn read(
         return Err(conflict(format!("there is no volume {name} on the host")));
     }
     let docker = client.docker_for(Purpose::Bulk).await.map_err(Failure::into_provider_error)?;
-    let holder = Holder::create(&client, installation, name, true).await?;
+    let holder = Holder::create(&client, installation, name, Use::Read).await?;
     let options = DownloadFromContainerOptionsBuilder::new().path(INSIDE).build();
     let pieces = docker.download_from_container(&holder.id, Some(options)).boxed();
     let archive = stream::unfold(Some((pieces, holder)), move |state| {
@@ -88,50 +108,78 @@ pub(crate) async fn read(
     Ok(archive.boxed())
 }
 
-/// Makes a volume with that content. One that isn't filled whole is removed again.
+/// Makes a volume with that content. One that isn't filled whole is removed again, at
+/// the latest when it is to be filled again.
 pub(crate) async fn fill(
     client: &Arc<Client>,
     installation: Option<&str>,
     volume: NewVolume<'_>,
     content: VolumeArchive,
 ) -> Result<(), ProviderError> {
-    let NewVolume { name, labels } = volume;
+    let NewVolume { name, .. } = volume;
     if let Some(found) = inspect(client, name).await? {
-        return Err(conflict(format!(
-            "there is a volume {name} on the host already ({}); if nothing needs it, remove it \
-             there (`docker volume rm {name}`)",
-            ownership::describe(&found)
-        )));
+        let Some(holder) = cut_off(client, installation, volume, &found).await? else {
+            return Err(conflict(format!(
+                "there is a volume {name} on the host already ({}); if nothing needs it, remove \
+                 it there (`docker volume rm {name}`)",
+                ownership::describe(&found)
+            )));
+        };
+        try_remove(client, &holder).await.map_err(Failure::into_provider_error)?;
+        remove_volume(client, name).await.map_err(Failure::into_provider_error)?;
     }
-    let body = config::volume(name, labels);
-    client
-        .change(|docker| async move { docker.create_volume(body).await })
-        .await
-        .map_err(Failure::into_provider_error)?;
-    let filled = upload(client, installation, name, content).await;
-    if filled.is_err() {
-        // Made here a moment ago: what is in it is a copy.
-        let removed = client
-            .change(|docker| async move {
-                docker.remove_volume(name, None::<RemoveVolumeOptions>).await
-            })
-            .await;
-        if let Err(failure) = removed {
-            let error = failure.into_provider_error();
-            tracing::warn!(volume = name, %error, "a volume that was filled in part is left");
-        }
+    let filled = upload(client, installation, volume, content).await;
+    // Made here a moment ago: what is in it is a copy.
+    if filled.is_err()
+        && let Err(failure) = remove_volume(client, name).await
+    {
+        let error = failure.into_provider_error();
+        tracing::warn!(volume = name, %error, "a volume that was filled in part is left");
     }
     filled
+}
+
+/// Id of the container that a volume was being filled through when that was cut off;
+/// none when it wasn't, or when somebody has the volume by now.
+async fn cut_off(
+    client: &Client,
+    installation: Option<&str>,
+    volume: NewVolume<'_>,
+    found: &BTreeMap<String, String>,
+) -> Result<Option<String>, ProviderError> {
+    let NewVolume { name, labels } = volume;
+    if !labels.iter().all(|(key, value)| found.get(key) == Some(value)) {
+        return Ok(None);
+    }
+    let having = containers(client, &HashMap::from([("volume", vec![name])])).await?;
+    let mut having = having.iter().filter(|container| mounts(container, name, false));
+    let holder = match (having.next(), having.next()) {
+        (Some(holder), None) => holder,
+        _ => return Ok(None),
+    };
+    let is_ours =
+        name_of(holder) == Use::Fill(labels).holder(name) && made_by(holder, installation);
+    Ok(holder.id.clone().filter(|_| is_ours))
+}
+
+async fn remove_volume(client: &Client, name: &str) -> Result<(), Failure> {
+    let removed = client
+        .change(
+            |docker| async move { docker.remove_volume(name, None::<RemoveVolumeOptions>).await },
+        )
+        .await;
+    removed.or_else(|failure| if failure.is_not_found() { Ok(()) } else { Err(failure) })
 }
 
 async fn upload(
     client: &Arc<Client>,
     installation: Option<&str>,
-    name: &str,
+    volume: NewVolume<'_>,
     content: VolumeArchive,
 ) -> Result<(), ProviderError> {
+    let NewVolume { name, labels } = volume;
     let docker = client.docker_for(Purpose::Bulk).await.map_err(Failure::into_provider_error)?;
-    let holder = Holder::create(client, installation, name, false).await?;
+    let holder = Holder::create(client, installation, name, Use::Fill(labels)).await?;
     let progress = Arc::new(Mutex::new(Instant::now()));
     let read_error: Arc<Mutex<Option<ProviderError>>> = Arc::default();
     let (touched, failed) = (progress.clone(), read_error.clone());
@@ -151,11 +199,11 @@ async fn upload(
         outcome = upload => outcome.map_err(|error| client.failure(&error).into_provider_error()),
         () = stalled(&progress) => Err(silent("writing")),
     };
-    holder.remove().await;
+    let removed = holder.remove().await;
     // What kept us from reading comes first: the engine only saw the end of it.
     match read_error.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(error),
-        None => outcome,
+        None => outcome.and(removed),
     }
 }
 
@@ -166,6 +214,46 @@ async fn stalled(progress: &Mutex<Instant>) {
         let last = *progress.lock().unwrap_or_else(PoisonError::into_inner);
         if last.elapsed() > SILENCE_LIMIT {
             return;
+        }
+    }
+}
+
+/// What a volume is mounted for.
+#[derive(Clone, Copy)]
+enum Use<'a> {
+    Read,
+    /// The volume is made, with these labels.
+    Fill(&'a BTreeMap<String, String>),
+}
+
+impl Use<'_> {
+    /// Name of the container.
+    fn holder(self, volume: &str) -> String {
+        match self {
+            Self::Read => format!("hades-read-{volume}"),
+            Self::Fill(_) => format!("hades-fill-{volume}"),
+        }
+    }
+
+    fn mount(self, volume: &str) -> Mount {
+        let made = match self {
+            Self::Read => None,
+            Self::Fill(labels) => Some(MountVolumeOptions {
+                labels: Some(labels.clone().into_iter().collect()),
+                driver_config: Some(MountVolumeOptionsDriverConfig {
+                    name: Some(VOLUME_DRIVER.to_owned()),
+                    ..MountVolumeOptionsDriverConfig::default()
+                }),
+                ..MountVolumeOptions::default()
+            }),
+        };
+        Mount {
+            target: Some(INSIDE.to_owned()),
+            source: Some(volume.to_owned()),
+            typ: Some(MountType::VOLUME),
+            read_only: Some(matches!(self, Self::Read)),
+            volume_options: made,
+            ..Mount::default()
         }
     }
 }
@@ -182,27 +270,22 @@ impl Holder {
         client: &Arc<Client>,
         installation: Option<&str>,
         volume: &str,
-        read_only: bool,
+        purpose: Use<'_>,
     ) -> Result<Self, ProviderError> {
-        let verb = if read_only { "read" } else { "fill" };
-        let name = format!("hades-{verb}-{volume}");
+        let name = purpose.holder(volume);
         empty_image(client).await?;
         remove_leftover(client, installation, &name).await?;
-        let labels = installation.map(|id| (label::INSTALLATION.to_owned(), id.to_owned()));
-        let mount = Mount {
-            target: Some(INSIDE.to_owned()),
-            source: Some(volume.to_owned()),
-            typ: Some(MountType::VOLUME),
-            read_only: Some(read_only),
-            ..Mount::default()
-        };
+        // Says that it has no ports: the engine locks it while an archive is read or
+        // extracted, and whoever inspected it would wait for that.
+        let spec = (label::SPEC.to_owned(), "{}".to_owned());
+        let owner = installation.map(|id| (label::INSTALLATION.to_owned(), id.to_owned()));
         let body = ContainerCreateBody {
             image: Some(format!("{EMPTY_IMAGE}:{EMPTY_TAG}")),
             // Never run; the engine wants one.
             cmd: Some(vec!["/none".to_owned()]),
-            labels: Some(labels.into_iter().collect()),
+            labels: Some(owner.into_iter().chain([spec]).collect()),
             host_config: Some(HostConfig {
-                mounts: Some(vec![mount]),
+                mounts: Some(vec![purpose.mount(volume)]),
                 network_mode: Some("none".to_owned()),
                 ..HostConfig::default()
             }),
@@ -216,9 +299,9 @@ impl Holder {
         Ok(Self { id: created.id, client: client.clone(), removed: false })
     }
 
-    async fn remove(mut self) {
+    async fn remove(mut self) -> Result<(), ProviderError> {
         self.removed = true;
-        remove(&self.client, &self.id).await;
+        try_remove(&self.client, &self.id).await.map_err(Failure::into_provider_error)
     }
 }
 
@@ -234,14 +317,16 @@ impl Drop for Holder {
     }
 }
 
-async fn remove(client: &Client, id: &str) {
+async fn try_remove(client: &Client, id: &str) -> Result<(), Failure> {
     let options = RemoveContainerOptionsBuilder::new().force(true).build();
     let removed = client
         .change(|docker| async move { docker.remove_container(id, Some(options)).await })
         .await;
-    if let Err(failure) = removed
-        && !failure.is_not_found()
-    {
+    removed.or_else(|failure| if failure.is_not_found() { Ok(()) } else { Err(failure) })
+}
+
+async fn remove(client: &Client, id: &str) {
+    if let Err(failure) = try_remove(client, id).await {
         let error = failure.into_provider_error();
         tracing::warn!(container = id, %error, "a container made for a copy is left");
     }
@@ -253,19 +338,11 @@ async fn remove_leftover(
     installation: Option<&str>,
     name: &str,
 ) -> Result<(), ProviderError> {
-    let found = client
-        .look(|docker: Docker| async move {
-            docker.inspect_container(name, None::<InspectContainerOptions>).await
-        })
-        .await;
-    let found = match found {
-        Ok(found) => found,
-        Err(failure) if failure.is_not_found() => return Ok(()),
-        Err(failure) => return Err(failure.into_provider_error()),
+    let found = containers(client, &HashMap::from([("name", vec![name])])).await?;
+    let Some(found) = found.into_iter().find(|found| name_of(found) == name) else {
+        return Ok(());
     };
-    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-    let ours = labels.get(label::INSTALLATION).map(String::as_str) == installation;
-    if !ours {
+    if !made_by(&found, installation) {
         return Err(conflict(format!(
             "there is a container {name} on the host already, which this installation did not \
              make; remove it if nothing needs it (`docker rm {name}`)"
@@ -273,6 +350,11 @@ async fn remove_leftover(
     }
     remove(client, &found.id.unwrap_or_default()).await;
     Ok(())
+}
+
+fn made_by(container: &ContainerSummary, installation: Option<&str>) -> bool {
+    let labels = container.labels.as_ref();
+    labels.and_then(|labels| labels.get(label::INSTALLATION)).map(String::as_str) == installation
 }
 
 async fn empty_image(client: &Client) -> Result<(), ProviderError> {
@@ -302,7 +384,7 @@ async fn empty_image(client: &Client) -> Result<(), ProviderError> {
 async fn inspect(
     client: &Client,
     name: &str,
-) -> Result<Option<std::collections::BTreeMap<String, String>>, ProviderError> {
+) -> Result<Option<BTreeMap<String, String>>, ProviderError> {
     let found = client.look(|docker| async move { docker.inspect_volume(name).await }).await;
     match found {
         Ok(volume) => Ok(Some(volume.labels.into_iter().collect())),

@@ -3,13 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hades_api::reason;
-use hades_provider::{ByteStream, ProviderError};
-use hades_ssh::Link;
+use hades_provider::{ByteStream, ErrorClass, ProviderError};
+use hades_ssh::{LeftUnread, Link};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
@@ -47,9 +48,38 @@ impl DialError {
     }
 }
 
+/// Notes that a stream was cut off because nobody read it: the client library
+/// passes on that it ended, not why.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    pub fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, error: &io::Error) {
+        if LeftUnread::is_cause_of(error) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What [`Cut`] means: the host answers as before, so that it may be tried again.
+pub(crate) fn left_unread() -> ProviderError {
+    let words = "its output was cut off, as nobody read it and others wait on the same connection";
+    ProviderError::new(ErrorClass::Retry, reason::ACTION_FAILED, words)
+}
+
 /// Makes connections to one engine.
 #[derive(Clone)]
-pub(crate) enum Connector {
+pub(crate) struct Connector {
+    to: Destination,
+    cut: Cut,
+}
+
+#[derive(Clone)]
+enum Destination {
     Tcp { way: HttpConnector, place: String, host: String, tls: Option<TlsConnector> },
     Ssh { link: Link, socket: String },
 }
@@ -67,20 +97,27 @@ impl Connector {
             true => format!("http://[{host}]:{port}"),
             false => format!("http://{host}:{port}"),
         };
-        Self::Tcp { way, place, host: host.to_owned(), tls: tls.map(TlsConnector::from) }
+        let (host, tls) = (host.to_owned(), tls.map(TlsConnector::from));
+        Self { to: Destination::Tcp { way, place, host, tls }, cut: Cut::default() }
     }
 
     pub fn ssh(link: Link, socket: &str) -> Self {
-        Self::Ssh { link, socket: socket.to_owned() }
+        let to = Destination::Ssh { link, socket: socket.to_owned() };
+        Self { to, cut: Cut::default() }
+    }
+
+    /// Whether one of its connections was cut off, from now on.
+    pub fn cut(&self) -> Cut {
+        self.cut.clone()
     }
 
     pub async fn connect(self) -> Result<ByteStream, DialError> {
-        match self {
-            Self::Ssh { link, socket } => match link.open_unix(&socket).await {
+        match self.to {
+            Destination::Ssh { link, socket } => match link.open_unix(&socket).await {
                 Ok(stream) => Ok(Box::new(stream)),
                 Err(error) => Err(of_ssh(&error)),
             },
-            Self::Tcp { mut way, place, host, tls } => {
+            Destination::Tcp { mut way, place, host, tls } => {
                 let place: Uri =
                     place.parse().map_err(|_| DialError::unreachable("that is no address"))?;
                 let stream = way.call(place).await.map_err(|error| of_tcp(&error))?.into_inner();
@@ -164,13 +201,19 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move { connector.connect().await.map(|stream| Wire(TokioIo::new(stream))) })
+        let (connector, cut) = (self.clone(), self.cut());
+        Box::pin(async move {
+            let stream = TokioIo::new(connector.connect().await?);
+            Ok(Wire { stream, cut })
+        })
     }
 }
 
 /// A connection as the HTTP client takes it.
-pub(crate) struct Wire(TokioIo<ByteStream>);
+pub(crate) struct Wire {
+    stream: TokioIo<ByteStream>,
+    cut: Cut,
+}
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
@@ -184,7 +227,11 @@ impl Read for Wire {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            self.cut.note(error);
+        }
+        read
     }
 }
 
@@ -194,14 +241,32 @@ impl Write for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_read_was_cut_off() {
+        let cut = Cut::default();
+        cut.note(&io::Error::from(io::ErrorKind::TimedOut));
+        cut.note(&io::Error::new(io::ErrorKind::ConnectionReset, "lost"));
+        assert!(!cut.happened());
+        cut.clone().note(&io::Error::new(io::ErrorKind::TimedOut, LeftUnread));
+        assert!(cut.happened());
+        let error = left_unread();
+        assert_eq!(error.class, ErrorClass::Retry);
+        assert!(!error.message.contains("cannot reach"), "{error}");
     }
 }

@@ -221,17 +221,26 @@ fn reason(error: &reqwest::Error) -> Option<String> {
     })
 }
 
-/// Redirects: few, and never from https to http.
+/// Redirects: few, never from https to http, and none that leads to this machine
+/// from elsewhere.
 fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error("too many redirects");
+    match redirection(attempt.previous(), attempt.url()) {
+        Ok(()) => attempt.follow(),
+        Err(reason) => attempt.error(reason),
     }
-    match attempt.url().scheme() {
-        "https" => attempt.follow(),
-        "http" if is_loopback(attempt.url()) && attempt.previous().iter().all(is_loopback) => {
-            attempt.follow()
-        }
-        _ => attempt.error("the server redirects to an address that is not https"),
+}
+
+/// Whether it may go on from where it has been; why not.
+fn redirection(previous: &[Url], next: &Url) -> Result<(), &'static str> {
+    if previous.len() > MAX_REDIRECTS {
+        return Err("too many redirects");
+    }
+    let stays_here = is_loopback(next) && previous.iter().all(is_loopback);
+    match next.scheme() {
+        "http" | "https" if stays_here => Ok(()),
+        "https" if is_loopback(next) => Err("the server redirects to Hades's own machine"),
+        "https" => Ok(()),
+        _ => Err("the server redirects to an address that is not https"),
     }
 }
 
@@ -245,4 +254,35 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     shorten(&text.unwrap_or_else(|| "the request failed".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_elsewhere_redirects_neither_to_plain_http_nor_to_this_machine() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let check = |from: &str, to: &str| redirection(&[url(from)], &url(to));
+        let (there, here) = ("https://git.example.com/a", "http://127.0.0.1:8080/a");
+        for (from, to) in [
+            (there, "https://git.example.org/a.git"),
+            (here, "http://localhost:8081/a"),
+            (here, "https://127.0.0.1/a"),
+            (here, there),
+        ] {
+            assert_eq!(check(from, to), Ok(()), "{from} {to}");
+        }
+        for (from, to) in [
+            (there, "https://127.0.0.1:6443/a"),
+            (there, "https://localhost./a"),
+            (there, "https://[::1]/a"),
+            (there, here),
+            (there, "http://git.example.com/a"),
+            (here, "http://git.example.com/a"),
+        ] {
+            assert!(check(from, to).is_err(), "{from} {to}");
+        }
+        assert!(redirection(&[url(here), url(there)], &url("https://localhost/a")).is_err());
+    }
 }

@@ -23,12 +23,18 @@ const PUBLISHED: [(&str, &str); 3] = [
 ];
 
 /// The keys that a server may show: those that `known_hosts` has for it, or else the
-/// published ones. None if there are neither.
+/// published ones; none that `known_hosts` revokes. None if there are neither.
 pub(super) fn pinned(known_hosts: Option<&str>, host: &str, port: u16) -> Vec<HostKey> {
-    let known = read(known_hosts.unwrap_or_default(), host, port);
-    if !known.is_empty() {
-        return known;
+    let Known { mut keys, revoked } = read(known_hosts.unwrap_or_default(), host, port);
+    keys.retain(|key| !revoked.contains(key));
+    if keys.is_empty() {
+        keys = published(host, port);
+        keys.retain(|key| !revoked.contains(key));
     }
+    keys
+}
+
+fn published(host: &str, port: u16) -> Vec<HostKey> {
     PUBLISHED
         .iter()
         .filter(|(published, _)| published.eq_ignore_ascii_case(host) && port == 22)
@@ -36,21 +42,32 @@ pub(super) fn pinned(known_hosts: Option<&str>, host: &str, port: u16) -> Vec<Ho
         .collect()
 }
 
+/// What `known_hosts` says of a host.
+struct Known {
+    keys: Vec<HostKey>,
+    /// Keys that it must not be known by.
+    revoked: Vec<HostKey>,
+}
+
 /// The keys of a host: lines such as `git.example.com,10.0.0.7 ssh-ed25519 AAAA…`,
 /// `[git.example.com]:2222 ssh-ed25519 AAAA…`, or, for any host, the key alone. Hashed
-/// names can't be told and are passed over, and so are certificate authorities.
-fn read(known_hosts: &str, host: &str, port: u16) -> Vec<HostKey> {
+/// names can't be told and are passed over, and so are certificate authorities; a key
+/// that is revoked for a name that can't be told is revoked for this host too.
+fn read(known_hosts: &str, host: &str, port: u16) -> Known {
     let name =
         if port == 22 { host.to_lowercase() } else { format!("[{}]:{port}", host.to_lowercase()) };
-    let mut keys = Vec::new();
-    let mut revoked = Vec::new();
+    let mut known = Known { keys: Vec::new(), revoked: Vec::new() };
     for line in known_hosts.lines() {
         let mut words = line.split_whitespace();
-        let (target, first) = match words.next() {
+        let (is_revoked, first) = match words.next() {
             None | Some("@cert-authority") => continue,
             Some(comment) if comment.starts_with('#') => continue,
-            Some("@revoked") => (&mut revoked, words.next().unwrap_or_default()),
-            Some(first) => (&mut keys, first),
+            Some("@revoked") => (true, words.next().unwrap_or_default()),
+            Some(first) => (false, first),
+        };
+        let is_name = |each: &str| {
+            each.eq_ignore_ascii_case(&name)
+                || (is_revoked && (each.contains('*') || each.starts_with("|1|")))
         };
         let mut rest: Vec<&str> = words.take(2).collect();
         // A key alone begins with its kind.
@@ -60,14 +77,14 @@ fn read(known_hosts: &str, host: &str, port: u16) -> Vec<HostKey> {
                 rest.insert(0, first);
                 true
             } else {
-                first.split(',').any(|each| each.eq_ignore_ascii_case(&name))
+                first.split(',').any(is_name)
             };
         if is_for_us && let Ok(key) = rest.join(" ").parse::<HostKey>() {
-            target.push(key);
+            let keys = if is_revoked { &mut known.revoked } else { &mut known.keys };
+            keys.push(key);
         }
     }
-    keys.retain(|key| !revoked.contains(key));
-    keys
+    known
 }
 
 #[cfg(test)]
@@ -100,6 +117,19 @@ mod tests {
         assert_eq!(fingerprints(&format!("{TWO} root@git\n"), "any.example.com", 22), two);
         let revoked = format!("git.example.com {ONE}\n@revoked git.example.com {ONE}\n");
         assert!(fingerprints(&revoked, "git.example.com", 22).is_empty());
+    }
+
+    #[test]
+    fn a_published_key_that_is_revoked_is_not_trusted() {
+        for name in ["github.com", "*", "*.com,!x", "|1|c2FsdA==|aGFzaA=="] {
+            let revoked = format!("@revoked {name} {ONE}\n");
+            assert!(fingerprints(&revoked, "github.com", 22).is_empty(), "{name}");
+            assert_eq!(fingerprints(&revoked, "gitlab.com", 22).len(), 1, "{name}");
+        }
+        let other = format!("@revoked git.example.com {ONE}\n");
+        assert_eq!(fingerprints(&other, "github.com", 22).len(), 1, "of another host");
+        let replaced = format!("@revoked github.com {ONE}\ngithub.com {TWO}\n");
+        assert_eq!(fingerprints(&replaced, "github.com", 22).len(), 1);
     }
 
     /// The fingerprints are published beside the keys, so that a slip of the pen in one

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use hades_plan::ContainerState;
 use hades_provider::conformance::{Scene, Testbed};
-use hades_provider::{ErrorClass, Outcome, Provider};
+use hades_provider::{ErrorClass, ExecOptions, Outcome, Provider, TerminalSize};
 
 use crate::bed::DockerBed;
 use crate::proxy::Proxy;
@@ -102,4 +102,27 @@ async fn a_lost_answer_makes_nothing_twice() {
         assert_eq!(host.execute(&removal).await, Ok(Outcome::Done));
     }
     assert!(scene.own().await.containers.is_empty());
+}
+
+/// Whoever asked for a command gets an error and no session, so nobody could end it.
+#[tokio::test]
+async fn a_command_whose_terminal_is_not_sized_is_hung_up_on() {
+    let bed = DockerBed::shared();
+    let scene = Scene::new(&bed);
+    let id = scene.web().await;
+    let proxy = Proxy::new(bed.socket());
+    let host = bed.provider_at(&proxy.endpoint);
+    proxy.lose_answer_to("/resize");
+    let options = ExecOptions {
+        command: bed.copying_command(),
+        tty: true,
+        stdin: true,
+        size: Some(TerminalSize { width: 80, height: 24 }),
+        ..ExecOptions::default()
+    };
+    let error = host.exec(&id, &options).await.err().unwrap();
+    assert_eq!(error.class, ErrorClass::Unreachable, "{error}");
+    let requests = proxy.requests();
+    let made = requests.iter().filter(|line| line.contains(&format!("/containers/{id}/exec")));
+    assert_eq!(made.count(), 2, "the command, and what ends it: {requests:?}");
 }

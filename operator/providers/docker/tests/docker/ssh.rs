@@ -126,6 +126,16 @@ async fn endpoints_without_what_they_need_are_refused_at_once() {
     assert_eq!((error.class, error.reason), (ErrorClass::Terminal, reason::INVALID_CREDENTIALS));
 }
 
+#[tokio::test]
+async fn the_disk_of_an_engine_by_ssh_is_told() {
+    let (mut bed, server) = (DockerBed::shared(), Sshd::start());
+    let here = bed.host.disk().await.unwrap().expect("its folder is seen from here");
+    bed.host = reach(&server, &bed);
+    let disk = bed.host.disk().await.unwrap().expect("its user may run stat");
+    assert_eq!(disk.total, here.total);
+    assert!(disk.free > 0 && disk.free < disk.total, "{disk:?}");
+}
+
 /// Output is read as fast as somebody takes it, which must not hold up the calls.
 #[tokio::test]
 async fn output_has_a_connection_of_its_own() {
