@@ -211,7 +211,10 @@ fn the_first_start_makes_what_it_needs_and_keeps_it_private() {
     };
     assert_eq!(curl("/readyz"), "ok200");
     assert_eq!(curl("/livez"), "ok200");
-    assert!(curl("/metrics").contains("hades_reconcile_passes_total"));
+    eventually("a first pass to be counted", || {
+        let metrics = curl("/metrics");
+        if metrics.contains("hades_reconcile_passes_total") { Ok(()) } else { Err(metrics) }
+    });
     assert!(curl("/api/v1/namespaces").ends_with("401"));
 
     // A second server on the same folder is refused, and says why.

@@ -1,16 +1,28 @@
 //! A connection to one server as one person.
 
 use std::fmt;
+use std::time::Duration;
 
 use kube::api::DynamicObject;
 use kube::client::ClientBuilder;
+use kube::client::retry::RetryPolicy;
 use kube::{Api, Client};
-use tower::util::MapResponseLayer;
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
+use tower::util::{MapResponseLayer, option_layer};
 
 use crate::{Error, Kind, Locations, Warnings};
 
 /// How long to try for a connection (seconds): longer only hides a wrong address.
 const CONNECT_SECONDS: u64 = 10;
+
+/// Requests that may wait to be sent.
+const QUEUED: usize = 64;
+
+/// A server that is busy is asked again for some seconds: somebody waits.
+fn retries() -> Option<RetryPolicy> {
+    RetryPolicy::new(Duration::from_millis(250), Duration::from_secs(2), 4, false).ok()
+}
 
 /// A connection to one server as one person.
 #[derive(Clone)]
@@ -36,7 +48,9 @@ impl Session {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let source = locations.find()?;
         let mut config = source.config(context).await?;
-        config.connect_timeout = Some(std::time::Duration::from_secs(CONNECT_SECONDS));
+        config.connect_timeout = Some(Duration::from_secs(CONNECT_SECONDS));
+        // The library's own goes on for an hour, as suits a controller.
+        config.default_retry = false;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         // No project is called `default`: it is what a kubeconfig without a
         // namespace yields.
@@ -49,6 +63,9 @@ impl Session {
         let client = ClientBuilder::try_from(config)
             .map_err(|error| Error::of_call(&server, error))?
             .with_layer(&listen)
+            // The library's service can't be cloned, which trying again takes.
+            .with_layer(&BufferLayer::new(QUEUED))
+            .with_layer(&option_layer(retries().map(RetryLayer::new)))
             .build();
         Ok(Self { client, server, project })
     }
@@ -102,5 +119,48 @@ impl fmt::Debug for Session {
             .field("server", &self.server)
             .field("project", &self.project)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use k8s_openapi::api::core::v1::Namespace;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_busy_for_long_is_given_up_soon() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\
+                              Connection: close\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kubeconfig");
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: x, users: [],\n\
+             clusters: [{{name: x, cluster: {{server: 'http://{address}'}}}}],\n\
+             contexts: [{{name: x, context: {{cluster: x, user: ''}}}}]}}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let locations = Locations { flag: Some(file), ..Locations::default() };
+        let session = Session::open(&locations, None, Warnings::new(|_| {})).await.unwrap();
+        let api: Api<Namespace> = Api::all(session.client().clone());
+        assert!(api.get("shop").await.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 5);
     }
 }

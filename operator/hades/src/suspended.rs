@@ -20,9 +20,13 @@ where
     if suspended { route.route_layer(from_fn(refuse)) } else { route }
 }
 
-async fn refuse(_request: Request, _next: Next) -> Response {
-    StatusError::unavailable(
-        "this server runs on a copied data directory and changes nothing; see `hades store adopt`",
-    )
-    .into_response()
+/// 409: it is no use to try again before somebody has decided.
+async fn refuse(request: Request, _next: Next) -> Response {
+    let what = request.uri().path().rsplit('/').next().unwrap_or_default();
+    StatusError::conflict("operations.hades.dev", what, "", "")
+        .saying(
+            "this server runs on a copied data directory and changes nothing; see `hades store \
+             adopt`",
+        )
+        .into_response()
 }

@@ -237,7 +237,7 @@ mod tests {
         let (code, answer) = bed.ask("POST", None).await;
         assert!(code == 400 && answer.to_string().contains("--public-url"), "{answer}");
         let (code, answer) = bed.ask_server("POST", public, true).await;
-        assert!(code == 503 && answer.to_string().contains("copied data directory"), "{answer}");
+        assert!(code == 409 && answer.to_string().contains("copied data directory"), "{answer}");
         assert_eq!(hooks.lock().unwrap().len(), 0);
         assert_eq!(bed.ask_server("GET", public, true).await.0, 200);
         let (code, registered) = bed.ask("POST", public).await;
