@@ -41,6 +41,7 @@ mod server;
 mod stalled;
 mod state;
 mod store;
+mod vault;
 mod vital;
 mod watch;
 pub mod wire;
@@ -51,12 +52,13 @@ pub mod maintenance {
     pub use crate::store::{Compacted, Report, StoreError, Tally, compact, verify};
 }
 
-pub use admission::{Cause, CauseReason};
-pub use authn::{Credential, Identity};
+pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};
+pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use definitions::DefinitionError;
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
-pub use state::{Clock, GroupVersionKind, Validator};
-pub use store::StoreError;
+pub use state::{Clock, GroupVersionKind};
+pub use store::{Key, Observer, StoreError};
+pub use vault::{Record, Vault, VaultError};
 pub use wire::discovery::Announced;

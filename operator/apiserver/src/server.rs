@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::authn::{Credential, Identity, Tokens};
+use crate::admission::Validator;
+use crate::authn::{Authenticator, Credential, Identity, Tokens};
+use crate::authz::Rights;
 use crate::definitions::{self, DefinitionError};
 use crate::http::list::Held;
 use crate::http::seats::Seats;
@@ -21,8 +23,9 @@ use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
-use crate::state::{Clock, State, Validator};
-use crate::store::{Key, Store, StoreError};
+use crate::state::{Clock, State};
+use crate::store::{Key, Observer, Store, StoreError};
+use crate::vault::Vault;
 use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
@@ -156,6 +159,8 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
+            authenticators: RwLock::default(),
+            rights: Rights::default(),
             announced,
             held: Held::default(),
             seats: Seats::default(),
@@ -200,6 +205,27 @@ impl ApiServer {
     /// value within this installation, and of no use to anybody without its key.
     pub fn fingerprint(&self, place: &[&str], value: &[u8]) -> String {
         self.inner.state.keyring.fingerprint(place, value)
+    }
+
+    /// Records of this kind that only this process reads and writes.
+    pub fn vault(&self, kind: &str) -> Vault {
+        Vault::new(self.inner.state.store.clone(), kind)
+    }
+
+    /// Shows somebody all objects of the resources that it follows, and from then
+    /// on each change before whoever made it hears that it is done.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn observe(&self, observer: Arc<dyn Observer>) -> Result<(), StoreError> {
+        self.inner.state.store.observe(observer)
+    }
+
+    /// Has callers known by somebody besides the tokens that the server was
+    /// opened with.
+    pub fn authenticate_with(&self, authenticator: Arc<dyn Authenticator>) {
+        let authenticators = &self.inner.state.authenticators;
+        authenticators.write().unwrap_or_else(PoisonError::into_inner).push(authenticator);
     }
 
     #[cfg(test)]
@@ -272,7 +298,8 @@ async fn make_namespaces(state: &State) -> Result<(), OpenError> {
         if state.store.get(&key)?.is_some() {
             continue;
         }
-        let call = Call { state, resource, namespace: None, options: &options };
+        let caller = &Identity::server();
+        let call = Call { state, resource, namespace: None, caller, options: &options };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let created = write::create(call, object, &[]).await;
         created

@@ -111,7 +111,7 @@ impl Impersonation {
         if !groups.iter().any(|group| group == everybody) {
             groups.push(everybody.to_owned());
         }
-        Identity { uid, extra, ..Identity::of_user(user, groups) }
+        Identity::of_user(user, groups).known_as(uid, extra)
     }
 }
 

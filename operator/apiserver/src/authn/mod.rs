@@ -5,16 +5,20 @@
 //! token, of which only the digest is kept.
 
 mod impersonation;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::random;
+use crate::wire::status::StatusError;
 pub(crate) use impersonation::{Impersonation, Mask};
+pub use scope::Scope;
 
 /// The group that may do everything.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -32,22 +36,39 @@ pub struct Identity {
     pub uid: Option<String>,
     /// Whatever else is known of the user, by key.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// What a token leaves of the user's rights; `None` leaves them all.
+    pub scope: Option<Arc<Scope>>,
     /// Not public: only [`Identity::controller`] makes one that reads values.
     reads_secrets: bool,
 }
 
 impl Identity {
     /// Somebody of these groups, who reads no values of Secrets.
-    pub(crate) fn of_user(name: impl Into<String>, groups: Vec<String>) -> Self {
-        Self { name: name.into(), groups, uid: None, extra: BTreeMap::new(), reads_secrets: false }
+    pub fn of_user(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            groups,
+            uid: None,
+            extra: BTreeMap::new(),
+            scope: None,
+            reads_secrets: false,
+        }
+    }
+
+    /// The server itself, for what it writes on its own account.
+    pub(crate) fn server() -> Self {
+        Self::administrator("system:apiserver")
+    }
+
+    /// The same with no more rights than a scope leaves.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope: Some(Arc::new(scope)), ..self }
     }
 
     /// The same with what else is known.
-    pub(crate) fn known_as(
-        self,
-        uid: Option<String>,
-        extra: BTreeMap<String, Vec<String>>,
-    ) -> Self {
+    #[must_use]
+    pub fn known_as(self, uid: Option<String>, extra: BTreeMap<String, Vec<String>>) -> Self {
         Self { uid, extra, ..self }
     }
 
@@ -67,6 +88,21 @@ impl Identity {
     pub fn reads_secrets(&self) -> bool {
         self.reads_secrets
     }
+}
+
+/// Knows callers by what their requests show, besides the tokens that the server
+/// was opened with: tokens and sessions of users.
+pub trait Authenticator: Send + Sync {
+    /// The caller that a request proves, if it does. Asked for every request that
+    /// no other proof was found for, so it must be quick; it may read a store.
+    ///
+    /// # Errors
+    /// Where the proof is good and the request must be refused all the same, such
+    /// as one that another site made a browser send.
+    fn authenticate(&self, request: &Request) -> Result<Option<Identity>, StatusError>;
+
+    /// The caller that a bearer token proves, if it does.
+    fn identify(&self, token: &str) -> Option<Identity>;
 }
 
 /// A bearer token that the server accepts, without the token.

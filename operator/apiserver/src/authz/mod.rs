@@ -54,6 +54,7 @@ impl Decision {
 
 const OF_ADMINISTRATORS: &str = "administrators may do everything";
 const OF_EVERYBODY: &str = "everybody who is logged in may do this";
+const OUT_OF_SCOPE: &str = "the token is limited to other projects or verbs";
 const NO_RIGHTS: &str = "rights of single users are not kept yet: only members of the group \
                          system:masters may do this";
 
@@ -89,15 +90,37 @@ pub(crate) fn is_administrator(identity: &Identity) -> bool {
     is_in(identity, ADMINISTRATORS)
 }
 
-/// Whether an identity may do something.
-pub(crate) fn decide(identity: &Identity, attributes: &Attributes<'_>) -> Decision {
-    if is_administrator(identity) {
-        return Decision::Allowed(OF_ADMINISTRATORS);
+/// Who may do what, as of now.
+#[derive(Debug, Default)]
+pub(crate) struct Rights {}
+
+impl Rights {
+    /// Whether an identity may do something.
+    pub fn decide(&self, identity: &Identity, attributes: &Attributes<'_>) -> Decision {
+        if let Some(scope) = &identity.scope
+            && !scope.leaves(attributes.verb, attributes.namespace())
+            && !is_everybodys(attributes)
+        {
+            return Decision::Refused(OUT_OF_SCOPE);
+        }
+        if is_administrator(identity) {
+            return Decision::Allowed(OF_ADMINISTRATORS);
+        }
+        if is_in(identity, AUTHENTICATED) && is_everybodys(attributes) {
+            return Decision::Allowed(OF_EVERYBODY);
+        }
+        Decision::Refused(NO_RIGHTS)
     }
-    if is_in(identity, AUTHENTICATED) && is_everybodys(attributes) {
-        return Decision::Allowed(OF_EVERYBODY);
+}
+
+impl Attributes<'_> {
+    /// Empty for what is not in a namespace.
+    fn namespace(&self) -> &str {
+        match self.target {
+            Target::Resource { namespace, .. } => namespace,
+            Target::Path(_) => "",
+        }
     }
-    Decision::Refused(NO_RIGHTS)
 }
 
 fn is_everybodys(attributes: &Attributes<'_>) -> bool {
@@ -206,9 +229,14 @@ mod tests {
             (Attributes { verb: "get", target: Target::Path("/api/v1/a/b/c/d/e/f") }, false),
         ];
         for (attributes, everybodys) in cases {
-            assert!(decide(&admin, &attributes).is_allowed());
-            assert_eq!(decide(&jane, &attributes).is_allowed(), everybodys, "{attributes:?}");
-            assert!(!decide(&stranger, &attributes).is_allowed());
+            let rights = Rights::default();
+            assert!(rights.decide(&admin, &attributes).is_allowed());
+            assert_eq!(
+                rights.decide(&jane, &attributes).is_allowed(),
+                everybodys,
+                "{attributes:?}"
+            );
+            assert!(!rights.decide(&stranger, &attributes).is_allowed());
         }
     }
 

@@ -42,7 +42,7 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     let caller = match known {
         Some(identity) => identity.clone(),
         None => {
-            let identity = state.tokens.authenticate(request.headers());
+            let identity = state.authenticate(request)?;
             let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
             if let Some(connection) = request.extensions().get::<Connection>() {
                 connection.mark_known();
@@ -53,38 +53,45 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
         None => caller,
-        Some(impersonation) => impersonate(&caller, impersonation)?,
+        Some(impersonation) => impersonate(state, &caller, impersonation)?,
     };
-    if !authz::is_administrator(&identity) {
-        authorize(&identity, request)?;
-    }
+    authorize(state, &identity, request)?;
     request.extensions_mut().insert(identity);
     Ok(())
 }
 
-fn impersonate(caller: &Identity, wanted: Impersonation) -> Result<Identity, StatusError> {
+fn impersonate(
+    state: &State,
+    caller: &Identity,
+    wanted: Impersonation,
+) -> Result<Identity, StatusError> {
     for mask in wanted.masks() {
         let Mask { group, resource, subresource, namespace, name } = mask;
         let target = Target::Resource { group, resource, subresource, namespace, name };
-        check(caller, &Attributes { verb: "impersonate", target })?;
+        check(state, caller, &Attributes { verb: "impersonate", target })?;
     }
-    let identity = wanted.identity();
+    let mut identity = wanted.identity();
+    identity.scope.clone_from(&caller.scope);
     debug!(caller = caller.name, user = identity.name, "a request in the name of somebody else");
     Ok(identity)
 }
 
-fn authorize(identity: &Identity, request: &Request) -> Result<(), StatusError> {
+fn authorize(state: &State, identity: &Identity, request: &Request) -> Result<(), StatusError> {
     let path = request.uri().path();
     let Some(found) = path::parse(path) else {
         let verb = request.method().as_str().to_ascii_lowercase();
-        return check(identity, &Attributes { verb: &verb, target: Target::Path(path) });
+        return check(state, identity, &Attributes { verb: &verb, target: Target::Path(path) });
     };
     let verb = verb(request.method(), request.uri().query().unwrap_or_default(), &found);
-    check(identity, &Attributes { verb, target: target(&found) })
+    check(state, identity, &Attributes { verb, target: target(&found) })
 }
 
-fn check(identity: &Identity, attributes: &Attributes<'_>) -> Result<(), StatusError> {
-    match authz::decide(identity, attributes) {
+fn check(
+    state: &State,
+    identity: &Identity,
+    attributes: &Attributes<'_>,
+) -> Result<(), StatusError> {
+    match state.rights.decide(identity, attributes) {
         Decision::Allowed(_) => Ok(()),
         Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, reason)),
     }

@@ -240,6 +240,7 @@ impl Ask {
             state: &self.state,
             resource: &self.resource,
             namespace: self.path.namespace.as_deref(),
+            caller: &self.caller,
             options,
         }
     }
@@ -312,7 +313,7 @@ async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
             resource: &ask.resource,
             review,
             caller: &ask.caller,
-            tokens: &ask.state.tokens,
+            state: &ask.state,
             namespace: ask.path.namespace.as_deref(),
             now: ask.state.now(),
         };

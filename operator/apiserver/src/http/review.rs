@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::admission::{Cause, CauseReason};
-use crate::authn::{Identity, Tokens};
-use crate::authz::{self, Attributes, Target};
+use crate::authn::Identity;
+use crate::authz::{self, Attributes, Rights, Target};
 use crate::registry::{Resource, Review};
+use crate::state::State;
 use crate::wire::status::StatusError;
 use crate::write::{check_type, drop_nulls};
 
@@ -22,7 +23,7 @@ pub(super) struct Question<'a> {
     pub resource: &'a Resource,
     pub review: Review,
     pub caller: &'a Identity,
-    pub tokens: &'a Tokens,
+    pub state: &'a State,
     /// The namespace of the path.
     pub namespace: Option<&'a str>,
     /// When it is asked.
@@ -50,7 +51,7 @@ impl Question<'_> {
                     spec;
                 let asked = (resource_attributes, non_resource_attributes);
                 self.exactly_one(&asked)?;
-                access(self.caller, &asked)
+                access(&self.state.rights, self.caller, &asked)
             }
             Review::SubjectAccess | Review::LocalAccess => self.about_somebody(read(&spec)?)?,
             Review::Rules => {
@@ -150,7 +151,7 @@ impl Question<'_> {
             }
         }
         let somebody = Identity::of_user(user, groups).known_as(uid, extra.unwrap_or_default());
-        Ok(access(&somebody, &asked))
+        Ok(access(&self.state.rights, &somebody, &asked))
     }
 
     fn token(&self, spec: TokenReviewSpec) -> Result<Value, StatusError> {
@@ -160,7 +161,7 @@ impl Question<'_> {
                 "token is required for TokenReview in authentication",
             ));
         }
-        Ok(match self.tokens.identify(&token) {
+        Ok(match self.state.identify(&token) {
             Some(identity) => json!({"authenticated": true, "user": user_info(&identity)}),
             None => json!({"user": {}, "error": "the token is not known"}),
         })
@@ -177,7 +178,7 @@ fn read<T: DeserializeOwned + Default>(spec: &Value) -> Result<T, StatusError> {
 }
 
 /// Whether somebody may do what is asked, as `status`.
-fn access(somebody: &Identity, asked: &Asked) -> Value {
+fn access(rights: &Rights, somebody: &Identity, asked: &Asked) -> Value {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let decision = match asked {
         (Some(resource), _) => {
@@ -192,11 +193,11 @@ fn access(somebody: &Identity, asked: &Asked) -> Value {
                 namespace: &namespace,
                 name: &name,
             };
-            authz::decide(somebody, &Attributes { verb: &verb, target })
+            rights.decide(somebody, &Attributes { verb: &verb, target })
         }
         (None, Some(NonResourceAttributes { path, verb })) => {
             let [path, verb] = [path, verb].map(text);
-            authz::decide(somebody, &Attributes { verb: &verb, target: Target::Path(&path) })
+            rights.decide(somebody, &Attributes { verb: &verb, target: Target::Path(&path) })
         }
         (None, None) => return json!({"allowed": false}),
     };

@@ -9,7 +9,7 @@ use super::limits::check_depth;
 use super::metadata::spec_changed;
 use super::metadata_rules;
 use super::options::{FieldValidation, WriteKind};
-use crate::admission::Cause;
+use crate::admission::{Admission, Cause};
 use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
@@ -66,8 +66,17 @@ pub(super) fn admit(
     if causes.is_empty() {
         let info = &call.resource.info;
         let kind = GroupVersionKind::gvk(&info.group, &info.version, &info.kind);
+        let admission = Admission {
+            kind: &kind,
+            namespace: call.namespace.unwrap_or_default(),
+            name: &name,
+            object: new,
+            old,
+            caller: call.caller,
+            surroundings: call.state,
+        };
         for validator in &call.state.validators {
-            let mut wrong = validator.validate(&kind, new, old);
+            let mut wrong = validator.validate(&admission);
             wrong.retain(|cause| touched.concerns(cause));
             causes.extend(wrong);
         }

@@ -26,6 +26,7 @@ mod update;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::authn::Identity;
 use crate::definitions::in_turn;
 use crate::registry::{Nature, Resource};
 use crate::state::{State, write_error};
@@ -49,6 +50,8 @@ pub(crate) struct Call<'a> {
     pub state: &'a State,
     pub resource: &'a Resource,
     pub namespace: Option<&'a str>,
+    /// Who asks for it.
+    pub caller: &'a Identity,
     pub options: &'a WriteOptions,
 }
 
@@ -136,8 +139,8 @@ pub(crate) async fn delete_key(
     how: &DeleteOptions,
 ) -> Result<Option<Deleted>, StatusError> {
     let namespace = Some(key.namespace()).filter(|namespace| !namespace.is_empty());
-    let options = &WriteOptions::default();
-    match delete(Call { state, resource, namespace, options }, key.name(), how).await {
+    let (options, caller) = (&WriteOptions::default(), &Identity::server());
+    match delete(Call { state, resource, namespace, caller, options }, key.name(), how).await {
         Ok(deleted) => Ok(Some(deleted)),
         Err(error) if error.code() == 404 => Ok(None),
         Err(error) => Err(error),
