@@ -16,7 +16,8 @@ use crate::state::State;
 use crate::store::Key;
 use crate::wire::status::StatusError;
 use crate::write::{
-    self, Call, DeleteOptions, WriteOptions, delete_key, fill_in_rights, from_bytes, is_of_rights, text,
+    self, Call, DeleteOptions, WriteOptions, delete_key, fill_in_rights, from_bytes, is_of_rights,
+    text,
 };
 
 /// Makes what is absent and completes what is incomplete.
@@ -26,7 +27,8 @@ use crate::write::{
 pub(crate) async fn reconcile(state: &State, objects: &[Value]) -> Result<(), OpenError> {
     // Together, so that the store commits them together.
     try_join_all(objects.iter().map(|object| async move {
-        let what = || format!("{} {:?}", object["kind"].as_str().unwrap_or("?"), text(object, "name"));
+        let what =
+            || format!("{} {:?}", object["kind"].as_str().unwrap_or("?"), text(object, "name"));
         one(state, object).await.map_err(|error| first_object(what(), error))
     }))
     .await?;
@@ -175,9 +177,7 @@ mod tests {
 
     #[test]
     fn a_binding_gets_its_subjects_back_and_is_made_anew_for_another_role() {
-        let binding = |role: &str, subjects: Value| {
-            json!({"metadata": {"name": "b"}, "roleRef": {"name": role}, "subjects": subjects})
-        };
+        let binding = |role: &str, subjects: Value| json!({"metadata": {"name": "b"}, "roleRef": {"name": role}, "subjects": subjects});
         let (alice, bob) = (json!({"name": "alice"}), json!({"name": "bob"}));
         let wanted = binding("r", json!([alice]));
         let found = binding("r", json!([bob]));
