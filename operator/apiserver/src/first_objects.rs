@@ -20,18 +20,23 @@ use crate::write::{
     text,
 };
 
-/// Makes what is absent and completes what is incomplete.
+/// Makes what is absent and completes what is incomplete, those of the cluster
+/// first: namespaces are among them.
 ///
 /// # Errors
 /// Where one of them can't be written, with its name.
 pub(crate) async fn reconcile(state: &State, objects: &[Value]) -> Result<(), OpenError> {
-    // Together, so that the store commits them together.
-    try_join_all(objects.iter().map(|object| async move {
-        let what =
-            || format!("{} {:?}", object["kind"].as_str().unwrap_or("?"), text(object, "name"));
-        one(state, object).await.map_err(|error| first_object(what(), error))
-    }))
-    .await?;
+    let (of_cluster, others): (Vec<&Value>, Vec<&Value>) =
+        objects.iter().partition(|object| text(object, "namespace").is_empty());
+    for objects in [of_cluster, others] {
+        // Together, so that the store commits them together.
+        try_join_all(objects.into_iter().map(|object| async move {
+            let kind = object["kind"].as_str().unwrap_or("?");
+            let what = || format!("{kind} {:?}", text(object, "name"));
+            one(state, object).await.map_err(|error| first_object(what(), error))
+        }))
+        .await?;
+    }
     Ok(())
 }
 

@@ -581,6 +581,9 @@ async fn first_objects_come_back_with_what_they_lack() {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "team:reader"}, "subjects": [{"kind": "Group", "name": "dev"}],
             "roleRef": {"kind": "ClusterRole", "name": "team:reader"}}),
+        json!({"apiVersion": "farm.example/v1", "kind": "Barn", "spec": {"cows": 1},
+            "metadata": {"name": "first", "namespace": "new"}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}),
         json!({"apiVersion": "farm.example/v1", "kind": "Farm", "spec": {"cows": 1}, "metadata": {"name": "first"}}),
     ];
     let server = ApiServer::open(config).await.unwrap();
@@ -590,8 +593,10 @@ async fn first_objects_come_back_with_what_they_lack() {
     for (path, expected) in [("/apis", 200), ("/apis/farm.example/v1/barns", 200), (&role, 403)] {
         assert_eq!(ask(&server, &alice, "GET", path, &Value::Null).await.0, expected, "{path}");
     }
-    let farm = "/apis/farm.example/v1/farms/first";
-    assert_eq!(ask(&server, &admin(), "GET", farm, &Value::Null).await.0, 200);
+    for path in ["farms/first", "namespaces/new/barns/first"] {
+        let path = format!("/apis/farm.example/v1/{path}");
+        assert_eq!(ask(&server, &admin(), "GET", &path, &Value::Null).await.0, 200);
+    }
 }
 
 #[tokio::test]
@@ -654,6 +659,13 @@ async fn service_accounts_get_tokens_that_end_with_them() {
             json!([rule(&["create"], "", &["serviceaccounts/token"])]),
         )
         .await;
+    let (_, list) = ask(&server.server, &alice, "GET", "/api/v1", &Value::Null).await;
+    let is_token = |one: &Value| one["name"] == "serviceaccounts/token";
+    assert!(list["resources"].as_array().unwrap().iter().any(is_token), "{list}");
+    let (_, document) =
+        ask(&server.server, &alice, "GET", "/openapi/v3/api/v1", &Value::Null).await;
+    let path = "/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token";
+    assert!(document["paths"][path]["post"].is_object(), "{:?}", document["paths"][path]);
     let (code, made) = ask(&server.server, &alice, "POST", &tokens, &json!({})).await;
     assert_eq!(code, 201, "{made}");
     assert_eq!(made["spec"]["expirationSeconds"], 3600);
