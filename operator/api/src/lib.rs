@@ -34,6 +34,7 @@ mod image;
 mod int_or_string;
 pub mod label;
 mod logging;
+mod member;
 pub mod name;
 pub mod overriding;
 mod placement;
@@ -48,6 +49,7 @@ mod service;
 mod strategy;
 mod tmpfs;
 mod ulimit;
+mod user;
 mod version_range;
 mod volume;
 
@@ -78,6 +80,7 @@ pub use image::{
 };
 pub use int_or_string::IntOrString;
 pub use logging::{LogDriver, Logging};
+pub use member::{Member, ProjectRole};
 pub use placement::{HostSelector, Placement};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
@@ -88,6 +91,7 @@ pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, Serv
 pub use strategy::{Strategy, StrategyType};
 pub use tmpfs::Tmpfs;
 pub use ulimit::{Ulimit, UlimitRange};
+pub use user::{User, UserSpec, UserStatus};
 pub use version_range::{BadRange, VersionRange};
 pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
 

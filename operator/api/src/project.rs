@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::EnvValue;
+use crate::{EnvValue, Member};
 
 /// A client's project.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -40,6 +40,12 @@ pub struct HadesProjectSpec {
     /// the project's namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvValue>,
+
+    /// Who works on the project, and as what. The project's own admins can add
+    /// others by RoleBindings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub members: Vec<Member>,
 
     /// Holds back all changes to all environments of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]

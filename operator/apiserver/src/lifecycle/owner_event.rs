@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::authn::Identity;
 use crate::registry::Nature;
 use crate::server::MANAGER;
 use crate::state::State;
@@ -57,7 +58,8 @@ pub(super) async fn invalid_namespace(
         "reportingInstance": MANAGER,
     });
     let options = WriteOptions { manager: MANAGER.to_owned(), ..WriteOptions::default() };
-    let call = Call { state, resource, namespace: Some(NAMESPACE), options: &options };
+    let (namespace, caller) = (Some(NAMESPACE), &Identity::server());
+    let call = Call { state, resource, namespace, caller, options: &options };
     match write::create(call, event, &[]).await {
         Err(error) if error.reason() != "AlreadyExists" => Err(error),
         _ => Ok(()),
