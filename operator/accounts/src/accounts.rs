@@ -14,7 +14,7 @@ use crate::bearer::Form;
 use crate::directory::{Directory, Person};
 use crate::first_start::FirstStartError;
 use crate::hashing::{Cost, Hashing};
-use crate::ledger::{Ledger, Table};
+use crate::ledger::{Entry, Ledger, Table};
 use crate::origin::Origin;
 use crate::passwords::{PasswordError, Passwords};
 use crate::second_factor::SecondFactors;
@@ -23,7 +23,7 @@ use crate::sessions::{
 };
 use crate::status::Statuses;
 use crate::throttle::Throttle;
-use crate::tokens::TokenEntry;
+use crate::tokens::{self, NewToken, TokenEntry, TokenError, TokenSpec};
 use crate::upkeep;
 
 /// What accounts are made with.
@@ -122,20 +122,17 @@ impl Accounts {
         let (token_table, session_table) = (Table::new(), Table::new());
         let (departures, departed) = mpsc::unbounded_channel();
         let ended = Arc::clone(&session_table);
-        let directory =
-            Arc::new(Directory::new(departures, move |uid| Table::forget(&ended, uid)));
+        let directory = Arc::new(Directory::new(departures, move |uid| Table::forget(&ended, uid)));
         server.observe(Arc::clone(&directory) as Arc<_>)?;
         let now = (settings.clock)();
         let is_session = |entry: &SessionEntry| {
-            let person = directory.same(&entry.user, crate::ledger::Entry::uid(entry));
-            let used = crate::ledger::Entry::used(entry);
+            let person = directory.same(&entry.user, entry.uid());
+            let used = Entry::used(entry);
             person.is_some_and(|person| person.may_log_in()) && !entry.is_over(used, now)
         };
         let sessions = Ledger::open(server.vault("sessions"), session_table.clone(), is_session);
         let sessions = sessions.await?;
-        let is_token = |entry: &TokenEntry| {
-            directory.same(&entry.user, crate::ledger::Entry::uid(entry)).is_some()
-        };
+        let is_token = |entry: &TokenEntry| directory.same(&entry.user, entry.uid()).is_some();
         let tokens = Ledger::open(server.vault("tokens"), token_table.clone(), is_token).await?;
         let hashing = Hashing::new(settings.cost);
         let throttle = Throttle::new(Arc::clone(&settings.clock));
@@ -303,6 +300,63 @@ impl Accounts {
         }
         tracing::info!(user = person.name, "the password was changed");
         Ok(())
+    }
+
+    /// Removes a user's password and ends his sessions. Whether there was one.
+    ///
+    /// # Errors
+    /// When the vault can't be written.
+    pub async fn remove_password(&self, person: &Person) -> Result<bool, VaultError> {
+        let inner = &*self.inner;
+        let _turn = inner.changes.lock().await;
+        let removed = inner.passwords.remove(&person.name, &person.uid).await?;
+        if removed {
+            inner.sessions.remove_all(&person.uid, |_| false).await?;
+            tracing::info!(user = person.name, "the password was removed");
+        }
+        Ok(removed)
+    }
+
+    /// Makes an API token for a user. What limits it is in the spec; what its owner
+    /// may do limits it, too.
+    ///
+    /// # Errors
+    /// When it can't be as it is wanted.
+    pub(crate) async fn create_token(
+        &self,
+        person: &Person,
+        name: &str,
+        spec: TokenSpec,
+    ) -> Result<NewToken, TokenError> {
+        let inner = &*self.inner;
+        if person.disabled {
+            return Err(TokenError::KeptOut(person.name.clone()));
+        }
+        let new = tokens::make(person, name, spec, self.now())?;
+        let _turn = inner.changes.lock().await;
+        let held = inner.token_table.of(&person.uid);
+        // One that expired gives its name away, and its place where there is none.
+        let now = self.now();
+        let (over, good): (Vec<_>, Vec<_>) = held.iter().partition(|held| held.entry.is_over(now));
+        if good.len() >= tokens::MOST {
+            return Err(TokenError::TooMany);
+        }
+        let is_full = held.len() >= tokens::MOST;
+        for held in over.into_iter().filter(|held| is_full || held.entry.name == name) {
+            inner.tokens.remove(held).await?;
+        }
+        match inner.tokens.insert(new.entry.clone()).await {
+            Ok(()) => {}
+            Err(VaultError::Changed) => return Err(TokenError::Exists(name.to_owned())),
+            Err(error) => return Err(error.into()),
+        }
+        // Whoever was deleted since must leave nothing behind.
+        if inner.directory.same(&person.name, &person.uid).is_none() {
+            inner.tokens.remove_all(&person.uid, |_| false).await?;
+            return Err(TokenError::KeptOut(person.name.clone()));
+        }
+        tracing::info!(user = person.name, token = name, "an API token was made");
+        Ok(new)
     }
 
     /// Whether somebody may do something.

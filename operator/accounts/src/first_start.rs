@@ -107,7 +107,8 @@ impl Accounts {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let mut file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             writeln!(file, "user: {FIRST_USER}")?;
             writeln!(file, "password: {password}")?;
             file.sync_all()

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use crate::bearer::Digest;
 
 /// What a ledger keeps of a token. Never the token.
-pub(crate) trait Entry: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+pub(crate) trait Entry:
+    Serialize + DeserializeOwned + Clone + Send + Sync + 'static
+{
     /// Name of the record in the vault.
     fn record(&self) -> String;
     /// Uid of the user whose it is.
@@ -216,9 +218,9 @@ impl<E: Entry> Ledger<E> {
     /// # Errors
     /// As [`Ledger::remove`].
     pub async fn sweep(&self, is_over: impl Fn(&Held<E>) -> bool) -> Result<(), VaultError> {
-        let over: Vec<_> = self.table.read(|index| {
-            index.by_digest.values().filter(|held| is_over(held)).cloned().collect()
-        });
+        let over: Vec<_> = self
+            .table
+            .read(|index| index.by_digest.values().filter(|held| is_over(held)).cloned().collect());
         for held in over {
             self.remove(&held).await?;
         }

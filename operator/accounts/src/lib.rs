@@ -24,6 +24,8 @@ mod login;
 mod origin;
 mod passwords;
 mod random;
+mod routes;
+mod rules;
 mod second_factor;
 mod sessions;
 mod status;
@@ -39,9 +41,9 @@ pub use hashing::Cost;
 pub use login::LoginError;
 pub use origin::Origin;
 pub use passwords::PasswordError;
+pub use routes::announced;
+pub use rules::UserRules;
 pub use second_factor::{Enrolment, FactorError, FactorState, RECOVERY_CODES};
-pub use sessions::{
-    IDLE, LIFETIME, Method, Session, SessionError, SessionInfo, SessionToken,
-};
+pub use sessions::{IDLE, LIFETIME, Method, Session, SessionError, SessionInfo, SessionToken};
 pub use throttle::{Throttle, Throttled, Try};
 pub use tokens::{LONGEST_LIFETIME, TokenError, TokenSpec, USUAL_LIFETIME};

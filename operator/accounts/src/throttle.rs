@@ -338,7 +338,8 @@ mod tests {
     #[test]
     fn a_network_that_tries_many_names_is_slowed_down() {
         let bed = Bed::new();
-        let looked_at = (0..10_000).filter(|number| bed.fail(&format!("u{number}"), "192.0.2.1") == 0);
+        let looked_at =
+            (0..10_000).filter(|number| bed.fail(&format!("u{number}"), "192.0.2.1") == 0);
         assert_eq!(looked_at.count(), 50);
         let other = "2001:db8:0:1::1";
         for number in 0..100 {
@@ -352,7 +353,8 @@ mod tests {
     fn tries_at_once_are_counted_before_they_end() {
         let bed = Bed::new();
         let from = origin("192.0.2.1");
-        let tries: Vec<_> = (0..10).filter_map(|_| bed.throttle.begin("jane", &from).ok()).collect();
+        let tries: Vec<_> =
+            (0..10).filter_map(|_| bed.throttle.begin("jane", &from).ok()).collect();
         assert_eq!(tries.len(), 5);
         for one in tries {
             one.take_back();
