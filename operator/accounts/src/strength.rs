@@ -88,12 +88,13 @@ pub fn check(user: &str, password: &str) -> Result<(), Weakness> {
         return Err(Weakness::Long);
     }
     let small = password.to_lowercase();
-    let plain: String = small.chars().map(plain_letter).collect();
+    let core = letters(&small);
+    let plain: String = core.chars().map(plain_letter).collect();
     let name: String = user.to_lowercase();
     if !name.is_empty() && small.replace(&name, "").chars().count() < SHORTEST / 2 {
         return Err(Weakness::Name);
     }
-    if is_common(&letters(&small)) || is_common(&letters(&plain)) || is_a_run(&small) {
+    if is_common(&core) || is_common(&plain) || is_a_run(&small) {
         return Err(Weakness::Common);
     }
     Ok(())
