@@ -10,7 +10,7 @@ use hades_api::{User, UserSpec};
 use hades_apiserver::{Identity, VaultError};
 use kube::Api;
 use kube::api::PostParams;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::accounts::Accounts;
 use crate::passwords::PasswordError;
@@ -27,6 +27,14 @@ pub const FIRST_LOGIN: &str = "first-login";
 
 /// The record that says that the first user was made.
 const DONE: &str = "first-start";
+
+/// A random password of a hundred bits, to be typed once and changed.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn new_password() -> Result<SecretString, getrandom::Error> {
+    random::clear_text::<20>().map(SecretString::from)
+}
 
 /// Why the first user can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +98,8 @@ impl Accounts {
             Err(error) => return Err(FirstStartError::User(Box::new(error))),
         }
         let person = self.inner.directory.get(FIRST_USER).ok_or(FirstStartError::Gone)?;
-        let password = random::clear_text::<20>()?;
-        self.write_first_login(&password)?;
-        let password = SecretString::from(password);
+        let password = new_password()?;
+        self.write_first_login(password.expose_secret())?;
         let record = self.inner.passwords.prepare(&person, &password, true, self.now()).await?;
         self.inner.passwords.set(FIRST_USER, record).await?;
         marks.create(DONE, &true).await?;

@@ -36,7 +36,7 @@ mod upkeep;
 
 pub use accounts::{Accounts, AccountsError, Settings};
 pub use directory::{CREDENTIAL, Person};
-pub use first_start::{ADMINISTRATORS, FIRST_LOGIN, FIRST_USER, FirstStartError};
+pub use first_start::{ADMINISTRATORS, FIRST_LOGIN, FIRST_USER, FirstStartError, new_password};
 pub use hashing::Cost;
 pub use login::LoginError;
 pub use origin::Origin;

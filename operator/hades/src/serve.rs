@@ -87,12 +87,13 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let server = server
         .with_routes(
             operations::PREFIX,
-            operations::router(context.clone(), sessions.clone()).merge(webhooks::router(
-                context.clone(),
-                flags.public.public_url.as_deref(),
-                &own_url(address),
-            ))
-            .merge(accounts.router()),
+            operations::router(context.clone(), sessions.clone())
+                .merge(webhooks::router(
+                    context.clone(),
+                    flags.public.public_url.as_deref(),
+                    &own_url(address),
+                ))
+                .merge(accounts.router()),
         )
         .public_routes(accounts.public_router())
         .public_routes(probes.router())

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
 use hades_accounts::{Accounts, Cost, Settings, UserRules};
 use hades_api::{User, UserSpec};
 use hades_apiserver::wire::status::StatusError;
@@ -41,6 +41,8 @@ pub struct Bed {
     pub now: Arc<AtomicI64>,
     /// Where requests come from.
     pub address: String,
+    own: Router,
+    api: Router,
 }
 
 pub struct Answer {
@@ -107,7 +109,21 @@ impl Bed {
         let now = Arc::new(AtomicI64::new(1_790_000_000));
         let (server, accounts) = open(&directory, clock(&now), CHEAP).await;
         let address = "192.0.2.1".to_owned();
-        Self { server, accounts, directory, now, address }
+        Self::of(server, accounts, directory, now, address)
+    }
+
+    fn of(
+        server: ApiServer,
+        accounts: Accounts,
+        directory: TempDir,
+        now: Arc<AtomicI64>,
+        address: String,
+    ) -> Self {
+        let authenticator = accounts.authenticator();
+        let own = accounts.router().layer(middleware::from_fn_with_state(authenticator, known));
+        let own = Router::new().nest("/ops", own).merge(accounts.public_router());
+        let api = server.router();
+        Self { server, accounts, directory, now, address, own, api }
     }
 
     /// The same data under a new server.
@@ -116,12 +132,12 @@ impl Bed {
     }
 
     pub async fn restart_with(self, cost: Cost) -> Self {
-        let Self { server, accounts, directory, now, address } = self;
+        let Self { server, accounts, directory, now, address, .. } = self;
         accounts.flush().await;
         server.shutdown().await;
         drop((server, accounts));
         let (server, accounts) = open(&directory, clock(&now), cost).await;
-        Self { server, accounts, directory, now, address }
+        Self::of(server, accounts, directory, now, address)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -166,13 +182,6 @@ impl Bed {
         self.users().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    fn router(&self) -> Router {
-        let authenticator = self.accounts.authenticator();
-        let own =
-            self.accounts.router().layer(middleware::from_fn_with_state(authenticator, known));
-        Router::new().nest("/ops", own).merge(self.accounts.public_router())
-    }
-
     pub async fn ask(&self, by: By<'_>, method: &str, path: &str, body: Value) -> Answer {
         let text = if body.is_null() { String::new() } else { body.to_string() };
         self.ask_with(by, method, path, &[], text.into_bytes()).await
@@ -199,8 +208,9 @@ impl Bed {
             request.extensions_mut().insert(Identity::administrator("tester"));
         }
         let is_api = path.starts_with("/api");
-        let router = if is_api { self.server.router() } else { self.router() };
-        let response = router.layer(Extension(peer)).oneshot(request).await.unwrap();
+        request.extensions_mut().insert(peer);
+        let router = if is_api { &self.api } else { &self.own };
+        let response = router.clone().oneshot(request).await.unwrap();
         let code = response.status().as_u16();
         let header = |name: &str| {
             let value = response.headers().get(name)?;
