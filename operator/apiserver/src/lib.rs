@@ -26,6 +26,7 @@ pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+mod first_objects;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -8,15 +8,16 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::client::Body;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::admission::{Right, Surroundings, Validator};
-use crate::authn::{Authenticator, Credential, Identity, Tokens};
-use crate::authz::Rights;
+use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
+use crate::authz::{self, Rights};
 use crate::definitions::{self, DefinitionError};
+use crate::first_objects;
 use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
@@ -55,6 +56,11 @@ pub struct ServerConfig {
     /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
     /// discovery.
     pub announced: Vec<Announced>,
+    /// Objects that must be there from the first start on. Roles and bindings are
+    /// looked through at every start: what they lack is put back, what people added
+    /// stays, unless their annotation `rbac.authorization.kubernetes.io/autoupdate`
+    /// says `false`. All others are only made where they are absent.
+    pub first_objects: Vec<Value>,
 }
 
 impl ServerConfig {
@@ -68,6 +74,7 @@ impl ServerConfig {
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
             announced: Vec::new(),
+            first_objects: Vec::new(),
         }
     }
 }
@@ -137,8 +144,16 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
-            config;
+        let ServerConfig {
+            data_dir,
+            crds,
+            validators,
+            credentials,
+            watch_ring,
+            clock,
+            announced,
+            first_objects: wanted,
+        } = config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
@@ -149,6 +164,11 @@ impl ApiServer {
         let store =
             Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
         let shutdown = CancellationToken::new();
+        let service_accounts = ServiceAccounts::open(store.clone(), Arc::clone(&clock))
+            .await
+            .map_err(|error| first_object("the key of service accounts' tokens", error))?;
+        let rights = Arc::<Rights>::default();
+        store.observe(Arc::<Rights>::clone(&rights))?;
         let state = Arc::new(State {
             store,
             served: RwLock::new(Arc::new(registry)),
@@ -159,8 +179,9 @@ impl ApiServer {
             clock,
             metrics,
             tokens: Tokens::new(credentials),
-            authenticators: RwLock::default(),
-            rights: Rights::default(),
+            authenticators: RwLock::new(vec![Arc::new(service_accounts.clone())]),
+            rights,
+            service_accounts,
             announced,
             held: Held::default(),
             seats: Seats::default(),
@@ -171,6 +192,8 @@ impl ApiServer {
         installed.map_err(|error| first_object("the custom resource definitions", error))?;
         drop(turn);
         make_namespaces(&state).await?;
+        first_objects::reconcile(&state, &authz::bootstrap::objects()).await?;
+        first_objects::reconcile(&state, &wanted).await?;
         let tasks = lifecycle::start(&state);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -288,7 +311,7 @@ impl ApiServer {
     }
 }
 
-fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
+pub(crate) fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
     OpenError::FirstObject { what: what.into(), message: error.to_string() }
 }
 

@@ -178,6 +178,7 @@ async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServ
     config.validators = vec![Arc::new(Typed), Arc::new(UserRules)];
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
+    config.first_objects = hades_accounts::first_objects();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })

@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
 use hades_accounts::{Accounts, Cost, Settings, UserRules};
 use hades_api::{User, UserSpec};
-use hades_apiserver::wire::status::StatusError;
-use hades_apiserver::{ApiServer, Authenticator, Clock, Identity, Peer, ServerConfig};
+use hades_apiserver::{ApiServer, Clock, Identity, Peer, ServerConfig};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -41,8 +38,7 @@ pub struct Bed {
     pub now: Arc<AtomicI64>,
     /// Where requests come from.
     pub address: String,
-    own: Router,
-    api: Router,
+    router: Router,
 }
 
 pub struct Answer {
@@ -65,28 +61,15 @@ impl Answer {
     }
 }
 
-/// What the gate of the server does with a request, without asking for rights: who
-/// has which is tried with the whole server.
-async fn known(
-    State(authenticator): State<Arc<dyn Authenticator>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if request.extensions().get::<Identity>().is_none() {
-        match authenticator.authenticate(&request) {
-            Ok(Some(identity)) => request.extensions_mut().insert(identity),
-            Ok(None) => return StatusError::unauthorized("Unauthorized").into_response(),
-            Err(error) => return error.into_response(),
-        };
-    }
-    next.run(request).await
-}
+/// Where the requests about users are; the tests write `/ops`.
+const OPERATIONS: &str = "/apis/operations.hades.dev/v1alpha1";
 
 async fn open(directory: &TempDir, clock: Clock, cost: Cost) -> (ApiServer, Accounts) {
     let mut config = ServerConfig::new(directory.path(), hades_api::schema::crds());
     config.clock = Arc::clone(&clock);
     config.validators = vec![Arc::new(UserRules)];
     config.announced = hades_accounts::announced();
+    config.first_objects = hades_accounts::first_objects();
     let server = ApiServer::open(config).await.unwrap();
     let mut settings = Settings::new(directory.path());
     settings.clock = clock;
@@ -94,6 +77,7 @@ async fn open(directory: &TempDir, clock: Clock, cost: Cost) -> (ApiServer, Acco
     settings.gather = Duration::from_millis(1);
     let accounts = Accounts::open(&server, settings).await.unwrap();
     server.authenticate_with(accounts.authenticator());
+    let server = server.with_routes(OPERATIONS, accounts.router());
     let server = server.public_routes(accounts.public_router());
     (server, accounts)
 }
@@ -119,11 +103,8 @@ impl Bed {
         now: Arc<AtomicI64>,
         address: String,
     ) -> Self {
-        let authenticator = accounts.authenticator();
-        let own = accounts.router().layer(middleware::from_fn_with_state(authenticator, known));
-        let own = Router::new().nest("/ops", own).merge(accounts.public_router());
-        let api = server.router();
-        Self { server, accounts, directory, now, address, own, api }
+        let router = server.router();
+        Self { server, accounts, directory, now, address, router }
     }
 
     /// The same data under a new server.
@@ -196,7 +177,11 @@ impl Bed {
         body: Vec<u8>,
     ) -> Answer {
         let peer = Peer(format!("{}:4711", self.address).parse().unwrap());
-        let mut request = Request::builder().method(method).uri(path);
+        let uri = match path.strip_prefix("/ops") {
+            Some(rest) => format!("{OPERATIONS}{rest}"),
+            None => path.to_owned(),
+        };
+        let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -207,10 +192,8 @@ impl Bed {
         if let By::Admin = by {
             request.extensions_mut().insert(Identity::administrator("tester"));
         }
-        let is_api = path.starts_with("/api");
         request.extensions_mut().insert(peer);
-        let router = if is_api { &self.api } else { &self.own };
-        let response = router.clone().oneshot(request).await.unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let code = response.status().as_u16();
         let header = |name: &str| {
             let value = response.headers().get(name)?;
@@ -246,6 +229,22 @@ impl Bed {
         let path = format!("/ops/users/{user}/tokens");
         let token = self.ask(By::Admin, "POST", &path, body).await.expect(201);
         token["status"]["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Gives a user these rights everywhere.
+    pub async fn grant(&self, user: &str, rules: Value) {
+        const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+        let headers = [("content-type", "application/json")];
+        let name = format!("{user}-{}", self.accounts.now().as_nanosecond());
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        let binding = json!({"metadata": {"name": name},
+            "subjects": [{"kind": "User", "name": user}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}});
+        for (path, body) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+            let (path, body) = (format!("{RBAC}/{path}"), body.to_string().into_bytes());
+            self.ask_with(By::Admin, "POST", &path, &headers, body).await.expect(201);
+        }
+        self.pass(1);
     }
 
     /// Whom the server takes the bearer of a token for, as it says itself.

@@ -51,12 +51,34 @@ async fn a_token_is_good_for_its_projects_and_verbs() {
     let scope = identity.scope.clone().unwrap();
     assert!(scope.leaves("get", "shop") && !scope.leaves("get", "farm"));
     assert!(!scope.leaves("create", "shop") && !scope.leaves("get", ""));
-    // The gate holds to it, whatever the user may do: here an administrator.
-    let list = "/api/v1/namespaces/default/secrets";
-    let answer = bed.ask(By::Token(&token), "GET", list, Value::Null).await;
-    assert_eq!(answer.code, 403, "{}", answer.text);
-    let whole = bed.token("ci", "whole", json!({})).await;
-    assert_eq!(bed.accounts.authenticator().identify(&whole).unwrap().scope, None);
+    // The gate holds to it, whatever its owner may do.
+    bed.grant("ci", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])).await;
+    let (limited, whole) = (token, bed.token("ci", "whole", json!({})).await);
+    let default = bed.token("ci", "default", json!({"projects": ["default"]})).await;
+    let one = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}});
+    let form = [("content-type", "application/json")];
+    let code = async |token: &str, method: &str, path: &str| {
+        let path = format!("/api/v1/{path}");
+        let body = if method == "POST" { one.to_string() } else { String::new() };
+        bed.ask_with(By::Token(token), method, &path, &form, body.into_bytes()).await.code
+    };
+    let maps = "namespaces/default/configmaps";
+    assert_eq!(code(&whole, "GET", "configmaps").await, 200);
+    assert_eq!(code(&default, "POST", maps).await, 201);
+    assert_eq!(code(&default, "GET", maps).await, 200);
+    for (token, method, path) in [
+        (&default, "GET", "configmaps"),
+        (&default, "GET", "namespaces"),
+        (&default, "GET", "namespaces/shop/configmaps"),
+        (&default, "POST", "namespaces/shop/configmaps"),
+        (&default, "GET", "namespaces/default/../shop/configmaps"),
+        (&limited, "GET", maps),
+        (&limited, "POST", "namespaces/shop/configmaps"),
+    ] {
+        let code = code(token, method, path).await;
+        assert!(code == 403 || code == 404, "{method} {path} {code}");
+    }
+    assert_eq!(code(&limited, "GET", "namespaces/shop/configmaps").await, 200);
 }
 
 #[tokio::test]
