@@ -24,7 +24,6 @@ pub(crate) const GROUP: &str = "operations.hades.dev";
 impl Accounts {
     /// What needs no login: `/auth/login` and `/auth/logout`. For
     /// [`hades_apiserver::ApiServer::public_routes`].
-    #[must_use]
     pub fn public_router(&self) -> Router {
         Router::new()
             .route("/auth/login", post(login::log_in))
@@ -33,7 +32,6 @@ impl Accounts {
     }
 
     /// What is behind the gate, below the prefix of `operations.hades.dev`.
-    #[must_use]
     pub fn router(&self) -> Router {
         let tokens = get(own::list_tokens).post(own::create_token);
         let token = get(own::show_token).delete(own::revoke_token);
