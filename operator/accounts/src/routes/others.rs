@@ -98,8 +98,9 @@ pub(super) async fn create_token(
     let person = within_reach(&accounts, &caller, &user)?;
     let (parts, body) = request.into_parts();
     let (name, spec) = body::read::<TokenSpec>(&parts.headers, body, "Token").await?;
-    tracing::info!(user, by = caller.name, token = name, "somebody else makes a token");
-    accounts.answer_new_token(&person, &name, spec).await
+    let answer = accounts.answer_new_token(&person, &name, spec).await?;
+    tracing::info!(user, by = caller.name, token = name, "somebody else made the token");
+    Ok(answer)
 }
 
 /// Which of many is meant. Not saying it must not mean all.
