@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer;
 
 use crate::ApiServer;
-use crate::http::{Connection, Limits};
+use crate::http::{Connection, Limits, Peer};
 use crate::stalled::{Impatient, Unread};
 
 /// A peer that needs longer for its handshake or its headers is not a client.
@@ -110,9 +110,9 @@ impl ApiServer {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) if is_passing(&error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(EXHAUSTED).await;
@@ -127,7 +127,8 @@ impl ApiServer {
                 continue;
             };
             let context = Connection::new(ends.clone(), Arc::clone(&limits));
-            let connection = converse(stream, acceptor.clone(), router.clone(), context);
+            let router = axum::Extension(Peer(peer)).layer(router.clone());
+            let connection = converse(stream, acceptor.clone(), router, context);
             let cut = cut.clone();
             connections.spawn(async move {
                 let _place = place;
@@ -159,7 +160,12 @@ fn is_passing(error: &io::Error) -> bool {
         )
 }
 
-async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, context: Connection) {
+async fn converse(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    router: axum::middleware::AddExtension<Router, Peer>,
+    context: Connection,
+) {
     // Watch events are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");

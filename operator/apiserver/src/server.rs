@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::admission::Validator;
+use crate::admission::{Right, Surroundings, Validator};
 use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
 use crate::authz::{self, Rights};
 use crate::definitions::{self, DefinitionError};
@@ -242,6 +242,12 @@ impl ApiServer {
     /// When the store can't be read.
     pub fn observe(&self, observer: Arc<dyn Observer>) -> Result<(), StoreError> {
         self.inner.state.store.observe(observer)
+    }
+
+    /// Whether somebody may do something, by the rights as they are now.
+    #[must_use]
+    pub fn may(&self, who: &Identity, right: Right<'_>) -> bool {
+        Surroundings::may(&*self.inner.state, who, right)
     }
 
     /// Has callers known by somebody besides the tokens that the server was

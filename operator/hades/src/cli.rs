@@ -24,8 +24,39 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// Look after users on the machine of the server.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Print the version.
     Version,
+}
+
+/// What to do about a user.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody in again who lost the password or the second factor.
+    ///
+    /// Sets a new password, which is printed once, removes the second factor,
+    /// ends all sessions and enables the user. `admin` is made again if it is
+    /// gone, and is an administrator afterwards.
+    ///
+    /// The server must be running. Whoever may read its data directory may do
+    /// this: the kubeconfig in it may do everything.
+    Recover(RecoverFlags),
+}
+
+/// Flags of `hades user recover`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecoverFlags {
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// What to do with a store that no server has open.

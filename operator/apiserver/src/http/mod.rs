@@ -44,6 +44,7 @@ use crate::write::{
     self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
 };
 use filter::Filter;
+pub use limits::Peer;
 pub(crate) use limits::{Connection, Limits};
 use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
