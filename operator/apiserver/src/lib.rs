@@ -22,6 +22,7 @@
 //! - Nothing is served to a caller who is not authenticated.
 
 pub mod admission;
+pub mod audit;
 pub mod authn;
 mod authz;
 pub mod bootstrap;
@@ -34,6 +35,7 @@ mod lifecycle;
 mod metrics;
 mod private_file;
 mod random;
+mod rates;
 pub mod registry;
 mod seal;
 mod serve;
@@ -41,6 +43,7 @@ mod server;
 mod stalled;
 mod state;
 mod store;
+mod tls;
 mod vault;
 mod vital;
 mod watch;
@@ -56,7 +59,7 @@ pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validato
 pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use definitions::DefinitionError;
 pub use seal::SealError;
-pub use serve::{ServerTls, TlsError};
+pub use serve::{Peer, ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use state::{Clock, GroupVersionKind};
 pub use store::{Key, Observer, StoreError};

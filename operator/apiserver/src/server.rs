@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::admission::Validator;
+use crate::audit::{AuditError, AuditOptions, Auditor};
 use crate::authn::{Authenticator, Credential, Identity, Tokens};
 use crate::authz::Rights;
 use crate::definitions::{self, DefinitionError};
@@ -55,6 +56,8 @@ pub struct ServerConfig {
     /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
     /// discovery.
     pub announced: Vec<Announced>,
+    /// How much of the audit log is kept, and where.
+    pub audit: AuditOptions,
 }
 
 impl ServerConfig {
@@ -68,6 +71,7 @@ impl ServerConfig {
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
             announced: Vec::new(),
+            audit: AuditOptions::default(),
         }
     }
 }
@@ -98,6 +102,9 @@ pub enum OpenError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log can't be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A first object could not be written.
     #[error("{what} could not be written: {message}")]
     FirstObject {
@@ -137,8 +144,16 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
-            config;
+        let ServerConfig {
+            data_dir,
+            crds,
+            validators,
+            credentials,
+            watch_ring,
+            clock,
+            announced,
+            audit,
+        } = config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
@@ -148,6 +163,8 @@ impl ApiServer {
         let policy = registry.policy();
         let store =
             Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
+        let (folder, key) = (audit.folder(&data_dir), keyring.audit_key());
+        let auditor = Auditor::open(&folder, key, audit, Arc::clone(&clock))?;
         let shutdown = CancellationToken::new();
         let state = Arc::new(State {
             store,
@@ -158,6 +175,7 @@ impl ApiServer {
             validators,
             clock,
             metrics,
+            auditor,
             tokens: Tokens::new(credentials),
             authenticators: RwLock::default(),
             rights: Rights::default(),
@@ -221,6 +239,11 @@ impl ApiServer {
         self.inner.state.store.observe(observer)
     }
 
+    /// The audit log, for what no request of the API tells: logins, consoles.
+    pub fn audit(&self) -> Auditor {
+        self.inner.state.auditor.clone()
+    }
+
     /// Has callers known by somebody besides the tokens that the server was
     /// opened with.
     pub fn authenticate_with(&self, authenticator: Arc<dyn Authenticator>) {
@@ -257,6 +280,7 @@ impl ApiServer {
     /// Registers the server's metrics under `hades_apiserver_`.
     pub fn register_metrics(&self, registry: &mut MetricsRegistry) {
         self.inner.state.metrics.register(registry);
+        self.inner.state.auditor.register(registry);
     }
 
     /// Ends when a part panicked that the server can't do without: whoever runs
@@ -279,6 +303,7 @@ impl ApiServer {
         }
         self.inner.state.held.close();
         self.inner.state.store.close().await;
+        self.inner.state.auditor.close().await;
     }
 }
 

@@ -12,6 +12,7 @@ use tracing::debug;
 
 use super::Connection;
 use super::path::{self, ResourcePath};
+use crate::audit::Trail;
 use crate::authn::{Identity, Impersonation, Mask};
 use crate::authz::{self, Attributes, Decision, Target};
 use crate::state::State;
@@ -50,14 +51,27 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
             identity
         }
     };
+    tell(request, |trail| trail.note_caller(&caller));
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
         None => caller,
-        Some(impersonation) => impersonate(state, &caller, impersonation)?,
+        Some(impersonation) => {
+            let identity = impersonate(state, &caller, impersonation)?;
+            tell(request, |trail| trail.note_mask(&identity));
+            identity
+        }
     };
-    authorize(state, &identity, request)?;
+    let reason = authorize(state, &identity, request)?;
+    tell(request, |trail| trail.note_reason(reason));
     request.extensions_mut().insert(identity);
     Ok(())
+}
+
+/// Tells the one who records the request.
+fn tell(request: &Request, note: impl FnOnce(&Trail)) {
+    if let Some(trail) = request.extensions().get::<Trail>() {
+        note(trail);
+    }
 }
 
 fn impersonate(
@@ -76,7 +90,12 @@ fn impersonate(
     Ok(identity)
 }
 
-fn authorize(state: &State, identity: &Identity, request: &Request) -> Result<(), StatusError> {
+/// Why the request may be done, if it may.
+fn authorize(
+    state: &State,
+    identity: &Identity,
+    request: &Request,
+) -> Result<&'static str, StatusError> {
     let path = request.uri().path();
     let Some(found) = path::parse(path) else {
         let verb = request.method().as_str().to_ascii_lowercase();
@@ -90,9 +109,9 @@ fn check(
     state: &State,
     identity: &Identity,
     attributes: &Attributes<'_>,
-) -> Result<(), StatusError> {
+) -> Result<&'static str, StatusError> {
     match state.rights.decide(identity, attributes) {
-        Decision::Allowed(_) => Ok(()),
+        Decision::Allowed(reason) => Ok(reason),
         Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, reason)),
     }
 }
