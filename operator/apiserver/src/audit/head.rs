@@ -20,7 +20,7 @@ pub const FILE: &str = "head";
 const SLOT: usize = 512;
 
 /// How long to wait for a writer of this process that is about to end.
-const LOCK_TIME: Duration = Duration::from_secs(5);
+const LOCK_TIME: Duration = Duration::from_secs(2);
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State as Extract};
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -43,6 +43,7 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     let caller = match known {
         Some(identity) => identity.clone(),
         None => {
+            one_proof(request)?;
             let identity = state.authenticate(request)?;
             let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
             if let Some(connection) = request.extensions().get::<Connection>() {
@@ -65,6 +66,14 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     tell(request, |trail| trail.note_reason(reason));
     request.extensions_mut().insert(identity);
     Ok(())
+}
+
+/// Refuses more than one proof: somebody in between may have looked at another.
+fn one_proof(request: &Request) -> Result<(), StatusError> {
+    match request.headers().get_all(header::AUTHORIZATION).iter().count() {
+        0 | 1 => Ok(()),
+        _ => Err(StatusError::unauthorized("Unauthorized")),
+    }
 }
 
 /// Tells the one who records the request.
@@ -155,7 +164,7 @@ fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{Request, header};
+    use axum::http::Request;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 

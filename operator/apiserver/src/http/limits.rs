@@ -110,6 +110,12 @@ impl Connection {
 }
 
 impl Limits {
+    /// The usual ones, with less time for bodies.
+    #[cfg(test)]
+    pub fn hasty(body_pause: Duration) -> Self {
+        Self { body_pause, ..Self::default() }
+    }
+
     async fn acquire(
         &self,
         semaphore: &Arc<Semaphore>,
