@@ -27,6 +27,7 @@ pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+mod first_objects;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -58,8 +59,9 @@ pub mod maintenance {
 pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};
 pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use definitions::DefinitionError;
+pub use http::Peer;
 pub use seal::SealError;
-pub use serve::{Peer, ServerTls, TlsError};
+pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use state::{Clock, GroupVersionKind};
 pub use store::{Key, Observer, StoreError};

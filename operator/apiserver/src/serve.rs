@@ -1,7 +1,6 @@
 //! HTTPS: accepts connections and hands their requests to the router.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer;
 
 use crate::ApiServer;
-use crate::http::{Connection, Limits};
+use crate::http::{Connection, Limits, Peer};
 use crate::stalled::Impatient;
 pub use crate::tls::{ServerTls, TlsError};
 
@@ -46,11 +45,6 @@ const MAX_HEAD: usize = 64 << 10;
 
 /// How long to wait when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
-
-/// Where a request came from: the other end of its connection. An extension of
-/// requests over sockets.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// What connections are held to.
 #[derive(Clone, Debug)]

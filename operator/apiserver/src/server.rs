@@ -8,16 +8,17 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::client::Body;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::admission::Validator;
+use crate::admission::{Right, Surroundings, Validator};
 use crate::audit::{AuditError, AuditOptions, Auditor};
-use crate::authn::{Authenticator, Credential, Identity, Tokens};
-use crate::authz::Rights;
+use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
+use crate::authz::{self, Rights};
 use crate::definitions::{self, DefinitionError};
+use crate::first_objects;
 use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
@@ -58,6 +59,11 @@ pub struct ServerConfig {
     pub announced: Vec<Announced>,
     /// How much of the audit log is kept, and where.
     pub audit: AuditOptions,
+    /// Objects that must be there from the first start on. Roles and bindings are
+    /// looked through at every start: what they lack is put back, what people added
+    /// stays, unless their annotation `rbac.authorization.kubernetes.io/autoupdate`
+    /// says `false`. All others are only made where they are absent.
+    pub first_objects: Vec<Value>,
 }
 
 impl ServerConfig {
@@ -72,6 +78,7 @@ impl ServerConfig {
             clock: Arc::new(Timestamp::now),
             announced: Vec::new(),
             audit: AuditOptions::default(),
+            first_objects: Vec::new(),
         }
     }
 }
@@ -153,6 +160,7 @@ impl ApiServer {
             clock,
             announced,
             audit,
+            first_objects: wanted,
         } = config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
@@ -166,6 +174,11 @@ impl ApiServer {
         let (folder, key) = (audit.folder(&data_dir), keyring.audit_key());
         let auditor = Auditor::open(&folder, key, audit, Arc::clone(&clock))?;
         let shutdown = CancellationToken::new();
+        let service_accounts = ServiceAccounts::open(store.clone(), Arc::clone(&clock))
+            .await
+            .map_err(|error| first_object("the key of service accounts' tokens", error))?;
+        let rights = Arc::<Rights>::default();
+        store.observe(Arc::<Rights>::clone(&rights))?;
         let state = Arc::new(State {
             store,
             served: RwLock::new(Arc::new(registry)),
@@ -177,8 +190,9 @@ impl ApiServer {
             metrics,
             auditor,
             tokens: Tokens::new(credentials),
-            authenticators: RwLock::default(),
-            rights: Rights::default(),
+            authenticators: RwLock::new(vec![Arc::new(service_accounts.clone())]),
+            rights,
+            service_accounts,
             announced,
             held: Held::default(),
             seats: Seats::default(),
@@ -189,6 +203,8 @@ impl ApiServer {
         installed.map_err(|error| first_object("the custom resource definitions", error))?;
         drop(turn);
         make_namespaces(&state).await?;
+        first_objects::reconcile(&state, &authz::bootstrap::objects()).await?;
+        first_objects::reconcile(&state, &wanted).await?;
         let tasks = lifecycle::start(&state);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -242,6 +258,12 @@ impl ApiServer {
     /// The audit log, for what no request of the API tells: logins, consoles.
     pub fn audit(&self) -> Auditor {
         self.inner.state.auditor.clone()
+    }
+
+    /// Whether somebody may do something, by the rights as they are now.
+    #[must_use]
+    pub fn may(&self, who: &Identity, right: Right<'_>) -> bool {
+        Surroundings::may(&*self.inner.state, who, right)
     }
 
     /// Has callers known by somebody besides the tokens that the server was
@@ -307,7 +329,7 @@ impl ApiServer {
     }
 }
 
-fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
+pub(crate) fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
     OpenError::FirstObject { what: what.into(), message: error.to_string() }
 }
 

@@ -29,6 +29,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look after users on the machine of the server.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Print the version.
     Version,
 }
@@ -75,6 +80,32 @@ pub(crate) struct AuditFlags {
     #[arg(long, default_value_t = 365, value_name = "DAYS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=36500))]
     pub(crate) audit_max_age: u32,
+}
+
+/// What to do about a user.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody in again who lost the password or the second factor.
+    ///
+    /// Sets a new password, which is printed once, removes the second factor,
+    /// ends all sessions and enables the user. `admin` is made again if it is
+    /// gone, and is an administrator afterwards.
+    ///
+    /// The server must be running. Whoever may read its data directory may do
+    /// this: the kubeconfig in it may do everything.
+    Recover(RecoverFlags),
+}
+
+/// Flags of `hades user recover`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecoverFlags {
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// What to do with a store that no server has open.

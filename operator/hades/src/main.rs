@@ -16,6 +16,7 @@ mod probes;
 mod public;
 mod serve;
 mod store;
+mod user;
 mod validator;
 mod webhooks;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(&hades_controllers::error_chain(&error)),
         },
+        cli::Command::User { command } => on_user(&command),
         cli::Command::Version => {
             println!("hades {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -65,6 +67,17 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     // What still blocks (a git server that hangs) must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&hades_controllers::error_chain(&error)),
+    }
+}
+
+fn on_user(command: &cli::UserCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    match runtime.block_on(user::run(command, &mut std::io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&hades_controllers::error_chain(&error)),
     }

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
-use crate::http::Connection;
-use crate::serve::Peer;
+use crate::http::{Connection, Peer};
 use crate::{ApiServer, Credential, Identity, ServerConfig};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";

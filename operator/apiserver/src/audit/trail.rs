@@ -18,10 +18,10 @@ use super::event::{AuditEvent, ObjectRef, Stage};
 use super::policy::{Facts, Keep, judge};
 use super::uri;
 use crate::authn::Identity;
-use crate::http::Connection;
+use crate::authz::Decision;
+use crate::http::{Connection, Peer};
 use crate::http::path::{self, ResourcePath};
 use crate::random;
-use crate::serve::Peer;
 use crate::state::State;
 use crate::wire::status::{Reason, StatusError};
 
@@ -53,7 +53,7 @@ struct Inner {
 struct Noted {
     caller: Option<Identity>,
     acting: Option<Identity>,
-    reason: String,
+    decision: Option<Decision>,
 }
 
 /// Tells which object an answer is about, where its path doesn't. An extension of
@@ -125,9 +125,9 @@ impl Trail {
         self.noted(|noted| noted.acting = Some(identity.clone()));
     }
 
-    /// Notes why the request may be done.
-    pub(crate) fn note_reason(&self, reason: &str) {
-        self.noted(|noted| reason.clone_into(&mut noted.reason));
+    /// Notes what decided that the request may be done.
+    pub(crate) fn note_decision(&self, decision: Decision) {
+        self.noted(|noted| noted.decision = Some(decision));
     }
 
     /// Whether this can be done, in so far as a record of it can be kept.
@@ -171,7 +171,7 @@ impl Trail {
     fn end(&self, response: &mut Response) {
         let inner = &*self.0;
         let code = response.status().as_u16();
-        let path = path::parse(inner.uri.path());
+        let path = path::parse(inner.uri.path()).ok().flatten();
         let verb = self.verb(path.as_ref());
         let part = |text: Option<&String>| text.map_or("", String::as_str).to_owned();
         let subresource = part(path.as_ref().and_then(|path| path.subresource.as_ref()));
@@ -235,11 +235,14 @@ impl Trail {
         if let Some(acting) = &noted.acting {
             event = event.as_if(acting);
         }
-        if noted.reason.is_empty() && inner.remote {
-            return event.note(DECISION, "forbid");
-        }
+        let reason = match &noted.decision {
+            Some(decision) => decision.reason(),
+            // Whoever is of this process and does everything isn't judged.
+            None if inner.remote => return event.note(DECISION, "forbid"),
+            None => String::new(),
+        };
         event = event.note(DECISION, "allow");
-        if noted.reason.is_empty() { event } else { event.note(REASON, &noted.reason) }
+        if reason.is_empty() { event } else { event.note(REASON, &reason) }
     }
 
     /// How many refusals went unrecorded before this one; `None` for this one too.
@@ -290,7 +293,7 @@ impl Later {
 impl Drop for Later {
     fn drop(&mut self) {
         let inner = &*self.trail.0;
-        let path = path::parse(inner.uri.path());
+        let path = path::parse(inner.uri.path()).ok().flatten();
         let verb = self.trail.verb(path.as_ref());
         let event = self.trail.event(&verb, path.as_ref(), &Subject::default());
         let lasted = inner.start.elapsed();

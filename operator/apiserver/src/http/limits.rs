@@ -82,6 +82,11 @@ impl Default for Limits {
     }
 }
 
+/// The other end of the connection that a request came over; an extension of such
+/// requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub std::net::SocketAddr);
+
 /// Carried by requests that came over a socket. The listener may stop while the
 /// controllers of this process go on watching.
 #[derive(Clone, Debug)]

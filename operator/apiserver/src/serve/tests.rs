@@ -1,6 +1,8 @@
 //! Connections over real sockets: slow ones, silent ones, and those that try to
 //! be somebody else.
 
+use std::net::SocketAddr;
+
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
