@@ -26,8 +26,8 @@ async fn logins_good_and_bad_and_logouts_are_recorded_without_what_was_typed() {
     bed.pass(3600);
     let session = bed.log_in("jane", PASSWORD, None).await.expect(201);
     let token = session["status"]["token"].as_str().unwrap().to_owned();
-    let new = json!({"name": "ci"});
-    bed.ask(By::Token(&token), "POST", "/ops/selftokens", new).await;
+    let new = json!({"metadata": {"name": "ci"}, "spec": {}});
+    bed.ask(By::Token(&token), "POST", "/ops/selftokens", new).await.expect(201);
     bed.ask(By::Token(&token), "POST", "/auth/logout", Value::Null).await.expect(200);
     let bed = bed.restart().await;
     let found = lines(&bed);
@@ -41,10 +41,11 @@ async fn logins_good_and_bad_and_logouts_are_recorded_without_what_was_typed() {
         })
         .collect();
     let expected = [
+        "create system:hades:accounts users 201",
         "login jane null 401",
         "login null null 401",
         "login jane null 201",
-        "create jane selftokens",
+        "create jane selftokens 201",
         "logout jane null 200",
     ];
     assert_eq!(told.len(), expected.len(), "{told:?}");
