@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::{Mutex, Notify, mpsc};
 
+use crate::audit;
 use crate::authenticator::Bearers;
 use crate::bearer::Form;
 use crate::directory::{Directory, Person};
@@ -255,6 +256,7 @@ impl Accounts {
         inner.wake.notify_one();
         let address = from.address.map(|address| address.to_string()).unwrap_or_default();
         tracing::info!(user, method, address, session = session.id, "logged in");
+        audit::logged_in(&inner.server, &person, method, &session.id, from);
         Ok(session)
     }
 
@@ -275,6 +277,7 @@ impl Accounts {
         };
         self.inner.sessions.remove(&held).await?;
         tracing::info!(user = held.entry.user, session = held.entry.id, "logged out");
+        audit::logged_out(&self.inner.server, &held.entry.user, &held.entry.id);
         Ok(true)
     }
 

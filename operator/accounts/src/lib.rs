@@ -14,6 +14,7 @@
 //! - nobody learns here whether a user exists.
 
 mod accounts;
+mod audit;
 mod authenticator;
 mod bearer;
 mod directory;

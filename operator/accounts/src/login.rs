@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::accounts::Accounts;
+use crate::audit;
 use crate::directory::Person;
 use crate::origin::Origin;
 use crate::passwords::{PasswordError, PasswordRecord};
@@ -61,7 +62,11 @@ impl Accounts {
         code: Option<&SecretString>,
         from: &Origin,
     ) -> Result<Session, LoginError> {
-        let (person, record) = self.prove(name, password, code, from).await?;
+        let proven = self.prove(name, password, code, from).await;
+        if let Err(LoginError::Wrong) = &proven {
+            audit::not_logged_in(&self.inner.server, self.person(name).as_deref(), from);
+        }
+        let (person, record) = proven?;
         let turn = self.inner.changes.lock().await;
         // The password may have been changed while its hash was computed.
         let stored = self.inner.passwords.of(&person).map_err(PasswordError::from)?;

@@ -24,6 +24,7 @@
 //!   of the request by which it is answered.
 
 pub mod admission;
+pub mod audit;
 pub mod authn;
 mod authz;
 pub mod bootstrap;
@@ -37,6 +38,7 @@ mod lifecycle;
 mod metrics;
 mod private_file;
 mod random;
+mod rates;
 pub mod registry;
 mod seal;
 mod serve;
@@ -44,6 +46,7 @@ mod server;
 mod stalled;
 mod state;
 mod store;
+mod tls;
 mod vault;
 mod vital;
 mod watch;

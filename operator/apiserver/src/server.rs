@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::admission::{Right, Surroundings, Validator};
+use crate::audit::{AuditError, AuditOptions, Auditor};
 use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
 use crate::authz::{self, Rights};
 use crate::definitions::{self, DefinitionError};
@@ -56,6 +57,8 @@ pub struct ServerConfig {
     /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
     /// discovery.
     pub announced: Vec<Announced>,
+    /// How much of the audit log is kept, and where.
+    pub audit: AuditOptions,
     /// Objects that must be there from the first start on. Roles and bindings are
     /// looked through at every start: what they lack is put back, what people added
     /// stays, unless their annotation `rbac.authorization.kubernetes.io/autoupdate`
@@ -74,6 +77,7 @@ impl ServerConfig {
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
             announced: Vec::new(),
+            audit: AuditOptions::default(),
             first_objects: Vec::new(),
         }
     }
@@ -105,6 +109,9 @@ pub enum OpenError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log can't be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A first object could not be written.
     #[error("{what} could not be written: {message}")]
     FirstObject {
@@ -152,6 +159,7 @@ impl ApiServer {
             watch_ring,
             clock,
             announced,
+            audit,
             first_objects: wanted,
         } = config;
         private_file::make_directory(&data_dir)
@@ -163,6 +171,8 @@ impl ApiServer {
         let policy = registry.policy();
         let store =
             Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
+        let (folder, key) = (audit.folder(&data_dir), keyring.audit_key());
+        let auditor = Auditor::open(&folder, key, audit, Arc::clone(&clock))?;
         let shutdown = CancellationToken::new();
         let service_accounts = ServiceAccounts::open(store.clone(), Arc::clone(&clock))
             .await
@@ -178,6 +188,7 @@ impl ApiServer {
             validators,
             clock,
             metrics,
+            auditor,
             tokens: Tokens::new(credentials),
             authenticators: RwLock::new(vec![Arc::new(service_accounts.clone())]),
             rights,
@@ -244,6 +255,11 @@ impl ApiServer {
         self.inner.state.store.observe(observer)
     }
 
+    /// The audit log, for what no request of the API tells: logins, consoles.
+    pub fn audit(&self) -> Auditor {
+        self.inner.state.auditor.clone()
+    }
+
     /// Whether somebody may do something, by the rights as they are now.
     #[must_use]
     pub fn may(&self, who: &Identity, right: Right<'_>) -> bool {
@@ -286,6 +302,7 @@ impl ApiServer {
     /// Registers the server's metrics under `hades_apiserver_`.
     pub fn register_metrics(&self, registry: &mut MetricsRegistry) {
         self.inner.state.metrics.register(registry);
+        self.inner.state.auditor.register(registry);
     }
 
     /// Ends when a part panicked that the server can't do without: whoever runs
@@ -308,6 +325,7 @@ impl ApiServer {
         }
         self.inner.state.held.close();
         self.inner.state.store.close().await;
+        self.inner.state.auditor.close().await;
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Validator;
+use crate::audit::Auditor;
 use crate::authn::{Authenticator, Identity, ServiceAccounts, Tokens};
 use crate::authz::Rights;
 use crate::http::list::Held;
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,
+    /// Records who did what.
+    pub auditor: Auditor,
     pub tokens: Tokens,
     /// Asked for callers whom no token of `tokens` proves.
     pub authenticators: RwLock<Vec<Arc<dyn Authenticator>>>,

@@ -1,5 +1,8 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod api_certificate;
+mod audit_events;
+mod audit_log;
 mod certificates;
 mod cli;
 mod exec;
@@ -7,6 +10,7 @@ mod hooks;
 mod instance;
 mod local_host;
 mod logging;
+mod notify;
 mod operations;
 mod probes;
 mod public;
@@ -30,6 +34,11 @@ fn main() -> ExitCode {
     match cli.command {
         cli::Command::Serve(flags) => run(flags),
         cli::Command::Store { command } => match store::run(&command, &mut std::io::stdout()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => fail(&hades_controllers::error_chain(&error)),
+        },
+        cli::Command::Audit { command } => match audit_log::run(&command, &mut std::io::stdout()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(&hades_controllers::error_chain(&error)),

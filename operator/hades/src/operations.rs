@@ -78,6 +78,7 @@ pub(crate) fn announced() -> Vec<Announced> {
             verbs: &["create"],
         },
         crate::webhooks::announced(group, version),
+        crate::audit_events::announced(group, version),
     ];
     all.extend(hades_accounts::announced());
     all

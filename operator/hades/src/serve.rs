@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hades_accounts::{Accounts, AccountsError, FIRST_USER, UserRules};
-use hades_apiserver::bootstrap::{self, Installation};
+use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
 use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
 use hades_controllers::{Context, Settings};
 use hades_provider::Connect;
@@ -17,13 +17,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::CertificateError;
 use crate::cli::ServeFlags;
 use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
+use crate::notify::Notifier;
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{hooks, local_host, operations, webhooks};
+use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) enum ServeError {
     #[error("cannot listen on {address}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("the certificate of --tls-cert can't be used")]
+    Certificate(#[from] CertificateError),
     #[error("cannot use the data folder {}", path.display())]
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
@@ -63,7 +69,11 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
-    let installation = prepare(&flags, address)?;
+    bootstrap::check_directory(&flags.data_dir)?;
+    let installation = Arc::new(prepare(&flags, address)?);
+    let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
+    api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
+    let notifier = Arc::new(Notifier::from_env());
     let server = open(&flags, &installation).await?;
     // Only now is it certain that no other server has the directory.
     let copied = instance::is_copy(&flags.data_dir)?;
@@ -84,7 +94,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
+    let auditor = server.audit();
     let server = server
+        .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
             operations::PREFIX,
             operations::router(context.clone(), sessions.clone(), copied)
@@ -108,6 +120,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     }
     let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
     probes.set_ready(true);
+    notifier.ready();
+    let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
+    tokio::spawn(async move { living.live(ends).await });
     greet(&flags, &installation, address, made, accounts.first_login().as_deref());
     if copied {
         warn_of_copy(&flags);
@@ -118,6 +133,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         () = server.broken() => Err(ServeError::Broken),
     };
     probes.set_ready(false);
+    notifier.stopping();
     shutdown.cancel();
     // Says so to those who sit at a terminal, and hangs up on their commands.
     let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
@@ -179,6 +195,7 @@ async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServ
     config.validators = vec![Arc::new(Typed), Arc::new(UserRules)];
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
+    config.audit = audit_log::options(&flags.audit);
     config.first_objects = hades_accounts::first_objects();
     ApiServer::open(config)
         .await

@@ -12,6 +12,7 @@ use tracing::debug;
 
 use super::Connection;
 use super::path::{self, ResourcePath};
+use crate::audit::Trail;
 use crate::authn::{Identity, Impersonation, Mask};
 use crate::authz::{self, Attributes, Decision, Target};
 use crate::state::State;
@@ -44,6 +45,7 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     let caller = match known {
         Some(identity) => identity.clone(),
         None => {
+            one_proof(request)?;
             let identity = state.authenticate(request)?;
             let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
             if let Some(connection) = request.extensions().get::<Connection>() {
@@ -52,14 +54,35 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
             identity
         }
     };
+    tell(request, |trail| trail.note_caller(&caller));
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
         None => caller,
-        Some(impersonation) => impersonate(state, &caller, impersonation)?,
+        Some(impersonation) => {
+            let identity = impersonate(state, &caller, impersonation)?;
+            tell(request, |trail| trail.note_mask(&identity));
+            identity
+        }
     };
-    authorize(state, &identity, request)?;
+    let decision = authorize(state, &identity, request)?;
+    tell(request, |trail| trail.note_decision(decision));
     request.extensions_mut().insert(identity);
     Ok(())
+}
+
+/// Refuses more than one proof: somebody in between may have looked at another.
+fn one_proof(request: &Request) -> Result<(), StatusError> {
+    match request.headers().get_all(header::AUTHORIZATION).iter().count() {
+        0 | 1 => Ok(()),
+        _ => Err(StatusError::unauthorized("Unauthorized")),
+    }
+}
+
+/// Tells the one who records the request.
+fn tell(request: &Request, note: impl FnOnce(&Trail)) {
+    if let Some(trail) = request.extensions().get::<Trail>() {
+        note(trail);
+    }
 }
 
 fn impersonate(
@@ -78,7 +101,12 @@ fn impersonate(
     Ok(identity)
 }
 
-fn authorize(state: &State, identity: &Identity, request: &mut Request) -> Result<(), StatusError> {
+/// What decided that the request may be done, if it may.
+fn authorize(
+    state: &State,
+    identity: &Identity,
+    request: &mut Request,
+) -> Result<Decision, StatusError> {
     let path = request.uri().path();
     let Some(found) = path::parse(path).map_err(|path::Malformed| StatusError::no_such_path())?
     else {
@@ -91,9 +119,10 @@ fn authorize(state: &State, identity: &Identity, request: &mut Request) -> Resul
         "list" | "watch" if found.name.is_none() => selected_name(&query),
         _ => None,
     };
-    check(state, identity, &Attributes { verb, target: target(&found, selected.as_deref()) })?;
+    let target = target(&found, selected.as_deref());
+    let decision = check(state, identity, &Attributes { verb, target })?;
     request.extensions_mut().insert(Judged(verb));
-    Ok(())
+    Ok(decision)
 }
 
 /// The verb that the rights of a request were judged by. Whoever answers it may do
@@ -105,12 +134,12 @@ fn check(
     state: &State,
     identity: &Identity,
     attributes: &Attributes<'_>,
-) -> Result<(), StatusError> {
+) -> Result<Decision, StatusError> {
     let started = Instant::now();
     let decision = state.rights.decide(identity, attributes);
     state.metrics.authorized(started.elapsed());
     match decision {
-        Decision::Allowed(_) => Ok(()),
+        Decision::Allowed(_) => Ok(decision),
         Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, &reason)),
     }
 }
@@ -158,7 +187,7 @@ fn verb(request: &Request, query: &[(String, String)], path: &ResourcePath) -> &
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{Request, header};
+    use axum::http::Request;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 

@@ -30,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::audit::{self, Subject};
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
@@ -56,6 +57,7 @@ pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Rout
         .fallback(handle)
         .layer(middleware::from_fn(limits::take_turns))
         .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), audit::follow))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
@@ -258,9 +260,20 @@ impl Ask {
         }
     }
 
+    /// What the path of a creation doesn't tell.
+    fn subject(&self, created: &[u8]) -> Option<Subject> {
+        let meta = crate::store::Meta::read(created).ok()?;
+        let (name, uid) = (meta.name.to_string(), meta.uid.to_string());
+        Some(Subject { name, uid, version: String::new() })
+    }
+
     fn answer(&self, outcome: Outcome) -> Result<Response, StatusError> {
         let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+        let subject = outcome.created.then(|| self.subject(&outcome.object)).flatten();
         let mut response = respond::object(code, &self.view(), outcome.object)?;
+        if let Some(subject) = subject {
+            response.extensions_mut().insert(subject);
+        }
         respond::warn(&mut response, &outcome.warnings);
         Ok(response)
     }
@@ -271,7 +284,14 @@ fn get(ask: &Ask) -> Result<Response, StatusError> {
     if version.is_some() {
         check_not_newer(version, ask.state.store.version()?)?;
     }
-    respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
+    let row = stored(ask)?;
+    let version = row.version;
+    let mut response = respond::object(StatusCode::OK, &ask.view(), row.object)?;
+    if ask.resource.nature == Nature::Secret {
+        let version = version.to_string();
+        response.extensions_mut().insert(Subject { version, ..Subject::default() });
+    }
+    Ok(response)
 }
 
 /// The object that the path names.
