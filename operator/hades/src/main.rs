@@ -9,6 +9,7 @@ mod local_host;
 mod logging;
 mod operations;
 mod probes;
+mod project_policy;
 mod public;
 mod serve;
 mod store;

@@ -20,6 +20,7 @@ use crate::cli::ServeFlags;
 use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
 use crate::probes::Probes;
+use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
 use crate::{hooks, local_host, operations, webhooks};
@@ -166,7 +167,7 @@ fn reachable(ip: IpAddr) -> IpAddr {
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed)];
+    config.validators = vec![Arc::new(Typed), Arc::new(ProjectRules)];
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
     ApiServer::open(config)

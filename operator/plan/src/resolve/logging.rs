@@ -17,7 +17,8 @@ pub(super) fn resolve(name: &str, service: &ServiceSpec, findings: &mut Findings
     for (key, value) in options {
         let value = value.to_string();
         // The driver runs in the engine: what it opens is opened as root.
-        if value.starts_with('/') || value.starts_with("unix") {
+        let scheme = value.trim_start().to_ascii_lowercase();
+        if scheme.starts_with('/') || scheme.starts_with("unix") || scheme.starts_with("file") {
             findings.invalid(
                 field(&format!("options.{key}")),
                 format!("{value} is a file or a socket of the host, which isn't the project's: write an address such as tcp://logs.example.com:514"),
