@@ -193,7 +193,8 @@ fn template(admission: &Admission<'_>) -> Option<Vec<Violation>> {
         let was = project.check(name, old, &rules);
         rules.before = Some(Usage::of(old));
         let of_environment = news(project.check(name, spec, &rules), was);
-        let unknown = |found: &Violation| !told.contains(&(found.field.clone(), found.rule.clone()));
+        let unknown =
+            |found: &Violation| !told.contains(&(found.field.clone(), found.rule.clone()));
         found.extend(of_environment.into_iter().filter(unknown).map(|violation| Violation {
             message: format!("in environment {name}: {}", violation.message),
             ..violation

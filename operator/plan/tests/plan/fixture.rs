@@ -72,7 +72,10 @@ impl Fixture {
             secrets: &self.secrets,
             pins: &self.pins,
             found: &self.found,
-            rules: self.policy.as_ref().map(|policy| Rules { others: self.others, ..Rules::of(policy) }),
+            rules: self
+                .policy
+                .as_ref()
+                .map(|policy| Rules { others: self.others, ..Rules::of(policy) }),
             fingerprint: &fingerprint,
         })
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::annotation;
+use hades_api::name::EnvironmentName;
+use hades_api::{ProjectPolicy, annotation};
 use hades_plan::{EnvVar, SpecErrorKind, needs};
 
 use crate::fixture::{Fixture, PASSWORD, desired, spec};
@@ -179,18 +180,25 @@ services:
 
 #[test]
 fn what_needs_no_server_is_found_without_one() {
-    let found = hades_plan::check_offline(
-        hades_api::name::EnvironmentName::new("shop", "production"),
-        &spec(
-            "
+    let spec = spec(
+        "
 services:
   a: {image: 'a:1', capAdd: [SYS_ADMIN], env: {A: {secretKeyRef: {name: s, key: k}}}}
   b: {host: anywhere, files: {/key: {secretKeyRef: {name: s, key: k}}}}
 ",
-        ),
     );
-    let fields: Vec<&str> = found.iter().map(|error| error.field.as_str()).collect();
-    assert_eq!(fields, ["spec.services.a.capAdd[0]", "spec.services.b.image"]);
+    let fields = |policy: Option<&ProjectPolicy>| -> Vec<String> {
+        let name = EnvironmentName::new("shop", "production");
+        let found = hades_plan::check_offline(name, &spec, policy);
+        found.into_iter().map(|error| error.field).collect()
+    };
+    assert_eq!(fields(None), ["spec.services.b.image"], "a project elsewhere may allow it");
+    let hosts = Some(vec!["local".to_owned()]);
+    let policy = ProjectPolicy { hosts, ..ProjectPolicy::default() };
+    assert_eq!(
+        fields(Some(&policy)),
+        ["spec.services.a.capAdd[0]", "spec.services.b.host", "spec.services.b.image"]
+    );
 }
 
 #[test]
