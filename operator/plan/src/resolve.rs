@@ -190,9 +190,9 @@ pub fn needs(
 pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     let mut findings = Findings::default();
     check_names(inputs, &mut findings);
-    policy::check(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
     let stopped = stop::requests(inputs, &mut findings);
+    policy::check(inputs, &stopped, &mut findings);
     dependency::check(inputs, &mut findings);
     let mut places = host::place(inputs, &mut findings);
     let mut placed = Vec::new();

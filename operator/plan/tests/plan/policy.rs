@@ -266,6 +266,19 @@ fn a_policy_that_is_tightened_stops_nothing_that_runs() {
 }
 
 #[test]
+fn what_is_not_allowed_any_more_can_be_stopped() {
+    let mut fixture = under("{}");
+    let yaml = service("privileged: true");
+    assert!(!refused(&fixture, &yaml).is_empty());
+    let stopped = ("stopped.hades.dev/web".to_owned(), "2026-01-01T00:00:00Z".to_owned());
+    fixture.annotations.extend([stopped]);
+    assert!(fixture.resolve(&yaml).unwrap().containers.is_empty());
+    fixture.annotations.clear();
+    let none = fixture.resolve(&service("privileged: true, replicas: 0")).unwrap();
+    assert!(none.containers.is_empty());
+}
+
+#[test]
 fn a_container_on_the_network_of_its_host_needs_no_other() {
     let yaml = service("hostNetwork: true, healthCheck: {tcp: {port: 80}}");
     let desired = under("{hostNetwork: true}").resolve(&yaml).unwrap();
