@@ -28,7 +28,9 @@ impl DeviceMapping {
     /// A sentence for people.
     pub fn parse(text: &str) -> Result<Self, String> {
         let refusal = || {
-            format!("{text:?} is no device: write /dev/ttyUSB0, /dev/sda:/dev/xvda or /dev/sda:/dev/xvda:r")
+            format!(
+                "{text:?} is no device: write /dev/ttyUSB0, /dev/sda:/dev/xvda or /dev/sda:/dev/xvda:r"
+            )
         };
         let mut parts = text.split(':');
         let host_path = parts.next().unwrap_or_default().to_owned();

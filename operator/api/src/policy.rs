@@ -27,7 +27,10 @@ pub struct ProjectPolicy {
     /// very folder, `/srv/shop/` also what is below it, with `:ro` behind it only
     /// read-only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 1024), regex(pattern = r"^/([^/:]+/)*([^/:]+)?(:ro)?$")))]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 1024), regex(pattern = r"^/([^/:]+/)*([^/:]+)?(:ro)?$"))
+    )]
     #[x_kube(validation = ("self.all(p, !p.contains('/../') && !p.contains('/./') && !p.endsWith('/..') && !p.endsWith('/.') && !p.endsWith('/..:ro') && !p.endsWith('/.:ro'))", "write paths without . and .."))]
     pub host_mounts: Vec<String>,
 
@@ -58,7 +61,10 @@ pub struct ProjectPolicy {
     /// Devices of the host that containers may have: `/dev/ttyUSB0` that one,
     /// `/dev/dri/` all below that folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 1024), regex(pattern = r"^/dev/([^/:]+/)*([^/:]+)?$")))]
+    #[schemars(
+        length(max = 100),
+        inner(length(min = 1, max = 1024), regex(pattern = r"^/dev/([^/:]+/)*([^/:]+)?$"))
+    )]
     #[x_kube(validation = ("self.all(p, !p.contains('/../') && !p.contains('/./') && !p.endsWith('/..') && !p.endsWith('/.'))", "write paths without . and .."))]
     pub devices: Vec<String>,
 
@@ -71,7 +77,10 @@ pub struct ProjectPolicy {
     /// Names of the DockerHosts that containers may run on; `*` stands for any
     /// text. Any host when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 200), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9.*-]+$")))]
+    #[schemars(
+        length(max = 200),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9.*-]+$"))
+    )]
     pub hosts: Option<Vec<String>>,
 
     /// Accounts that may be used, of those that allow the project; all of them

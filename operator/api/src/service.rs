@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DeviceMapping, Duration, EnvValue, FileSpec, HealthCheck, ImagePolicy, ImagePullSecret, IntOrString, Logging,
-    Placement, PortMapping, Quantity, Resources, Strategy, Tmpfs, Ulimit, VolumeMount,
+    DeviceMapping, Duration, EnvValue, FileSpec, HealthCheck, ImagePolicy, ImagePullSecret,
+    IntOrString, Logging, Placement, PortMapping, Quantity, Resources, Strategy, Tmpfs, Ulimit,
+    VolumeMount,
 };
 
 /// A service of an environment. Everything is optional, as a template and an

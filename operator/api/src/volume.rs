@@ -257,8 +257,20 @@ mod tests {
         assert_eq!(VolumeMount::parse("/etc:/x").unwrap().host_path(), Some("/etc"));
         assert_eq!(VolumeMount::parse("c:/data").unwrap().volume(), Some("c"));
         for bad in [
-            "data", "data:x", "./x:/y", "~/x:/y", "a:/b:c", "a:/b:ro:z", ":/x", "A:/x", "/a:b",
-            r"C:\x:/data", r"C:/x:/data", r"\\server\share:/data", "//:", "/srv:/x:rshared",
+            "data",
+            "data:x",
+            "./x:/y",
+            "~/x:/y",
+            "a:/b:c",
+            "a:/b:ro:z",
+            ":/x",
+            "A:/x",
+            "/a:b",
+            r"C:\x:/data",
+            r"C:/x:/data",
+            r"\\server\share:/data",
+            "//:",
+            "/srv:/x:rshared",
         ] {
             assert!(VolumeMount::parse(bad).is_err(), "{bad}");
         }

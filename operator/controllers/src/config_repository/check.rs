@@ -286,7 +286,7 @@ async fn attempt(
         Ok(_) => Ok(Attempt::Fine(overridden)),
         Err(kube::Error::Api(status)) if status.code < 500 => {
             Ok(Attempt::Refused(status, overridden))
-        },
+        }
         Err(error) => {
             Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
         }

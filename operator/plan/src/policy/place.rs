@@ -60,8 +60,7 @@ pub(super) fn check(
             }
             if let Some(selector) = &placement.selector {
                 let field = format!("{own}.placement.selector");
-                let selected =
-                    selected_hosts(subject.hosts.keys(), subject.host_labels, selector);
+                let selected = selected_hosts(subject.hosts.keys(), subject.host_labels, selector);
                 check_selected(subject, name, &field, &selected, policy, violations);
             }
         }

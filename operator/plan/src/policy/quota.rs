@@ -83,7 +83,10 @@ fn replicas(service: &ServiceSpec) -> u32 {
 
 fn limits(service: &ServiceSpec) -> (Option<&Quantity>, Option<&Quantity>) {
     let limits = service.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    (limits.and_then(|limits| limits.cpu.as_ref()), limits.and_then(|limits| limits.memory.as_ref()))
+    (
+        limits.and_then(|limits| limits.cpu.as_ref()),
+        limits.and_then(|limits| limits.memory.as_ref()),
+    )
 }
 
 /// One quota and what there is of it.
@@ -106,8 +109,7 @@ pub(super) fn check(
 ) {
     for (name, service) in spec.services.iter().filter(|(_, service)| replicas(service) > 0) {
         let (cpu, memory) = limits(service);
-        for (quota, limit, last) in
-            [(&quotas.cpu, cpu, "cpu"), (&quotas.memory, memory, "memory")]
+        for (quota, limit, last) in [(&quotas.cpu, cpu, "cpu"), (&quotas.memory, memory, "memory")]
         {
             if quota.is_some() && limit.is_none() {
                 let message = format!(

@@ -62,7 +62,8 @@ fn check_host_network(
         return;
     }
     if service.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
-        let message = "with hostNetwork, every port that a process opens is one of the host: leave ports out";
+        let message =
+            "with hostNetwork, every port that a process opens is one of the host: leave ports out";
         findings.invalid(field("ports"), message);
     }
     if service.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {

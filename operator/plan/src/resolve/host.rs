@@ -10,8 +10,8 @@ use super::service::Placed;
 use super::suggest;
 use super::{Inputs, SpecErrorKind};
 use crate::desired::HostSettings;
-use crate::policy;
 use crate::placement::{Candidate, Placer, Request};
+use crate::policy;
 
 /// Longest prefix that still has room for a gateway and a few containers.
 const LONGEST_PREFIX: u8 = 29;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hades_api::{MountSource, ServiceSpec, VolumeMount};
 use hades_api::name::{MAX_LENGTH, check_label};
+use hades_api::{MountSource, ServiceSpec, VolumeMount};
 
 use super::findings::Findings;
 use super::service::Placed;
@@ -28,7 +28,8 @@ pub(super) fn mounts(
             findings.invalid(&field, message);
         }
         if mount.path.split('/').any(|part| matches!(part, "." | "..")) {
-            findings.invalid(&field, format!("{} is no plain path: leave out . and ..", mount.path));
+            findings
+                .invalid(&field, format!("{} is no plain path: leave out . and ..", mount.path));
             continue;
         }
         let path = match policy::normal_path(&mount.path) {

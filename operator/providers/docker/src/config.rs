@@ -380,7 +380,10 @@ mod tests {
         assert_eq!(body.networking_config, None);
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("host"));
-        assert_eq!((host.pid_mode.as_deref(), host.ipc_mode.as_deref()), (Some("host"), Some("host")));
+        assert_eq!(
+            (host.pid_mode.as_deref(), host.ipc_mode.as_deref()),
+            (Some("host"), Some("host"))
+        );
         assert_eq!(host.privileged, Some(true));
         assert_eq!(host.security_opt, Some(texts(&["seccomp=unconfined"])));
         let device = host.devices.unwrap().remove(0);

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, ResourcesUlimits};
+use bollard::models::{
+    DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, ResourcesUlimits,
+};
 use hades_api::{LogDriver, UlimitRange};
 use hades_plan::{
     CommandCheck, Confinement, ContainerSpec, EngineCheck, Limits, LogOutput, Lookup, TmpfsMount,

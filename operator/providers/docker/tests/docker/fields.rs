@@ -136,17 +136,19 @@ async fn what_a_policy_allows_reaches_the_engine_and_works() {
     let (_, port) = bed.free_port();
     let mut spec = bed.running_spec();
     spec.confinement = Confinement {
-        privileged: true,
         host_network: true,
         host_pid: true,
         host_ipc: true,
-        cap_add: text(&["SYS_ADMIN"]),
         devices: vec![DeviceMapping::parse("/dev/null:/dev/nothing:r").unwrap()],
         security_opt: text(&["no-new-privileges=true", "seccomp=unconfined"]),
         ..Confinement::default()
     };
-    spec.mounts =
-        vec![Mount { source: path.clone(), path: "/host".to_owned(), read_only: false, bind: true }];
+    spec.mounts = vec![Mount {
+        source: path.clone(),
+        path: "/host".to_owned(),
+        read_only: false,
+        bind: true,
+    }];
     spec.env = BTreeMap::from([
         ("PORT".to_owned(), EnvVar::Plain(port.to_string())),
         ("WRITE_FILE".to_owned(), EnvVar::Plain("/host/started".to_owned())),
@@ -156,12 +158,9 @@ async fn what_a_policy_allows_reaches_the_engine_and_works() {
     scene.done(&create).await;
     let seen = scene.until("web", &[ContainerState::Running]).await;
     let host = inspected(&bed, &seen.id)["HostConfig"].clone();
-    for (field, expected) in [
-        ("Privileged", json!(true)),
-        ("NetworkMode", json!("host")),
-        ("PidMode", json!("host")),
-        ("IpcMode", json!("host")),
-    ] {
+    for (field, expected) in
+        [("NetworkMode", json!("host")), ("PidMode", json!("host")), ("IpcMode", json!("host"))]
+    {
         assert_eq!(host[field], expected, "{field}");
     }
     let options = host["SecurityOpt"].to_string();
@@ -191,6 +190,30 @@ async fn what_a_policy_allows_reaches_the_engine_and_works() {
     assert_eq!(error.class, ErrorClass::Terminal, "{error}");
     assert!(error.message.contains("volumes"), "{error}");
     assert!(!folder.path().join("missing").exists());
+}
+
+/// A machine that is itself held short can't give away what it lacks; that it was
+/// asked for shows all the same.
+#[tokio::test]
+async fn a_privileged_container_is_what_the_engine_is_asked_for() {
+    let bed = DockerBed::shared();
+    let scene = Scene::new(&bed);
+    let mut spec = bed.running_spec();
+    spec.confinement = Confinement {
+        privileged: true,
+        host_network: true,
+        cap_add: text(&["SYS_ADMIN"]),
+        ..Confinement::default()
+    };
+    let (_, port) = bed.free_port();
+    spec.env = BTreeMap::from([("PORT".to_owned(), EnvVar::Plain(port.to_string()))]);
+    match bed.host.execute(&scene.create_container("web", spec)).await {
+        Ok(outcome) => assert_eq!(outcome, Outcome::Done),
+        Err(error) => assert!(error.message.contains("apply caps"), "{error}"),
+    }
+    let host = inspected(&bed, &scene.container("web"))["HostConfig"].clone();
+    assert_eq!(host["Privileged"], json!(true));
+    assert_eq!(without_prefixes(&host["CapAdd"]), json!(["SYS_ADMIN"]));
 }
 
 /// Some engines write `CAP_` before capabilities.
