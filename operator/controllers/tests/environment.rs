@@ -107,20 +107,20 @@ async fn a_policy_that_is_tightened_holds_back_and_stops_nothing() {
     policy(json!({"privileged": true, "quotas": {"replicas": 3}})).await;
     hades.ready("prod").await;
     let before = hades.host.running();
-    // The older environment has all there is.
+    // The older environment has all there is; of one second the first by name.
     hades
         .apply_environment(
-            "late",
+            "staging",
             json!({
                 "defaults": {"host": "local"}, "services": {"web": {"image": "app:1"}},
             }),
         )
         .await;
-    let denied = hades.not_ready("late", "PolicyViolation").await;
+    let denied = hades.not_ready("staging", "PolicyViolation").await;
     assert!(denied.message.contains("replicas 4 of 3"), "{}", denied.message);
     assert!(is_true(&hades.status("prod").await.conditions, condition::READY));
     policy(json!({"privileged": true, "quotas": {"replicas": 4}})).await;
-    hades.ready("late").await;
+    hades.ready("staging").await;
 
     policy(json!({})).await;
     hades.not_ready("prod", "PolicyViolation").await;
