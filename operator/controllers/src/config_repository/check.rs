@@ -392,6 +392,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rules_of_the_same_commit_are_waited_for() {
+        let text = "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: blog}, spec: {}}";
+        let limits = hades_source::manifest::Limits::default();
+        let set = hades_source::manifest::read_bytes("a.yaml", text.as_bytes(), &limits).unwrap();
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let repository: ConfigRepository = serde_json::from_value(json!({
+            "metadata": {"name": "config", "namespace": SYSTEM_NAMESPACE},
+            "spec": {"url": "https://git.example.com/fleet"},
+        }))
+        .unwrap();
+        let status = |messages: &[&str]| -> Status {
+            let causes: Vec<Value> = messages.iter().map(|m| json!({"message": m})).collect();
+            serde_json::from_value(json!({"code": 422, "details": {"causes": causes}})).unwrap()
+        };
+        let [project, shop, blog] = &set.documents[..] else { panic!("{:?}", set.documents) };
+        let waits = |documents: &[Document], refused: &Document, messages: &[&str]| {
+            brings_rules(documents, refused, &repository, &status(messages))
+        };
+        let denied = "Forbidden: policy of project shop doesn't allow x (spec.policy.privileged)";
+        assert!(waits(&set.documents, shop, &[denied, denied]));
+        assert!(!waits(&set.documents, shop, &[denied, "Required value"]));
+        assert!(!waits(&set.documents, shop, &[]));
+        assert!(!waits(&set.documents, blog, &[denied]), "its project is elsewhere");
+        assert!(!waits(std::slice::from_ref(shop), shop, &[denied]));
+        assert!(waits(std::slice::from_ref(project), shop, &[denied]));
+    }
+
+    #[test]
     fn unknown_fields_are_told_apart() {
         let message = "strict decoding error: unknown field \"spec.a\" (did you mean \"b\"?), unknown field \"spec.c\"";
         let expected = [
