@@ -21,6 +21,7 @@
 pub mod annotation;
 pub mod condition;
 mod config_repository;
+mod device;
 mod docker_host;
 mod duration;
 mod env_value;
@@ -38,6 +39,7 @@ mod member;
 pub mod name;
 pub mod overriding;
 mod placement;
+mod policy;
 mod port;
 mod project;
 mod quantity;
@@ -57,6 +59,7 @@ pub use config_repository::{
     ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
     ManifestProblem, OverrideEntry, Webhook,
 };
+pub use device::DeviceMapping;
 pub use docker_host::{
     Capacity, DockerHost, DockerHostSpec, DockerHostStatus, SSH_PRIVATE_KEY, SshAccess, TLS_CA,
     TLS_CERTIFICATE, TLS_KEY, TlsAccess,
@@ -82,6 +85,7 @@ pub use int_or_string::IntOrString;
 pub use logging::{LogDriver, Logging};
 pub use member::{Member, ProjectRole};
 pub use placement::{HostSelector, Placement};
+pub use policy::{AllowedAccounts, POLICY_FIELD, PortRange, ProjectPolicy, ProjectQuotas};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
 pub use quantity::Quantity;
@@ -93,7 +97,7 @@ pub use tmpfs::Tmpfs;
 pub use ulimit::{Ulimit, UlimitRange};
 pub use user::{User, UserSpec, UserStatus};
 pub use version_range::{BadRange, VersionRange};
-pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
+pub use volume::{DeletionPolicy, MountForm, MountSource, VolumeMount, VolumeSpec};
 
 /// API group of every kind of Hades.
 pub const GROUP: &str = "hades.dev";

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EnvValue, Member};
+use crate::{EnvValue, Member, ProjectPolicy};
 
 /// A client's project.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -46,6 +46,11 @@ pub struct HadesProjectSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub members: Vec<Member>,
+
+    /// What the environments of the project may ask for. Nothing that would give
+    /// a container its host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<ProjectPolicy>,
 
     /// Holds back all changes to all environments of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]

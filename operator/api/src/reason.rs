@@ -7,6 +7,8 @@ pub const RECONCILED: &str = "Reconciled";
 pub const PROGRESSING: &str = "Progressing";
 /// The spec can't be turned into something to run.
 pub const INVALID_SPEC: &str = "InvalidSpec";
+/// The policy of the project doesn't allow what is written.
+pub const POLICY_VIOLATION: &str = "PolicyViolation";
 /// `templateRef` names a template that isn't there.
 pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
 /// A service names a DockerHost that isn't there.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, future, stream};
 use hades_api::{
-    GitAccount, GitAccountSpec, GitAccountStatus, GitProvider, SYSTEM_NAMESPACE, condition, reason,
+    GitAccount, GitAccountSpec, GitAccountStatus, GitProvider, HadesProject, SYSTEM_NAMESPACE,
+    condition, reason,
 };
 use hades_source::git::host_of;
 use jiff::Timestamp;
@@ -58,8 +59,35 @@ pub(crate) async fn credentials_for(
     if let Some(refusal) = not_for(name, &account.spec, namespace, url) {
         return Ok(Err(refusal));
     }
+    if let Some(refusal) = not_by_policy(context, name, namespace).await? {
+        return Ok(Err(refusal));
+    }
     let access = credentials(context, &account.spec).await?;
     Ok(access.map(|access| (account.spec, access)))
+}
+
+/// Why the policy of a project keeps it from an account, if it does.
+async fn not_by_policy(
+    context: &Context,
+    name: &str,
+    namespace: &str,
+) -> Result<Option<Refusal>, ReconcileError> {
+    if namespace == SYSTEM_NAMESPACE {
+        return Ok(None);
+    }
+    let projects: Api<HadesProject> = Api::all(context.client.clone());
+    let project = projects
+        .get_opt(namespace)
+        .await
+        .map_err(ReconcileError::api(format!("read HadesProject {namespace}")))?;
+    let policy = project.and_then(|project| project.spec.policy).unwrap_or_default();
+    Ok((!policy.allows_git_account(name)).then(|| Refusal {
+        reason: reason::ACCOUNT_NOT_ALLOWED,
+        message: format!(
+            "policy of project {namespace} doesn't allow GitAccount {name} \
+             (spec.policy.accounts.git)"
+        ),
+    }))
 }
 
 /// Why an account isn't for what lives in `namespace` and goes to `url`, if it isn't.

@@ -84,6 +84,62 @@ async fn drift_of_every_sort_is_healed_and_told() {
     assert!(events.iter().any(|event| event.starts_with("DriftHealed: ")), "{events:?}");
 }
 
+/// The server of these tests refuses nothing, as one of Kubernetes: the planner does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_is_tightened_holds_back_and_stops_nothing() {
+    let hades = Hades::start().await;
+    let policy = async |policy: Value| {
+        hades
+            .apply(json!({
+                "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject",
+                "metadata": {"name": "shop"}, "spec": {"policy": policy},
+            }))
+            .await;
+    };
+    let mut spec = two_services();
+    spec["services"]["web"]["privileged"] = json!(true);
+    hades.apply_environment("prod", spec.clone()).await;
+    let denied = hades.not_ready("prod", "PolicyViolation").await;
+    assert!(denied.message.contains("spec.services.web.privileged"), "{}", denied.message);
+    assert!(denied.message.contains("(spec.policy.privileged)"), "{}", denied.message);
+    assert!(hades.running().is_empty(), "nothing of it is rolled out");
+
+    policy(json!({"privileged": true, "quotas": {"replicas": 3}})).await;
+    hades.ready("prod").await;
+    let before = hades.host.running();
+    // The older environment has all there is; of one second the first by name.
+    hades
+        .apply_environment(
+            "staging",
+            json!({
+                "defaults": {"host": "local"}, "services": {"web": {"image": "app:1"}},
+            }),
+        )
+        .await;
+    let denied = hades.not_ready("staging", "PolicyViolation").await;
+    assert!(denied.message.contains("replicas 4 of 3"), "{}", denied.message);
+    assert!(is_true(&hades.status("prod").await.conditions, condition::READY));
+    policy(json!({"privileged": true, "quotas": {"replicas": 4}})).await;
+    hades.ready("staging").await;
+
+    policy(json!({})).await;
+    hades.not_ready("prod", "PolicyViolation").await;
+    spec["services"]["worker"]["image"] = json!("app:2");
+    hades.apply_environment("prod", spec).await;
+    hades.not_ready("prod", "PolicyViolation").await;
+    let after = hades.host.running();
+    assert!(before.iter().all(|name| after.contains(name)), "before {before:?}, after {after:?}");
+    // What isn't allowed any more can be stopped, and the rest goes on then.
+    let stop = json!({"metadata": {"annotations": {
+        format!("{}web", annotation::STOPPED_SERVICE): "2026-01-01T00:00:00Z",
+    }}});
+    let environments = hades.environments();
+    environments.patch("prod", &PatchParams::default(), &Patch::Merge(&stop)).await.unwrap();
+    hades.ready("prod").await;
+    let running = hades.host.running();
+    assert!(!running.iter().any(|name| name.starts_with("shop_prod_web-")), "{running:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_exist_is_named_and_nothing_is_touched() {
     let hades = Hades::start().await;

@@ -13,6 +13,7 @@ mod logging;
 mod notify;
 mod operations;
 mod probes;
+mod project_policy;
 mod public;
 mod serve;
 mod store;

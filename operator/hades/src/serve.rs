@@ -23,6 +23,7 @@ use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
 use crate::notify::Notifier;
 use crate::probes::Probes;
+use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
 use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, webhooks};
@@ -192,7 +193,7 @@ fn reachable(ip: IpAddr) -> IpAddr {
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed), Arc::new(UserRules)];
+    config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
     config.audit = audit_log::options(&flags.audit);

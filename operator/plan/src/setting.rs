@@ -70,7 +70,25 @@ impl Words {
     }
 
     fn confinement(&mut self, confinement: &Confinement) {
-        let Confinement { cap_add, cap_drop, group_add, read_only, sysctls } = confinement;
+        let Confinement {
+            cap_add,
+            cap_drop,
+            group_add,
+            read_only,
+            privileged,
+            host_network,
+            host_pid,
+            host_ipc,
+            devices,
+            security_opt,
+            sysctls,
+        } = confinement;
+        self.set("privileged", privileged.then_some(true));
+        self.set("hostNetwork", host_network.then_some(true));
+        self.set("hostPID", host_pid.then_some(true));
+        self.set("hostIPC", host_ipc.then_some(true));
+        self.list("devices", &devices.iter().map(ToString::to_string).collect::<Vec<_>>());
+        self.list("securityOpt", security_opt);
         self.list("capAdd", cap_add);
         self.list("capDrop", cap_drop);
         self.list("groupAdd", group_add);
@@ -104,7 +122,7 @@ impl Words {
 }
 
 /// In the notation of manifests: `500m`, `2`.
-fn cpus(nanos: i64) -> String {
+pub(crate) fn cpus(nanos: i64) -> String {
     match (nanos % NANO, nanos % NANOS_IN_MILLI) {
         (0, _) => (nanos / NANO).to_string(),
         (_, 0) => format!("{}m", nanos / NANOS_IN_MILLI),
@@ -113,7 +131,7 @@ fn cpus(nanos: i64) -> String {
 }
 
 /// In the largest binary unit that divides it.
-fn bytes(bytes: i64) -> String {
+pub(crate) fn bytes(bytes: i64) -> String {
     let units = [(1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
     let unit = units.iter().find(|(size, _)| bytes != 0 && bytes % size == 0);
     unit.map_or_else(|| bytes.to_string(), |(size, name)| format!("{}{name}", bytes / size))

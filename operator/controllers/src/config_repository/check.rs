@@ -4,8 +4,8 @@
 use futures::stream::{self, StreamExt};
 use hades_api::overriding::Override;
 use hades_api::{
-    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, SYSTEM_NAMESPACE, annotation,
-    label, reason,
+    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, POLICY_FIELD,
+    SYSTEM_NAMESPACE, annotation, label, reason,
 };
 use hades_source::manifest::Document;
 use kube::api::{DynamicObject, PartialObjectMeta, Patch, PatchParams, ValidationDirective};
@@ -102,7 +102,14 @@ pub(super) async fn check(
     while let Some((document, result)) = tries.next().await {
         match result? {
             Attempt::Fine(found) => overridden.push(found),
-            Attempt::Refused(status) => problems.extend(refusals(document, &status)),
+            // The rules may come with the project in the same commit, which is applied
+            // first; then the server judges again.
+            Attempt::Refused(status, found)
+                if brings_rules(documents, document, repository, &status) =>
+            {
+                overridden.push(found);
+            }
+            Attempt::Refused(status, _) => problems.extend(refusals(document, &status)),
             Attempt::OwnedBy(other) => ownership.push(located(
                 document,
                 "metadata.name",
@@ -123,6 +130,26 @@ pub(super) async fn check(
     // With no problem there is one for each object, in their order.
     let objects = objects.into_iter().zip(overridden);
     Ok(Ok(objects.map(|((_, object), overridden)| Object { overridden, ..object }).collect()))
+}
+
+/// Whether an object was refused for the policy of its project alone, and the same
+/// commit says what that policy is.
+fn brings_rules(
+    documents: &[Document],
+    refused: &Document,
+    repository: &ConfigRepository,
+    status: &Status,
+) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let rule = format!("({POLICY_FIELD}.");
+    let mut causes = causes.map(|cause| cause.message.contains(&rule)).peekable();
+    let home = repository.namespace();
+    let project = refused.namespace.as_ref().or(home.as_ref());
+    causes.peek().is_some()
+        && causes.all(|by_policy| by_policy)
+        && documents.iter().any(|document| {
+            document.kind == HadesProject::kind(&()) && Some(&document.name) == project
+        })
 }
 
 fn located(document: &Document, field: &str, message: String) -> ManifestProblem {
@@ -218,7 +245,7 @@ fn scoped(
 
 enum Attempt {
     Fine(Option<Override>),
-    Refused(Box<Status>),
+    Refused(Box<Status>, Option<Override>),
     OwnedBy(String),
 }
 
@@ -257,7 +284,9 @@ async fn attempt(
     };
     match answer {
         Ok(_) => Ok(Attempt::Fine(overridden)),
-        Err(kube::Error::Api(status)) if status.code < 500 => Ok(Attempt::Refused(status)),
+        Err(kube::Error::Api(status)) if status.code < 500 => {
+            Ok(Attempt::Refused(status, overridden))
+        }
         Err(error) => {
             Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
         }
@@ -361,6 +390,36 @@ fn unknown_fields(message: &str) -> Vec<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_of_the_same_commit_are_waited_for() {
+        let text = "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: blog}, spec: {}}";
+        let limits = hades_source::manifest::Limits::default();
+        let set = hades_source::manifest::read_bytes("a.yaml", text.as_bytes(), &limits).unwrap();
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let repository: ConfigRepository = serde_json::from_value(json!({
+            "metadata": {"name": "config", "namespace": SYSTEM_NAMESPACE},
+            "spec": {"url": "https://git.example.com/fleet"},
+        }))
+        .unwrap();
+        let status = |messages: &[&str]| -> Status {
+            let causes: Vec<Value> = messages.iter().map(|m| json!({"message": m})).collect();
+            serde_json::from_value(json!({"code": 422, "details": {"causes": causes}})).unwrap()
+        };
+        let [project, shop, blog] = &set.documents[..] else { panic!("{:?}", set.documents) };
+        let waits = |documents: &[Document], refused: &Document, messages: &[&str]| {
+            brings_rules(documents, refused, &repository, &status(messages))
+        };
+        let denied = "Forbidden: policy of project shop doesn't allow x (spec.policy.privileged)";
+        assert!(waits(&set.documents, shop, &[denied, denied]));
+        assert!(!waits(&set.documents, shop, &[denied, "Required value"]));
+        assert!(!waits(&set.documents, shop, &[]));
+        assert!(!waits(&set.documents, blog, &[denied]), "its project is elsewhere");
+        assert!(!waits(std::slice::from_ref(shop), shop, &[denied]));
+        assert!(waits(std::slice::from_ref(project), shop, &[denied]));
+    }
 
     #[test]
     fn unknown_fields_are_told_apart() {

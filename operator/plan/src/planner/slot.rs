@@ -138,7 +138,7 @@ pub(super) fn survey<'a>(
     }
     let slot = |desired: &'a DesiredContainer| {
         let group = groups.get(&(desired.service.as_str(), desired.replica));
-        let network = networks.get(desired.host.as_str());
+        let network = own_network(desired, networks);
         let group = group.map(Vec::as_slice).unwrap_or_default();
         let mut slot = fill(desired, network, group);
         slot.exclusive = is_exclusive(&slot, network, &wanted);
@@ -161,6 +161,18 @@ pub(super) fn survey<'a>(
     let mut slots: Vec<Slot<'_>> = scope.desired.containers.iter().map(slot).collect();
     slots.sort_by_key(|slot| (&slot.desired.service, slot.desired.replica, &slot.desired.host));
     slots
+}
+
+/// The environment's network on a container's host; none for one that has the
+/// network of the host.
+pub(super) fn own_network<'n, 'a>(
+    desired: &DesiredContainer,
+    networks: &'n BTreeMap<&'a str, HostNetwork<'a>>,
+) -> Option<&'n HostNetwork<'a>> {
+    match desired.spec.confinement.host_network {
+        true => None,
+        false => networks.get(desired.host.as_str()),
+    }
 }
 
 /// Sorts the containers of a slot into what stays and what goes.
@@ -256,7 +268,8 @@ fn revive(
     network: Option<&HostNetwork<'_>>,
 ) -> Step {
     let container = current.container;
-    let connect = !network.is_some_and(|network| network.holds(current));
+    let on_host = desired.spec.confinement.host_network;
+    let connect = !on_host && !network.is_some_and(|network| network.holds(current));
     let failing = || {
         // The engine's own words change with every look.
         let state = container.state.to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hades_api::{DockerHostSpec, HostSelector, Placement, ServiceSpec};
+use hades_api::{DockerHostSpec, HostSelector, Placement, ServiceSpec, VolumeMount};
 use ipnet::Ipv4Net;
 
 use super::findings::Findings;
@@ -11,6 +11,7 @@ use super::suggest;
 use super::{Inputs, SpecErrorKind};
 use crate::desired::HostSettings;
 use crate::placement::{Candidate, Placer, Request};
+use crate::policy;
 
 /// Longest prefix that still has room for a gateway and a few containers.
 const LONGEST_PREFIX: u8 = 29;
@@ -67,7 +68,7 @@ pub(super) fn place<'a>(
                 .iter()
                 .map(|host| Candidate { name: host, schedulable: schedulable(host) })
                 .collect(),
-            volumes: service.volumes.iter().flatten().map(|mount| &*mount.volume).collect(),
+            volumes: service.volumes.iter().flatten().filter_map(VolumeMount::volume).collect(),
             one_per_host: service.ports.iter().flatten().any(|port| port.host_port.is_some()),
         };
         let hosts = placer.place(&request);
@@ -144,6 +145,14 @@ fn placed<'a>(
                 findings.error(SpecErrorKind::HostNotFound, format!("{field}.selector"), message);
                 return None;
             }
+            let mut names = names;
+            if let Some(rules) = &inputs.rules {
+                // When none is left, the policy's own check says so.
+                names.retain(|host| policy::allows_host(rules.policy, host));
+                if names.is_empty() {
+                    return None;
+                }
+            }
             Some(Candidates { names, field: format!("{field}.selector") })
         }
         _ => {
@@ -154,7 +163,7 @@ fn placed<'a>(
 }
 
 /// The hosts that have all labels of a selector.
-pub(super) fn selected<'a>(
+pub(crate) fn selected<'a>(
     hosts: impl Iterator<Item = &'a String>,
     labels: &BTreeMap<String, BTreeMap<String, String>>,
     selector: &HostSelector,
@@ -200,9 +209,9 @@ fn lint_drained(
         if !spec.is_some_and(|spec| spec.unschedulable.unwrap_or(false)) {
             continue;
         }
-        let why = match service.volumes.iter().flatten().next() {
-            Some(mount) if place.candidates > 1 => {
-                format!("the data of volume {} is there", mount.volume)
+        let why = match service.volumes.iter().flatten().find_map(VolumeMount::volume) {
+            Some(volume) if place.candidates > 1 => {
+                format!("the data of volume {volume} is there")
             }
             _ => "it may run on no other host that takes anything".to_owned(),
         };

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
-use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
+use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage, ProjectPolicy};
+use hades_plan::policy::{Rules, Usage};
 use hades_plan::{Current, Desired, FoundImages, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
@@ -22,6 +23,9 @@ pub struct Fixture {
     pub project_env: BTreeMap<String, hades_api::EnvValue>,
     pub pins: Vec<PinnedImage>,
     pub found: FoundImages,
+    /// Rules of the project; none that hold when absent.
+    pub policy: Option<ProjectPolicy>,
+    pub others: Usage,
 }
 
 impl Default for Fixture {
@@ -47,6 +51,8 @@ impl Default for Fixture {
             project_env: BTreeMap::new(),
             pins: Vec::new(),
             found: FoundImages::default(),
+            policy: None,
+            others: Usage::default(),
         }
     }
 }
@@ -66,6 +72,10 @@ impl Fixture {
             secrets: &self.secrets,
             pins: &self.pins,
             found: &self.found,
+            rules: self
+                .policy
+                .as_ref()
+                .map(|policy| Rules { others: self.others, ..Rules::of(policy) }),
             fingerprint: &fingerprint,
         })
     }
