@@ -206,7 +206,6 @@ services:
     let [image, rest @ ..] = mistakes;
     let violations = ["spec.services.a.capAdd[0]", "spec.services.b.host", image];
     assert_eq!(fields(Some(&policy)), [&violations[..], &rest[..]].concat());
-    );
 }
 
 #[test]
