@@ -10,6 +10,7 @@
 //! A commit is applied whole or not at all: everything that is to be written is
 //! read, parsed and tried without effect before the first object is.
 
+mod account;
 mod apply;
 mod check;
 mod commit;
@@ -32,6 +33,7 @@ use hades_api::{
     annotation, reason,
 };
 use hades_source::git::Commit;
+use hades_source::manifest::Document;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -41,9 +43,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, status};
 
+use account::Account;
 use fetch::Source;
 use gate::Gate;
-use kinds::Kinds;
+use kinds::{Kind, Kinds};
 use memory::{Credential, Memory};
 use record::Problem;
 
@@ -95,6 +98,7 @@ impl Reconciler for ConfigRepositories {
         let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
         if repository.meta().deletion_timestamp.is_some() {
             context.hooks.table.forget(&namespace, &name);
+            account::release(context, &repository).await?;
             return Ok(Progress::Gone);
         }
         context.hooks.table.learn(&repository);
@@ -198,7 +202,7 @@ impl ConfigRepositories {
             Fetched::Commit(source, commit) => {
                 draft.after.observed_commit = Some(commit.id.clone());
                 draft.after.follows = Some(commit.follows.clone());
-                self.sync_commit(&mut draft, &source, commit).await?
+                self.sync_as_account(&mut draft, &source, commit).await?
             }
         };
         self.record(draft, step).await
@@ -286,6 +290,7 @@ struct Draft<'a> {
     context: &'a Context,
     repository: &'a ConfigRepository,
     uid: String,
+    account: Account,
     stored: ConfigRepositoryStatus,
     after: ConfigRepositoryStatus,
 }
@@ -294,7 +299,14 @@ impl<'a> Draft<'a> {
     fn new(context: &'a Context, repository: &'a ConfigRepository) -> Self {
         let stored = repository.status.clone().unwrap_or_default();
         let uid = repository.uid().unwrap_or_default();
-        Self { context, repository, uid, after: stored.clone(), stored }
+        let account = Account::of(context, repository);
+        Self { context, repository, uid, account, after: stored.clone(), stored }
+    }
+
+    /// What work on its objects needs.
+    fn desk(&'a self, kinds: &'a Kinds) -> Desk<'a> {
+        let Self { context, repository, account, .. } = self;
+        Desk { context, repository, account, kinds }
     }
 
     async fn save(&mut self) -> Result<(), ReconcileError> {
@@ -303,6 +315,22 @@ impl<'a> Draft<'a> {
         status::write(&api, self.repository, &self.stored, &self.after).await?;
         self.stored = self.after.clone();
         Ok(())
+    }
+}
+
+/// What work on the objects of a repository needs.
+struct Desk<'a> {
+    context: &'a Context,
+    repository: &'a ConfigRepository,
+    /// As whom all of it is read and written.
+    account: &'a Account,
+    kinds: &'a Kinds,
+}
+
+impl Desk<'_> {
+    /// What the server knows of a document's kind.
+    async fn kind_of(&self, document: &Document) -> Result<Option<Kind>, ReconcileError> {
+        self.kinds.get(&self.context.client, &document.api_version, &document.kind).await
     }
 }
 
