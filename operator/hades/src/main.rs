@@ -1,5 +1,6 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod admission;
 mod certificates;
 mod cli;
 mod exec;
@@ -12,6 +13,7 @@ mod probes;
 mod public;
 mod serve;
 mod store;
+mod sync_request;
 mod validator;
 mod webhooks;
 

@@ -22,7 +22,7 @@ use crate::instance::{self, InstanceError};
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{hooks, local_host, operations, webhooks};
+use crate::{admission, hooks, local_host, operations, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -167,6 +167,8 @@ fn reachable(ip: IpAddr) -> IpAddr {
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed)];
+    config.validators.extend(admission::validators());
+    config.first_objects = hades_api::role::first_objects();
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
     ApiServer::open(config)

@@ -149,3 +149,6 @@ pub(super) async fn release(
     let api: Api<ConfigRepository> = Api::namespaced(context.client.clone(), &namespace);
     finalizer::set(&api, repository, false).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,9 @@ pub(super) async fn check(
             Attempt::Fine(found) => overridden.push(found),
             Attempt::Refused(status) => problems.extend(refusals(document, &status)),
             Attempt::Forbidden(status) => {
-                forbidden.push(located(document, "metadata.name", status.message.clone()));
+                let problem = located(document, "metadata.name", status.message.clone());
+                // It isn't about a field.
+                forbidden.push(ManifestProblem { field: None, ..problem });
             }
             Attempt::OwnedBy(other) => ownership.push(located(
                 document,

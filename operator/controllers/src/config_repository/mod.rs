@@ -35,10 +35,11 @@ use hades_api::{
 use hades_source::git::Commit;
 use hades_source::manifest::Document;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
+use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, status};
@@ -370,6 +371,30 @@ fn forbidden(repository: &ConfigRepository) -> Option<Problem> {
         );
         Problem::new(reason::OUT_OF_SCOPE, message)
     })
+}
+
+/// Has a repository looked at now, as its annotation does: for those who may not edit
+/// it. Returns the value that `status.lastHandledReconcileAt` will have once that was
+/// seen; none if there is no such repository.
+///
+/// # Errors
+/// When the API server doesn't answer.
+pub async fn request_sync(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, ReconcileError> {
+    let now = context.now().to_string();
+    let annotations = json!({annotation::RECONCILE_REQUESTED_AT: now});
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let api = ConfigRepositories::api(&context.client, Some(namespace));
+    match api.patch_metadata(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(Some(now)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => {
+            Err(ReconcileError::api(format!("ask for a sync of {namespace}/{name}"))(error))
+        }
+    }
 }
 
 /// What a person or a spec asks for: a change of it means to sync now.
