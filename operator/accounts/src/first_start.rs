@@ -20,7 +20,7 @@ use crate::random;
 pub const FIRST_USER: &str = "admin";
 
 /// The group that a ClusterRoleBinding lets do everything.
-pub const ADMINISTRATORS: &str = "hades:administrators";
+pub use hades_api::role::ADMINISTRATORS;
 
 /// The file in the data directory that holds the first password.
 pub const FIRST_LOGIN: &str = "first-login";

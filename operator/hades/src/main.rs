@@ -1,5 +1,6 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod admission;
 mod api_certificate;
 mod audit_events;
 mod audit_log;
@@ -18,6 +19,7 @@ mod public;
 mod serve;
 mod store;
 mod suspended;
+mod sync_request;
 mod user;
 mod validator;
 mod webhooks;

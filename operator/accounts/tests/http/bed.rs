@@ -69,7 +69,7 @@ async fn open(directory: &TempDir, clock: Clock, cost: Cost) -> (ApiServer, Acco
     config.clock = Arc::clone(&clock);
     config.validators = vec![Arc::new(UserRules)];
     config.announced = hades_accounts::announced();
-    config.first_objects = hades_accounts::first_objects();
+    config.first_objects = hades_api::role::first_objects();
     let server = ApiServer::open(config).await.unwrap();
     let mut settings = Settings::new(directory.path());
     settings.clock = clock;

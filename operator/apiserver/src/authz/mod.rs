@@ -27,4 +27,4 @@ mod tests;
 pub(crate) use attributes::{Attributes, Target, forbidden};
 pub(crate) use rights::{Decision, Rights, is_administrator};
 pub(crate) use rule::{Rule, missing, quoted};
-pub(crate) use stored::{CLUSTER_ROLES, GROUP, RoleRef};
+pub(crate) use stored::{CLUSTER_ROLES, GROUP, RoleKind, RoleRef};
