@@ -12,3 +12,41 @@
 //!   object;
 //! - a user that is disabled or gone is refused from the next request on;
 //! - nobody learns here whether a user exists.
+
+mod accounts;
+mod audit;
+mod authenticator;
+mod bearer;
+mod directory;
+mod first_start;
+mod hashing;
+mod ledger;
+mod login;
+mod origin;
+mod passwords;
+mod random;
+mod roles;
+mod routes;
+mod rules;
+mod second_factor;
+mod sessions;
+mod status;
+pub mod strength;
+mod throttle;
+mod tokens;
+mod upkeep;
+
+pub use accounts::{Accounts, AccountsError, Settings};
+pub use directory::{CREDENTIAL, Person};
+pub use first_start::{ADMINISTRATORS, FIRST_LOGIN, FIRST_USER, FirstStartError, new_password};
+pub use hashing::Cost;
+pub use login::LoginError;
+pub use origin::Origin;
+pub use passwords::PasswordError;
+pub use roles::first_objects;
+pub use routes::announced;
+pub use rules::UserRules;
+pub use second_factor::{Enrolment, FactorError, FactorState, RECOVERY_CODES};
+pub use sessions::{IDLE, LIFETIME, Method, Session, SessionError, SessionInfo, SessionToken};
+pub use throttle::{Throttle, Throttled, Try};
+pub use tokens::{LONGEST_LIFETIME, TokenError, TokenSpec, USUAL_LIFETIME};

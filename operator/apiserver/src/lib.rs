@@ -22,10 +22,12 @@
 //! - Nothing is served to a caller who is not authenticated.
 
 pub mod admission;
+pub mod audit;
 pub mod authn;
 mod authz;
 pub mod bootstrap;
 mod definitions;
+mod first_objects;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -34,6 +36,7 @@ mod lifecycle;
 mod metrics;
 mod private_file;
 mod random;
+mod rates;
 pub mod registry;
 mod seal;
 mod serve;
@@ -41,6 +44,7 @@ mod server;
 mod stalled;
 mod state;
 mod store;
+mod tls;
 mod vault;
 mod vital;
 mod watch;
@@ -55,6 +59,7 @@ pub mod maintenance {
 pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};
 pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use definitions::DefinitionError;
+pub use http::Peer;
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};

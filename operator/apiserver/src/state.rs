@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Validator;
-use crate::authn::{Authenticator, Identity, Tokens};
+use crate::audit::Auditor;
+use crate::authn::{Authenticator, Identity, ServiceAccounts, Tokens};
 use crate::authz::Rights;
 use crate::http::list::Held;
 use crate::http::seats::Seats;
@@ -38,10 +39,14 @@ pub(crate) struct State {
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,
+    /// Records who did what.
+    pub auditor: Auditor,
     pub tokens: Tokens,
     /// Asked for callers whom no token of `tokens` proves.
     pub authenticators: RwLock<Vec<Arc<dyn Authenticator>>>,
-    pub rights: Rights,
+    pub rights: Arc<Rights>,
+    /// Makes and checks the tokens of service accounts.
+    pub service_accounts: ServiceAccounts,
     /// What the extra routes serve, for discovery.
     pub announced: Vec<Announced>,
     /// What paged lists come back to.

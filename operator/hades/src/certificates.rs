@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use hades_apiserver::TlsError;
 use hades_controllers::error_chain;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -23,8 +24,12 @@ pub(crate) enum CertificateError {
     File { path: PathBuf, source: io::Error },
     #[error("{} is no {what} in PEM", path.display())]
     Pem { path: PathBuf, what: &'static str, source: pem::Error },
+    #[error("{} is no text", path.display())]
+    NoText { path: PathBuf },
     #[error("certificate and key don't fit or can't be used")]
     Unusable(#[from] rustls::Error),
+    #[error("the certificate {} and its key can't be used", path.display())]
+    Refused { path: PathBuf, source: TlsError },
 }
 
 /// What the files held.
@@ -34,23 +39,84 @@ struct Texts {
     key: Vec<u8>,
 }
 
+/// Two files, and what was read from them last, good or not.
+#[derive(Clone)]
+pub(crate) struct Files {
+    chain: PathBuf,
+    key: PathBuf,
+    seen: Texts,
+}
+
+impl Files {
+    /// Reads both files.
+    pub(crate) fn read(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let seen = read(chain, key)?;
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), seen })
+    }
+
+    /// Certificate and key as texts.
+    pub(crate) fn texts(&self) -> Result<(&str, &str), CertificateError> {
+        let no_text = |path: &Path| CertificateError::NoText { path: path.to_owned() };
+        let chain = std::str::from_utf8(&self.seen.chain).map_err(|_| no_text(&self.chain))?;
+        let key = std::str::from_utf8(&self.seen.key).map_err(|_| no_text(&self.key))?;
+        Ok((chain, key))
+    }
+
+    /// That they can't be used, and why.
+    pub(crate) fn unusable(&self, source: TlsError) -> CertificateError {
+        CertificateError::Refused { path: self.chain.clone(), source }
+    }
+
+    /// Reads the files again. Whether there was something new.
+    fn refresh(&mut self) -> Result<bool, CertificateError> {
+        let texts = read(&self.chain, &self.key)?;
+        let new = texts != self.seen;
+        self.seen = texts;
+        Ok(new)
+    }
+
+    /// Looks at the files until `shutdown`, and hands over what is new in them. An
+    /// error is told once for what is in the files.
+    pub(crate) async fn watch(
+        &mut self,
+        what: &str,
+        shutdown: &CancellationToken,
+        mut take: impl FnMut(&Self) -> Result<(), CertificateError>,
+    ) {
+        let mut told = false;
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            let outcome = match self.refresh() {
+                Ok(false) => continue,
+                Ok(true) => take(self),
+                Err(_) if told => continue,
+                Err(error) => Err(error),
+            };
+            // Half written, or wrong: the one that was good stays in use.
+            told = outcome.is_err();
+            match outcome {
+                Ok(()) => tracing::info!("the {what} was read again"),
+                Err(error) => tracing::warn!(
+                    error = error_chain(&error),
+                    "the {what} can't be read again; the former one stays in use"
+                ),
+            }
+        }
+    }
+}
+
 /// A certificate as it is now; clones share it.
 #[derive(Clone)]
 pub(crate) struct Certificates {
-    chain: PathBuf,
-    key: PathBuf,
+    files: Files,
     current: Arc<RwLock<Arc<ServerConfig>>>,
-    /// What was read last, good or not.
-    seen: Texts,
 }
 
 impl Certificates {
     /// Reads both files.
     pub(crate) fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let seen = read(chain, key)?;
-        let config = Arc::new(config(&seen, chain, key)?);
-        let (chain, key) = (chain.to_owned(), key.to_owned());
-        Ok(Self { chain, key, current: Arc::new(RwLock::new(config)), seen })
+        let files = Files::read(chain, key)?;
+        let current = Arc::new(RwLock::new(Arc::new(config(&files)?)));
+        Ok(Self { files, current })
     }
 
     /// For the next connection.
@@ -59,33 +125,26 @@ impl Certificates {
     }
 
     /// Looks at the files until `shutdown`.
-    pub(crate) async fn keep_current(mut self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            match self.refresh() {
-                Ok(false) => {}
-                Ok(true) => tracing::info!("the public certificate was read again"),
-                // Half written, or wrong: the one that was good stays in use.
-                Err(error) => tracing::warn!(
-                    error = error_chain(&error),
-                    "the public certificate can't be read again; the former one stays in use"
-                ),
-            }
-        }
+    pub(crate) async fn keep_current(self, shutdown: CancellationToken) {
+        let Self { mut files, current } = self;
+        files.watch("public certificate", &shutdown, |files| replace(&current, files)).await;
     }
 
-    /// Reads the files again. Whether there was something new; an error is told
-    /// once for what is in the files.
+    /// Reads the files again. Whether there was something new.
+    #[cfg(test)]
     fn refresh(&mut self) -> Result<bool, CertificateError> {
-        let texts = read(&self.chain, &self.key)?;
-        if texts == self.seen {
-            return Ok(false);
+        let new = self.files.refresh()?;
+        if new {
+            replace(&self.current, &self.files)?;
         }
-        let config = config(&texts, &self.chain, &self.key);
-        self.seen = texts;
-        let config = Arc::new(config?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(true)
+        Ok(new)
     }
+}
+
+fn replace(current: &RwLock<Arc<ServerConfig>>, files: &Files) -> Result<(), CertificateError> {
+    let config = Arc::new(config(files)?);
+    *current.write().unwrap_or_else(PoisonError::into_inner) = config;
+    Ok(())
 }
 
 fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
@@ -96,15 +155,16 @@ fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
     Ok(Texts { chain: read(chain)?, key: read(key)? })
 }
 
-fn config(texts: &Texts, chain: &Path, key: &Path) -> Result<ServerConfig, CertificateError> {
+fn config(files: &Files) -> Result<ServerConfig, CertificateError> {
+    let Files { chain, key, seen } = files;
     let unreadable = |path: &Path, what| {
         let path = path.to_owned();
         move |source| CertificateError::Pem { path, what, source }
     };
-    let certificates = CertificateDer::pem_slice_iter(&texts.chain)
+    let certificates = CertificateDer::pem_slice_iter(&seen.chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(unreadable(chain, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&texts.key).map_err(unreadable(key, "private key"))?;
+    let key = PrivateKeyDer::from_pem_slice(&seen.key).map_err(unreadable(key, "private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

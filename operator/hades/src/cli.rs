@@ -24,8 +24,88 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// Look at the audit log on the machine of the server.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Look after users on the machine of the server.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Print the version.
     Version,
+}
+
+/// What to do with an audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// See whether records were changed, put in or taken out.
+    ///
+    /// Each record carries a keyed hash over itself and the one before, and the
+    /// file `head` says which ones are the first and the last. Ends with status 1
+    /// when something is wrong.
+    ///
+    /// Nothing is changed, and a server may be running. The key is read from the
+    /// data directory; a copy of the log elsewhere is named with --audit-dir.
+    Verify(AuditVerifyFlags),
+}
+
+/// Flags of `hades audit verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditVerifyFlags {
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Folder of the log, if it isn't `audit` in the data directory.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+}
+
+/// Flags of the audit log.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditFlags {
+    /// Folder of the audit log. By default `audit` in the data directory.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+
+    /// Megabytes of audit log that are kept; the oldest files make room.
+    #[arg(long, default_value_t = 1024, value_name = "MB")]
+    #[arg(value_parser = clap::value_parser!(u32).range(8..))]
+    pub(crate) audit_max_size: u32,
+
+    /// Days for which the audit log is kept.
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) audit_max_age: u32,
+}
+
+/// What to do about a user.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody in again who lost the password or the second factor.
+    ///
+    /// Sets a new password, which is printed once, removes the second factor,
+    /// ends all sessions and enables the user. `admin` is made again if it is
+    /// gone, and is an administrator afterwards.
+    ///
+    /// The server must be running. Whoever may read its data directory may do
+    /// this: the kubeconfig in it may do everything.
+    Recover(RecoverFlags),
+}
+
+/// Flags of `hades user recover`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecoverFlags {
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// What to do with a store that no server has open.
@@ -87,6 +167,16 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_san: Vec<String>,
 
+    /// Certificate chain for the names that the world knows this server by, PEM. It
+    /// is shown to clients that ask for one of its names; all others see the
+    /// server's own, which its kubeconfigs trust. Read again when it changes.
+    #[arg(long, env = "HADES_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, PEM.
+    #[arg(long, env = "HADES_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
     /// Socket of the Docker engine that the DockerHost `local` is made for at
     /// the first start, if something answers there.
     #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
@@ -94,6 +184,9 @@ pub(crate) struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) public: PublicFlags,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditFlags,
 
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

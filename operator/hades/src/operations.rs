@@ -58,7 +58,7 @@ pub(crate) fn announced() -> Vec<Announced> {
         namespaced: true,
         verbs,
     };
-    vec![
+    let mut all = vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
         of_environments("exec", "ExecOptions", &["get"]),
@@ -74,7 +74,10 @@ pub(crate) fn announced() -> Vec<Announced> {
             verbs: &["create"],
         },
         crate::webhooks::announced(group, version),
-    ]
+        crate::audit_events::announced(group, version),
+    ];
+    all.extend(hades_accounts::announced());
+    all
 }
 
 /// Manifests that go before what is stored.

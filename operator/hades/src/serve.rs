@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hades_apiserver::bootstrap::{self, Installation};
+use hades_accounts::{Accounts, AccountsError, FIRST_USER, UserRules};
+use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
 use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
 use hades_controllers::{Context, Settings};
 use hades_provider::Connect;
@@ -16,13 +17,15 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::CertificateError;
 use crate::cli::ServeFlags;
 use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
+use crate::notify::Notifier;
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{hooks, local_host, operations, webhooks};
+use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) enum ServeError {
     #[error("cannot listen on {address}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("the certificate of --tls-cert can't be used")]
+    Certificate(#[from] CertificateError),
     #[error("cannot use the data folder {}", path.display())]
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
@@ -40,6 +47,8 @@ pub(crate) enum ServeError {
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
     Stopped { source: io::Error },
+    #[error("cannot read the accounts of users")]
+    Accounts(#[from] AccountsError),
     #[error(transparent)]
     Instance(#[from] InstanceError),
     #[error(transparent)]
@@ -60,10 +69,16 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
-    let installation = prepare(&flags, address)?;
+    bootstrap::check_directory(&flags.data_dir)?;
+    let installation = Arc::new(prepare(&flags, address)?);
+    let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
+    api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
+    let notifier = Arc::new(Notifier::from_env());
     let server = open(&flags, &installation).await?;
     // Only now is it certain that no other server has the directory.
     let copied = instance::is_copy(&flags.data_dir)?;
+    let accounts = Accounts::open(&server, hades_accounts::Settings::new(&*flags.data_dir)).await?;
+    server.authenticate_with(accounts.authenticator());
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -79,15 +94,20 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
+    let auditor = server.audit();
     let server = server
+        .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
             operations::PREFIX,
-            operations::router(context.clone(), sessions.clone()).merge(webhooks::router(
-                context.clone(),
-                flags.public.public_url.as_deref(),
-                &own_url(address),
-            )),
+            operations::router(context.clone(), sessions.clone())
+                .merge(webhooks::router(
+                    context.clone(),
+                    flags.public.public_url.as_deref(),
+                    &own_url(address),
+                ))
+                .merge(accounts.router()),
         )
+        .public_routes(accounts.public_router())
         .public_routes(probes.router())
         .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
@@ -99,7 +119,10 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     }
     let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
     probes.set_ready(true);
-    greet(&flags, &installation, address, made);
+    notifier.ready();
+    let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
+    tokio::spawn(async move { living.live(ends).await });
+    greet(&flags, &installation, address, made, accounts.first_login().as_deref());
     if copied {
         warn_of_copy(&flags);
     }
@@ -109,12 +132,14 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         () = server.broken() => Err(ServeError::Broken),
     };
     probes.set_ready(false);
+    notifier.stopping();
     shutdown.cancel();
     // Says so to those who sit at a terminal, and hangs up on their commands.
     let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
+    accounts.flush().await;
     server.shutdown().await;
     result
 }
@@ -166,9 +191,11 @@ fn reachable(ip: IpAddr) -> IpAddr {
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed)];
+    config.validators = vec![Arc::new(Typed), Arc::new(UserRules)];
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
+    config.audit = audit_log::options(&flags.audit);
+    config.first_objects = hades_accounts::first_objects();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })
@@ -221,7 +248,13 @@ fn on_signal() -> Result<CancellationToken, ServeError> {
     Ok(shutdown)
 }
 
-fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, made: bool) {
+fn greet(
+    flags: &ServeFlags,
+    installation: &Installation,
+    address: SocketAddr,
+    made: bool,
+    first_login: Option<&Path>,
+) {
     let kubeconfig = installation.kubeconfig.display();
     tracing::info!(%address, installation = installation.id, "hades is ready");
     println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
@@ -233,6 +266,13 @@ fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, m
         println!("DockerHost {} was made for {}", local_host::NAME, flags.docker_socket.display());
     }
     println!();
+    if let Some(path) = first_login {
+        println!("The password of the first user, {FIRST_USER}, is in {}", path.display());
+        println!("until it is changed:");
+        println!("  hadesctl login {} --user {FIRST_USER}", own_url(address));
+        println!("  hadesctl passwd");
+        println!();
+    }
     println!("What to do next, in another terminal:");
     println!("  export KUBECONFIG={kubeconfig}");
     println!("  hadesctl get dockerhosts              # the engines that Hades knows");

@@ -6,6 +6,7 @@
 
 mod impersonation;
 mod scope;
+pub(crate) mod service_account;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::random;
 use crate::wire::status::StatusError;
 pub(crate) use impersonation::{Impersonation, Mask};
 pub use scope::Scope;
+pub(crate) use service_account::ServiceAccounts;
 
 /// The group that may do everything.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -151,6 +153,13 @@ pub fn digest_hex(token: &str) -> String {
     random::hex(&digest(token))
 }
 
+/// The bearer token that a request shows.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 /// The bearer tokens of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Arc<Vec<Credential>>);
@@ -165,12 +174,7 @@ impl Tokens {
     /// The caller that the `Authorization` header proves, if it does.
     #[must_use]
     pub fn authenticate(&self, headers: &HeaderMap) -> Option<Identity> {
-        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        self.identify(token.trim())
+        self.identify(bearer(headers)?)
     }
 
     /// The caller that a token proves, if it does.

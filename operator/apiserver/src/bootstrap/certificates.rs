@@ -14,13 +14,13 @@ use crate::private_file;
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
-const CERTIFICATE: &str = "server.crt";
+pub(super) const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
 const RECORD: &str = "server.json";
 
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 const LIFE: SignedDuration = SignedDuration::from_hours(24 * 365);
-/// A certificate with less than this left is made anew at the next start.
+/// A certificate with less than this left is made anew.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 60);
 /// Clocks of clients may be a little behind.
 const BACKDATE: SignedDuration = SignedDuration::from_hours(24);

@@ -2,20 +2,23 @@
 //! one may.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Request, State as Extract};
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
 use tracing::debug;
 
 use super::Connection;
 use super::path::{self, ResourcePath};
+use crate::audit::Trail;
 use crate::authn::{Identity, Impersonation, Mask};
 use crate::authz::{self, Attributes, Decision, Target};
 use crate::state::State;
+use crate::wire::selector::FieldSelector;
 use crate::wire::status::StatusError;
+use crate::write::{flag, parameter};
 
 /// Lets a request pass whose caller is known and may do what it asks.
 pub(super) async fn gate(
@@ -42,6 +45,7 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
     let caller = match known {
         Some(identity) => identity.clone(),
         None => {
+            one_proof(request)?;
             let identity = state.authenticate(request)?;
             let identity = identity.ok_or_else(|| StatusError::unauthorized("Unauthorized"))?;
             if let Some(connection) = request.extensions().get::<Connection>() {
@@ -50,14 +54,35 @@ fn admit(state: &State, request: &mut Request) -> Result<(), StatusError> {
             identity
         }
     };
+    tell(request, |trail| trail.note_caller(&caller));
     // Whoever is not logged in hears of nothing else.
     let identity = match impersonation? {
         None => caller,
-        Some(impersonation) => impersonate(state, &caller, impersonation)?,
+        Some(impersonation) => {
+            let identity = impersonate(state, &caller, impersonation)?;
+            tell(request, |trail| trail.note_mask(&identity));
+            identity
+        }
     };
-    authorize(state, &identity, request)?;
+    let decision = authorize(state, &identity, request)?;
+    tell(request, |trail| trail.note_decision(decision));
     request.extensions_mut().insert(identity);
     Ok(())
+}
+
+/// Refuses more than one proof: somebody in between may have looked at another.
+fn one_proof(request: &Request) -> Result<(), StatusError> {
+    match request.headers().get_all(header::AUTHORIZATION).iter().count() {
+        0 | 1 => Ok(()),
+        _ => Err(StatusError::unauthorized("Unauthorized")),
+    }
+}
+
+/// Tells the one who records the request.
+fn tell(request: &Request, note: impl FnOnce(&Trail)) {
+    if let Some(trail) = request.extensions().get::<Trail>() {
+        note(trail);
+    }
 }
 
 fn impersonate(
@@ -76,28 +101,56 @@ fn impersonate(
     Ok(identity)
 }
 
-fn authorize(state: &State, identity: &Identity, request: &Request) -> Result<(), StatusError> {
+/// What decided that the request may be done, if it may.
+fn authorize(
+    state: &State,
+    identity: &Identity,
+    request: &mut Request,
+) -> Result<Decision, StatusError> {
     let path = request.uri().path();
-    let Some(found) = path::parse(path) else {
+    let Some(found) = path::parse(path).map_err(|path::Malformed| StatusError::no_such_path())?
+    else {
         let verb = request.method().as_str().to_ascii_lowercase();
         return check(state, identity, &Attributes { verb: &verb, target: Target::Path(path) });
     };
-    let verb = verb(request.method(), request.uri().query().unwrap_or_default(), &found);
-    check(state, identity, &Attributes { verb, target: target(&found) })
+    let query = super::query(request.uri());
+    let verb = verb(request, &query, &found);
+    let selected = match verb {
+        "list" | "watch" if found.name.is_none() => selected_name(&query),
+        _ => None,
+    };
+    let target = target(&found, selected.as_deref());
+    let decision = check(state, identity, &Attributes { verb, target })?;
+    request.extensions_mut().insert(Judged(verb));
+    Ok(decision)
 }
+
+/// The verb that the rights of a request were judged by. Whoever answers it may do
+/// nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Judged(pub &'static str);
 
 fn check(
     state: &State,
     identity: &Identity,
     attributes: &Attributes<'_>,
-) -> Result<(), StatusError> {
-    match state.rights.decide(identity, attributes) {
-        Decision::Allowed(_) => Ok(()),
-        Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, reason)),
+) -> Result<Decision, StatusError> {
+    let started = Instant::now();
+    let decision = state.rights.decide(identity, attributes);
+    state.metrics.authorized(started.elapsed());
+    match decision {
+        Decision::Allowed(_) => Ok(decision),
+        Decision::Refused(reason) => Err(authz::forbidden(identity, attributes, &reason)),
     }
 }
 
-fn target(path: &ResourcePath) -> Target<'_> {
+/// A list of the one object that a field selector names is judged as a look at it.
+fn selected_name(query: &[(String, String)]) -> Option<String> {
+    let selector = FieldSelector::parse(parameter(query, "fieldSelector")?).ok()?;
+    selector.exact("metadata.name").map(str::to_owned)
+}
+
+fn target<'a>(path: &'a ResourcePath, selected: Option<&'a str>) -> Target<'a> {
     let name = path.name.as_deref().unwrap_or_default();
     // A namespace is inside of itself.
     let namespace = match path.namespace.as_deref() {
@@ -109,34 +162,32 @@ fn target(path: &ResourcePath) -> Target<'_> {
         resource: &path.plural,
         subresource: path.subresource.as_deref().unwrap_or_default(),
         namespace,
-        name,
+        name: selected.unwrap_or(name),
     }
 }
 
 /// The verb that the caller needs the right to.
-fn verb(method: &Method, query: &str, path: &ResourcePath) -> &'static str {
+fn verb(request: &Request, query: &[(String, String)], path: &ResourcePath) -> &'static str {
     let named = path.name.is_some();
-    // Whatever may turn out to be a watch needs the right to watch.
-    let watches = query.split('&').any(|part| {
-        let key = part.split('=').next().unwrap_or_default();
-        percent_decode_str(key).eq(b"watch".iter().copied())
-    });
-    match *method {
-        Method::POST => "create",
+    match *request.method() {
+        Method::POST | Method::CONNECT => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE if named => "delete",
         Method::DELETE => "deletecollection",
-        _ if watches => "watch",
-        _ if named => "get",
-        _ => "list",
+        // A connection to a running thing: who has a console does as he likes.
+        Method::GET if request.headers().contains_key(header::UPGRADE) => "create",
+        Method::GET if flag(query, "watch") => "watch",
+        Method::GET | Method::HEAD if named => "get",
+        Method::GET | Method::HEAD => "list",
+        _ => "other",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{Request, header};
+    use axum::http::Request;
     use tokio_util::sync::CancellationToken;
     use tower::ServiceExt;
 
@@ -145,15 +196,43 @@ mod tests {
     use crate::{ApiServer, Credential, ServerConfig};
 
     #[test]
-    fn what_may_turn_out_to_be_a_watch_needs_the_right_to_watch() {
-        let path = path::parse("/api/v1/namespaces/shop/configmaps").unwrap();
-        for (query, expected) in [
-            ("", "list"),
-            ("watch=true", "watch"),
-            ("limit=1&%77atch=1", "watch"),
-            ("watchful=1", "list"),
-        ] {
-            assert_eq!(verb(&Method::GET, query, &path), expected, "{query}");
+    fn a_request_is_judged_by_what_it_will_be() {
+        let cases = [
+            ("GET", "/api/v1/namespaces/shop/configmaps", "", "list", ""),
+            ("GET", "/api/v1/namespaces/shop/configmaps?watch=true", "", "watch", ""),
+            ("GET", "/api/v1/namespaces/shop/configmaps?limit=1&%77atch=1", "", "watch", ""),
+            ("GET", "/api/v1/namespaces/shop/configmaps?watch=0&watch=1", "", "list", ""),
+            ("GET", "/api/v1/configmaps?fieldSelector=metadata.name%3Da", "", "list", "a"),
+            ("GET", "/api/v1/configmaps?fieldSelector=metadata.name!%3Da", "", "list", ""),
+            (
+                "DELETE",
+                "/api/v1/configmaps?fieldSelector=metadata.name%3Da",
+                "",
+                "deletecollection",
+                "",
+            ),
+            ("GET", "/api/v1/namespaces/shop/configmaps/a", "", "get", "a"),
+            ("HEAD", "/api/v1/namespaces/shop/configmaps/a", "", "get", "a"),
+            ("GET", "/apis/a.b/v1/namespaces/shop/barns/a/exec", "websocket", "create", "a"),
+            ("CONNECT", "/apis/a.b/v1/namespaces/shop/barns/a/exec", "", "create", "a"),
+            ("POST", "/api/v1/namespaces/shop/serviceaccounts/a/token", "", "create", "a"),
+            ("PUT", "/api/v1/namespaces/shop/configmaps/a", "", "update", "a"),
+            ("OPTIONS", "/api/v1/namespaces/shop/configmaps/a", "", "other", "a"),
+        ];
+        for (method, uri, upgrade, expected, expected_name) in cases {
+            let mut request = Request::builder().method(method).uri(uri);
+            if !upgrade.is_empty() {
+                request = request.header(header::UPGRADE, upgrade);
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let found = path::parse(request.uri().path()).unwrap().unwrap();
+            let query = crate::http::query(request.uri());
+            let verb = verb(&request, &query, &found);
+            let selected = selected_name(&query).filter(|_| verb == "list");
+            let Target::Resource { name, .. } = target(&found, selected.as_deref()) else {
+                panic!("{uri}");
+            };
+            assert_eq!((verb, name), (expected, expected_name), "{method} {uri}");
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,6 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Trail;
+use crate::authn::{ADMINISTRATORS, Identity};
+use crate::rates::Rates;
 use crate::wire::status::StatusError;
 
 /// Larger bodies are refused, as Kubernetes does.
@@ -36,6 +39,12 @@ const SMALL_BODY: usize = 64 << 10;
 /// How many bytes of larger bodies are in memory at once. As trees they are
 /// several times as big, so that this is what bounds the memory of a flood.
 const BODIES: usize = 16 << 20;
+
+/// Requests of one user: so many a second for long, and so many at once. A cluster's
+/// worth of dashboards under one name stays below; a loop that has run wild doesn't.
+/// The group system:masters is exempt, as it is in Kubernetes.
+const REQUESTS_PER_SECOND: f64 = 200.0;
+const REQUESTS_AT_ONCE: f64 = 2000.0;
 
 /// How long a request waits for its turn before it is told to come back.
 const QUEUE_TIME: Duration = Duration::from_secs(5);
@@ -55,6 +64,7 @@ pub(crate) struct Limits {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    rates: Rates,
     queue_time: Duration,
     body_pause: Duration,
 }
@@ -65,11 +75,17 @@ impl Default for Limits {
             reads: Arc::new(Semaphore::new(READS)),
             writes: Arc::new(Semaphore::new(WRITES)),
             bodies: Arc::new(Semaphore::new(BODIES)),
+            rates: Rates::new(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE),
             queue_time: QUEUE_TIME,
             body_pause: BODY_PAUSE,
         }
     }
 }
+
+/// The other end of the connection that a request came over; an extension of such
+/// requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub std::net::SocketAddr);
 
 /// Carried by requests that came over a socket. The listener may stop while the
 /// controllers of this process go on watching.
@@ -99,6 +115,12 @@ impl Connection {
 }
 
 impl Limits {
+    /// The usual ones, with less time for bodies.
+    #[cfg(test)]
+    pub fn hasty(body_pause: Duration) -> Self {
+        Self { body_pause, ..Self::default() }
+    }
+
     async fn acquire(
         &self,
         semaphore: &Arc<Semaphore>,
@@ -123,6 +145,9 @@ pub(super) async fn take_turns(request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     let limits = Arc::clone(&connection.limits);
+    if let Err(error) = acceptable(&request, &limits) {
+        return error.into_response();
+    }
     let turns = match *request.method() {
         Method::GET | Method::HEAD | Method::OPTIONS => &limits.reads,
         _ => &limits.writes,
@@ -131,6 +156,21 @@ pub(super) async fn take_turns(request: Request, next: Next) -> Response {
         Ok(_turn) => next.run(request).await,
         Err(error) => error.into_response(),
     }
+}
+
+/// Whether a request may be worked on as far as its user's rate goes, and the log
+/// that it would be recorded in.
+fn acceptable(request: &Request, limits: &Limits) -> Result<(), StatusError> {
+    let extensions = request.extensions();
+    if let Some(caller) = extensions.get::<Identity>()
+        && !caller.groups.iter().any(|group| group == ADMINISTRATORS)
+        && let Err(wait) = limits.rates.take(&caller.name, Moment::now())
+    {
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        let message = format!("{:?} sends too many requests; try again later", caller.name);
+        return Err(StatusError::too_many_requests(message, seconds));
+    }
+    extensions.get::<Trail>().map_or(Ok(()), Trail::ready)
 }
 
 /// A body in memory, and its room there until the request is done.

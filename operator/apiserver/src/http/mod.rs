@@ -16,6 +16,7 @@ mod respond;
 mod review;
 mod scale;
 pub(crate) mod seats;
+mod token;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -23,12 +24,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request};
-use axum::http::{Method, StatusCode, header, request};
+use axum::http::{Method, StatusCode, Uri, header, request};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::audit::{self, Subject};
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
@@ -43,6 +45,7 @@ use crate::write::{
     self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
 };
 use filter::Filter;
+pub use limits::Peer;
 pub(crate) use limits::{Connection, Limits};
 use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
@@ -54,6 +57,7 @@ pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Rout
         .fallback(handle)
         .layer(middleware::from_fn(limits::take_turns))
         .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), audit::follow))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
@@ -83,15 +87,18 @@ async fn handle(
     let Some((path, resource)) = find(&state, parts.uri.path()) else {
         return without_resource(&state, &parts);
     };
+    let judged = parts.extensions.get::<access::Judged>().copied();
     let accept = header_text(&parts, header::ACCEPT);
     let metrics = state.metrics.clone();
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-        .map(|Query(query)| query)
-        .unwrap_or_default();
+    let query = query(&parts.uri);
     let verb = verb(&parts.method, &path, &query);
     let name = format!("{}/{}", resource.info.group, resource.info.plural);
     let deprecation = resource.deprecation().map(str::to_owned);
     let answer = match negotiate(accept) {
+        // Asked for as something that it isn't here: an upgrade of a plain look.
+        Ok(_) if verb != "other" && judged.is_some_and(|access::Judged(by)| by != verb) => {
+            Err(StatusError::bad_request("a connection of this path can't be upgraded"))
+        }
         Ok(form) => {
             let ask = Ask { state, resource, caller, path, query, form, parts };
             dispatch(ask, verb, body).await
@@ -116,8 +123,13 @@ fn without_resource(state: &State, parts: &request::Parts) -> Response {
     StatusError::no_such_path().into_response()
 }
 
+/// The parameters of a request; none where they can't be read.
+fn query(uri: &Uri) -> Vec<(String, String)> {
+    Query::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default()
+}
+
 fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
-    let path = path::parse(path)?;
+    let path = path::parse(path).ok()?.filter(|path| !path.goes_on)?;
     let registry = state.registry();
     let resource = registry.find(&path.group, &path.version, &path.plural)?;
     // A namespace in the path of a cluster-scoped resource leads nowhere.
@@ -140,6 +152,7 @@ fn verb(method: &Method, path: &ResourcePath, query: &[(String, String)]) -> &'s
         (&Method::GET, true) => "get",
         (&Method::GET, false) => "list",
         (&Method::POST, false) => "create",
+        (&Method::POST, true) if path.subresource.is_some() => "create",
         (&Method::PUT, true) => "update",
         (&Method::PATCH, true) => "patch",
         (&Method::DELETE, true) => "delete",
@@ -157,6 +170,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         None => {}
         Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
         Some("scale") if info.scale && matches!(verb, "get" | "update" | "patch") => {}
+        Some("token") if info.token && verb == "create" => {}
         Some(_) => return Err(StatusError::no_such_path()),
     }
     if !ask.resource.allows(verb) {
@@ -182,6 +196,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
             let held = limits::read_body(&ask.parts, body).await?;
             let body = &held.bytes;
             match verb {
+                "create" if ask.path.subresource.is_some() => token::create(&ask, body),
                 "create" => create(&ask, body).await,
                 "update" if is_scale => scale::update(&ask, body).await,
                 "patch" if is_scale => scale::patch(&ask, body.clone()).await,
@@ -245,9 +260,20 @@ impl Ask {
         }
     }
 
+    /// What the path of a creation doesn't tell.
+    fn subject(&self, created: &[u8]) -> Option<Subject> {
+        let meta = crate::store::Meta::read(created).ok()?;
+        let (name, uid) = (meta.name.to_string(), meta.uid.to_string());
+        Some(Subject { name, uid, version: String::new() })
+    }
+
     fn answer(&self, outcome: Outcome) -> Result<Response, StatusError> {
         let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+        let subject = outcome.created.then(|| self.subject(&outcome.object)).flatten();
         let mut response = respond::object(code, &self.view(), outcome.object)?;
+        if let Some(subject) = subject {
+            response.extensions_mut().insert(subject);
+        }
         respond::warn(&mut response, &outcome.warnings);
         Ok(response)
     }
@@ -258,7 +284,14 @@ fn get(ask: &Ask) -> Result<Response, StatusError> {
     if version.is_some() {
         check_not_newer(version, ask.state.store.version()?)?;
     }
-    respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
+    let row = stored(ask)?;
+    let version = row.version;
+    let mut response = respond::object(StatusCode::OK, &ask.view(), row.object)?;
+    if ask.resource.nature == Nature::Secret {
+        let version = version.to_string();
+        response.extensions_mut().insert(Subject { version, ..Subject::default() });
+    }
+    Ok(response)
 }
 
 /// The object that the path names.

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::admission::{Cause, CauseReason};
 use crate::authn::Identity;
-use crate::authz::{self, Attributes, Rights, Target};
+use crate::authn::service_account::ISSUER;
+use crate::authz::{Attributes, Rights, Rule, Target};
 use crate::registry::{Resource, Review};
 use crate::state::State;
 use crate::wire::status::StatusError;
@@ -56,10 +57,10 @@ impl Question<'_> {
             Review::SubjectAccess | Review::LocalAccess => self.about_somebody(read(&spec)?)?,
             Review::Rules => {
                 let spec: SelfSubjectRulesReviewSpec = read(&spec)?;
-                if spec.namespace.unwrap_or_default().is_empty() {
+                if spec.namespace.as_deref().unwrap_or_default().is_empty() {
                     return Err(StatusError::bad_request("no namespace on request"));
                 }
-                authz::rules(self.caller)
+                rules(&self.state.rights, self.caller, &spec.namespace.unwrap_or_default())
             }
             Review::Subject => json!({"userInfo": user_info(self.caller)}),
             Review::Token => self.token(read(&spec)?)?,
@@ -155,14 +156,29 @@ impl Question<'_> {
     }
 
     fn token(&self, spec: TokenReviewSpec) -> Result<Value, StatusError> {
-        let TokenReviewSpec { token, .. } = spec;
+        let TokenReviewSpec { token, audiences } = spec;
         if token.is_empty() {
             return Err(StatusError::bad_request(
                 "token is required for TokenReview in authentication",
             ));
         }
-        Ok(match self.state.identify(&token) {
-            Some(identity) => json!({"authenticated": true, "user": user_info(&identity)}),
+        let asked = audiences.unwrap_or_default();
+        let own = [ISSUER.to_owned()];
+        let meant = if asked.is_empty() { &own[..] } else { &asked };
+        let found = self.state.service_accounts.verify(&token, meant).or_else(|| {
+            // All other tokens are for this server alone.
+            let is_meant = meant.contains(&own[0]);
+            let identity = is_meant.then(|| self.state.identify(&token)).flatten();
+            identity.map(|identity| (identity, own.to_vec()))
+        });
+        Ok(match found {
+            Some((identity, audiences)) => {
+                let mut status = json!({"authenticated": true, "user": user_info(&identity)});
+                if !asked.is_empty() {
+                    status["audiences"] = Value::from(audiences);
+                }
+                status
+            }
             None => json!({"user": {}, "error": "the token is not known"}),
         })
     }
@@ -201,7 +217,25 @@ fn access(rights: &Rights, somebody: &Identity, asked: &Asked) -> Value {
         }
         (None, None) => return json!({"allowed": false}),
     };
-    json!({"allowed": decision.is_allowed(), "reason": decision.reason()})
+    let mut status = json!({"allowed": decision.is_allowed()});
+    let reason = decision.reason();
+    if !reason.is_empty() {
+        status["reason"] = Value::from(reason);
+    }
+    status
+}
+
+/// Everything that somebody may do in a namespace, as `status`.
+fn rules(rights: &Rights, somebody: &Identity, namespace: &str) -> Value {
+    let (rules, absent) = rights.rules_for(somebody, namespace);
+    let (paths, resources): (Vec<_>, Vec<_>) = rules.into_iter().partition(Rule::is_of_paths);
+    let mut status =
+        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    if !absent.is_empty() {
+        status["incomplete"] = Value::from(true);
+        status["evaluationError"] = Value::from(absent.join(", "));
+    }
+    status
 }
 
 fn user_info(identity: &Identity) -> Value {

@@ -53,7 +53,7 @@ fn label_errors(text: &str) -> Vec<String> {
     errors
 }
 
-fn subdomain_errors(text: &str) -> Vec<String> {
+pub(super) fn subdomain_errors(text: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if text.len() > MAX_SUBDOMAIN {
         errors.push(too_long(MAX_SUBDOMAIN));
@@ -65,7 +65,7 @@ fn subdomain_errors(text: &str) -> Vec<String> {
 }
 
 /// Names that only have to be one step of a path, as roles have.
-fn path_segment_errors(text: &str) -> Vec<String> {
+pub(super) fn path_segment_errors(text: &str) -> Vec<String> {
     if matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }

@@ -1,0 +1,174 @@
+//! What administrators do about others: `users/NAME/password`, `tokens`, `totp`,
+//! `sessions`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use hades_apiserver::Identity;
+use hades_apiserver::wire::status::StatusError;
+use serde::Deserialize;
+
+use super::body::Sent;
+use super::{body, document, refusal};
+use crate::accounts::Accounts;
+use crate::directory::Person;
+use crate::rules;
+use crate::tokens::TokenSpec;
+
+fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
+    let person = accounts.person(name);
+    person.ok_or_else(|| StatusError::not_found("hades.dev", "users", name))
+}
+
+/// The user, of whom the caller gets what to log in as him with.
+///
+/// # Errors
+/// 403 where the caller may not be that user anyway.
+fn within_reach(
+    accounts: &Accounts,
+    caller: &Identity,
+    name: &str,
+) -> Result<Arc<Person>, StatusError> {
+    let person = person(accounts, name)?;
+    let missing = rules::missing(&person.name, &person.groups, |right| accounts.may(caller, right));
+    match missing {
+        None => Ok(person),
+        Some(missing) => {
+            let (resource, object) = (missing.resource, missing.name);
+            let why = format!(
+                "User {:?} cannot impersonate resource {resource:?} in API group \"\" at the \
+                 cluster scope, which is needed to decide how {name:?} logs in",
+                caller.name
+            );
+            Err(StatusError::forbidden("", resource, object, why))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewPassword {
+    new_password: Sent,
+}
+
+pub(super) async fn set_password(
+    State(accounts): State<Accounts>,
+    Extension(caller): Extension<Identity>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Result<Response, StatusError> {
+    let person = within_reach(&accounts, &caller, &user)?;
+    let (parts, body) = request.into_parts();
+    let (_, change) = body::read::<NewPassword>(&parts.headers, body, "PasswordChange").await?;
+    let changed = accounts.set_password(&person, &change.new_password.0, None).await;
+    changed.map_err(refusal::password)?;
+    tracing::info!(user, by = caller.name, "somebody else set the password");
+    Ok(document::success("the password was set, and all sessions of the user ended"))
+}
+
+pub(super) async fn remove_password(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+) -> Result<Response, StatusError> {
+    let person = person(&accounts, &user)?;
+    if !accounts.remove_password(&person).await.map_err(refusal::vault)? {
+        return Err(StatusError::not_found("hades.dev", "users", &user)
+            .saying(format!("the user {user:?} has no password")));
+    }
+    Ok(document::success("the password was removed, and all sessions of the user ended"))
+}
+
+pub(super) async fn list_tokens(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+) -> Result<Response, StatusError> {
+    let person = person(&accounts, &user)?;
+    Ok(document::answer(StatusCode::OK, &accounts.token_list(&person)))
+}
+
+pub(super) async fn create_token(
+    State(accounts): State<Accounts>,
+    Extension(caller): Extension<Identity>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Result<Response, StatusError> {
+    let person = within_reach(&accounts, &caller, &user)?;
+    let (parts, body) = request.into_parts();
+    let (name, spec) = body::read::<TokenSpec>(&parts.headers, body, "Token").await?;
+    tracing::info!(user, by = caller.name, token = name, "somebody else makes a token");
+    accounts.answer_new_token(&person, &name, spec).await
+}
+
+/// Which of many is meant. Not saying it must not mean all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    token: Option<String>,
+    session: Option<String>,
+    #[serde(default)]
+    all: bool,
+}
+
+pub(super) async fn revoke_tokens(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+    Query(which): Query<Which>,
+) -> Result<Response, StatusError> {
+    let person = person(&accounts, &user)?;
+    let name = match which {
+        Which { token: Some(name), session: None, all: false } => Some(name),
+        Which { token: None, session: None, all: true } => None,
+        _ => return Err(StatusError::bad_request("say ?token=NAME or ?all=true")),
+    };
+    let revoked = accounts.revoke_tokens(&person, name.as_deref()).await.map_err(refusal::vault)?;
+    match name {
+        Some(name) if revoked == 0 => Err(StatusError::not_found(super::GROUP, "tokens", &name)),
+        _ => Ok(document::success(&format!("{revoked} tokens were revoked"))),
+    }
+}
+
+pub(super) async fn show_factor(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+) -> Result<Response, StatusError> {
+    accounts.answer_factor(&*person(&accounts, &user)?)
+}
+
+pub(super) async fn reset_factor(
+    State(accounts): State<Accounts>,
+    Extension(caller): Extension<Identity>,
+    Path(user): Path<String>,
+) -> Result<Response, StatusError> {
+    let person = within_reach(&accounts, &caller, &user)?;
+    accounts.remove_factor(&person).await
+}
+
+pub(super) async fn list_sessions(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+) -> Result<Response, StatusError> {
+    let person = person(&accounts, &user)?;
+    Ok(document::answer(StatusCode::OK, &accounts.session_list(&person, None)))
+}
+
+pub(super) async fn end_sessions(
+    State(accounts): State<Accounts>,
+    Path(user): Path<String>,
+    Query(which): Query<Which>,
+) -> Result<Response, StatusError> {
+    let person = person(&accounts, &user)?;
+    let id = match which {
+        Which { token: None, session: Some(id), all: false } => Some(id),
+        Which { token: None, session: None, all: true } => None,
+        _ => return Err(StatusError::bad_request("say ?session=ID or ?all=true")),
+    };
+    let is_meant = |one: &str| id.as_deref().is_none_or(|id| id == one);
+    let ended = accounts.end_sessions_of(&person, is_meant).await.map_err(refusal::vault)?;
+    match id {
+        Some(id) if ended == 0 => Err(StatusError::not_found(super::GROUP, "sessions", &id)),
+        _ => Ok(document::success(&format!("{ended} sessions ended"))),
+    }
+}

@@ -1,0 +1,743 @@
+//! Rights through HTTP: what roles and bindings give, what nobody can grant, and
+//! what leads round them.
+#![allow(missing_docs, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use hades_apiserver::{ApiServer, Identity, Scope};
+use serde_json::{Value, json};
+use support::{Server, config, eventually};
+
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+const BARNS: &str = "/apis/farm.example/v1/namespaces/default/barns";
+const SHOP: &str = "/apis/farm.example/v1/namespaces/shop/barns";
+const GROUP: &str = "rbac.authorization.k8s.io";
+
+fn person(name: &str) -> Identity {
+    Identity::of_user(name, vec!["dev".to_owned(), "system:authenticated".to_owned()])
+}
+
+fn admin() -> Identity {
+    Identity::administrator("tester")
+}
+
+/// Code and answer of a request of somebody.
+async fn ask(
+    server: &ApiServer,
+    who: &Identity,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> (u16, Value) {
+    let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    ask_with(server, who, method, path, &[("content-type", kind)], body).await
+}
+
+async fn ask_with(
+    server: &ApiServer,
+    who: &Identity,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> (u16, Value) {
+    let mut request = http::Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut request = request.body(axum::body::Body::from(body)).unwrap();
+    request.extensions_mut().insert(who.clone());
+    let response = tower::ServiceExt::oneshot(server.router(), request).await.unwrap();
+    let code = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+fn message(answer: &Value) -> &str {
+    answer["message"].as_str().unwrap_or_default()
+}
+
+impl Server {
+    /// What an administrator does, which must succeed.
+    async fn made(&self, path: &str, body: Value) -> Value {
+        let (code, answer) = ask(&self.server, &admin(), "POST", path, &body).await;
+        assert_eq!(code, 201, "{path} {answer}");
+        answer
+    }
+
+    async fn with_namespace() -> Self {
+        let server = Self::start().await;
+        server.made("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
+        server
+    }
+
+    async fn code(&self, who: &Identity, method: &str, path: &str, body: Value) -> u16 {
+        ask(&self.server, who, method, path, &body).await.0
+    }
+
+    /// Binds a role of these rules to a user, in a namespace or (empty) everywhere.
+    async fn grant(&self, user: &str, namespace: &str, name: &str, rules: Value) {
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        self.made(&format!("{RBAC}/clusterroles"), role).await;
+        let binding = binding(name, "ClusterRole", name, &[user]);
+        let path = match namespace {
+            "" => format!("{RBAC}/clusterrolebindings"),
+            namespace => format!("{RBAC}/namespaces/{namespace}/rolebindings"),
+        };
+        self.made(&path, binding).await;
+    }
+}
+
+fn binding(name: &str, kind: &str, role: &str, users: &[&str]) -> Value {
+    let subjects: Vec<Value> =
+        users.iter().map(|user| json!({"kind": "User", "name": user})).collect();
+    json!({"metadata": {"name": name}, "roleRef": {"apiGroup": GROUP, "kind": kind, "name": role},
+        "subjects": subjects})
+}
+
+fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> Value {
+    json!({"verbs": verbs, "apiGroups": [group], "resources": resources})
+}
+
+fn barn(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"cows": 1}})
+}
+
+#[tokio::test]
+async fn a_binding_gives_rights_at_once_and_its_end_takes_them() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let (code, refused) = ask(&server.server, &alice, "GET", SHOP, &Value::Null).await;
+    assert_eq!((code, refused["reason"].as_str()), (403, Some("Forbidden")));
+    assert_eq!(
+        message(&refused),
+        "barns.farm.example is forbidden: User \"alice\" cannot list resource \"barns\" in API group \
+         \"farm.example\" in the namespace \"shop\""
+    );
+    let rules = json!([rule(&["get", "list", "watch", "create"], "farm.example", &["barns"])]);
+    server.grant("alice", "shop", "farmer", rules).await;
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 200);
+    assert_eq!(server.code(&alice, "POST", SHOP, barn("a")).await, 201);
+    let one = format!("{SHOP}/a");
+    assert_eq!(server.code(&alice, "GET", &one, Value::Null).await, 200);
+    assert_eq!(server.code(&alice, "DELETE", &one, Value::Null).await, 403);
+    assert_eq!(server.code(&alice, "PATCH", &one, json!({"spec": {"cows": 2}})).await, 403);
+    assert_eq!(server.code(&alice, "PATCH", &format!("{one}/status"), json!({})).await, 403);
+    assert_eq!(server.code(&alice, "GET", BARNS, Value::Null).await, 403, "another namespace");
+    let all = "/apis/farm.example/v1/barns";
+    assert_eq!(server.code(&alice, "GET", all, Value::Null).await, 403, "all namespaces");
+    assert_eq!(server.code(&person("bob"), "GET", SHOP, Value::Null).await, 403);
+    let path = format!("{RBAC}/namespaces/shop/rolebindings/farmer");
+    assert_eq!(server.code(&admin(), "DELETE", &path, Value::Null).await, 200);
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 403);
+    // Rights outlive the process.
+    server.grant("alice", "", "everywhere", json!([rule(&["list"], "*", &["*"])])).await;
+    let server = server.restart().await;
+    assert_eq!(server.code(&alice, "GET", all, Value::Null).await, 200);
+    assert_eq!(server.code(&alice, "POST", SHOP, barn("b")).await, 403);
+}
+
+#[tokio::test]
+async fn rights_over_a_name_reach_lists_of_that_name() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let mut named =
+        rule(&["get", "list", "watch", "delete", "deletecollection"], "", &["configmaps"]);
+    named["resourceNames"] = json!(["mine"]);
+    server.grant("alice", "shop", "one", json!([named])).await;
+    let path = "/api/v1/namespaces/shop/configmaps";
+    for name in ["mine", "other"] {
+        server.made(path, json!({"metadata": {"name": name}})).await;
+    }
+    let cases = [
+        (format!("{path}/mine"), 200),
+        (format!("{path}/other"), 403),
+        (path.to_owned(), 403),
+        (format!("{path}?fieldSelector=metadata.name%3Dmine"), 200),
+        (format!("{path}?fieldSelector=metadata.name%3Dother"), 403),
+        (format!("{path}?fieldSelector=metadata.name!%3Dother"), 403),
+        (
+            format!(
+                "{path}?fieldSelector=metadata.name%3Dmine&fieldSelector=metadata.name%3Dother"
+            ),
+            200,
+        ),
+        (
+            format!(
+                "{path}?fieldSelector=metadata.name%3Dother&fieldSelector=metadata.name%3Dmine"
+            ),
+            403,
+        ),
+    ];
+    for (path, expected) in cases {
+        let (code, list) = ask(&server.server, &alice, "GET", &path, &Value::Null).await;
+        assert_eq!(code, expected, "{path}");
+        let names: Vec<&str> = list["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item["metadata"]["name"].as_str())
+            .collect();
+        assert!(names.iter().all(|name| *name == "mine"), "{path} {names:?}");
+    }
+    let picked = format!("{path}?fieldSelector=metadata.name%3Dmine");
+    assert_eq!(server.code(&alice, "DELETE", &picked, Value::Null).await, 403, "as on Kubernetes");
+}
+
+#[tokio::test]
+async fn whoever_makes_by_changing_needs_the_right_to_make() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let rules = json!([
+        rule(&["patch", "update"], "farm.example", &["barns"]),
+        rule(&["patch", "update"], "coordination.k8s.io", &["leases"])
+    ]);
+    server.grant("alice", "shop", "changer", rules).await;
+    let applied = json!({"apiVersion": "farm.example/v1", "kind": "Barn", "spec": {"cows": 1}});
+    let path = format!("{SHOP}/a?fieldManager=t");
+    let headers = [("content-type", "application/apply-patch+yaml")];
+    let apply = || ask_with(&server.server, &alice, "PATCH", &path, &headers, &applied);
+    let (code, refused) = apply().await;
+    assert_eq!(code, 403, "{refused}");
+    assert!(message(&refused).contains("cannot create resource \"barns\""), "{refused}");
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/shop/leases/l";
+    let body = json!({"metadata": {"name": "l"}, "spec": {}});
+    let (code, refused) = ask(&server.server, &alice, "PUT", lease, &body).await;
+    assert_eq!(code, 403, "{refused}");
+    assert!(message(&refused).contains("cannot create resource \"leases\""), "{refused}");
+    server.made(SHOP, barn("a")).await;
+    let (code, refused) = apply().await;
+    assert_eq!(code, 409, "it is there, and somebody else's: {refused}");
+    let rules = json!([rule(&["create"], "farm.example", &["barns"])]);
+    server.grant("alice", "shop", "maker", rules).await;
+    let path = format!("{SHOP}/b?fieldManager=t");
+    let (code, _) = ask_with(&server.server, &alice, "PATCH", &path, &headers, &applied).await;
+    assert_eq!(code, 201);
+}
+
+#[tokio::test]
+async fn roles_and_bindings_are_checked_as_kubernetes_checks_them() {
+    let server = Server::with_namespace().await;
+    let roles = format!("{RBAC}/namespaces/shop/roles");
+    let cluster_roles = format!("{RBAC}/clusterroles");
+    let bindings = format!("{RBAC}/namespaces/shop/rolebindings");
+    let cluster_bindings = format!("{RBAC}/clusterrolebindings");
+    let role = |rules: Value| json!({"metadata": {"name": "r"}, "rules": rules});
+    let subject = |subject: Value| {
+        json!({"metadata": {"name": "b"}, "subjects": [subject],
+            "roleRef": {"kind": "ClusterRole", "name": "r"}})
+    };
+    let cases = [
+        (
+            &roles,
+            role(json!([{"apiGroups": [""], "resources": ["x"]}])),
+            "rules[0].verbs: Required value: verbs must contain at least one value",
+        ),
+        (
+            &roles,
+            role(json!([{"verbs": ["get"], "resources": ["x"]}])),
+            "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
+        ),
+        (
+            &roles,
+            role(json!([{"verbs": ["get"], "apiGroups": [""]}])),
+            "rules[0].resources: Required value: resource rules must supply at least one resource",
+        ),
+        (
+            &roles,
+            role(json!([{"verbs": ["get"], "nonResourceURLs": ["/x"]}])),
+            "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs",
+        ),
+        (
+            &cluster_roles,
+            role(json!([{"verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["x"]}])),
+            "rules cannot apply to both regular resources and non-resource URLs",
+        ),
+        (
+            &cluster_roles,
+            json!({"metadata": {"name": "r"}, "aggregationRule": {}}),
+            "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector",
+        ),
+        (&cluster_roles, json!({"metadata": {"name": "a/b"}, "rules": []}), "may not contain '/'"),
+        (&bindings, json!({"metadata": {"name": "b"}}), "roleRef"),
+        (
+            &bindings,
+            binding("b", "Rolle", "r", &["a"]),
+            "roleRef.kind: Unsupported value: \"Rolle\": supported values: \"Role\", \"ClusterRole\"",
+        ),
+        (
+            &cluster_bindings,
+            binding("b", "Role", "r", &["a"]),
+            "roleRef.kind: Unsupported value: \"Role\": supported values: \"ClusterRole\"",
+        ),
+        (
+            &bindings,
+            subject(json!({"kind": "Robot", "name": "x"})),
+            "subjects[0].kind: Unsupported value: \"Robot\": supported values: \"ServiceAccount\", \"User\", \"Group\"",
+        ),
+        (
+            &bindings,
+            subject(json!({"kind": "User", "name": "x", "apiGroup": "v1"})),
+            "subjects[0].apiGroup: Unsupported value: \"v1\"",
+        ),
+        (
+            &bindings,
+            subject(json!({"kind": "User", "name": ""})),
+            "subjects[0].name: Required value",
+        ),
+        (
+            &cluster_bindings,
+            subject(json!({"kind": "ServiceAccount", "name": "x"})),
+            "subjects[0].namespace: Required value",
+        ),
+        (
+            &bindings,
+            subject(json!({"kind": "ServiceAccount", "name": "X"})),
+            "subjects[0].name: Invalid value",
+        ),
+    ];
+    for (path, body, words) in cases {
+        let (code, answer) = ask(&server.server, &admin(), "POST", path, &body).await;
+        assert_eq!(code, 422, "{body} {answer}");
+        assert!(message(&answer).contains(words), "{words}\n{answer}");
+    }
+    let made = server.made(&bindings, subject(json!({"kind": "Group", "name": "dev"}))).await;
+    assert_eq!(made["subjects"][0]["apiGroup"], GROUP);
+    assert_eq!(made["roleRef"]["apiGroup"], GROUP);
+    let other = json!({"roleRef": {"name": "s"}});
+    let (code, answer) =
+        ask(&server.server, &admin(), "PATCH", &format!("{bindings}/b"), &other).await;
+    assert_eq!(code, 422, "{answer}");
+    assert!(message(&answer).contains("cannot change roleRef"), "{answer}");
+    let name = "team:read_Only.1";
+    server.made(&cluster_roles, json!({"metadata": {"name": name}, "rules": []})).await;
+    // PUT makes them, as on Kubernetes.
+    let (code, _) = ask(
+        &server.server,
+        &admin(),
+        "PUT",
+        &format!("{roles}/new"),
+        &json!({"metadata": {"name": "new"}, "rules": []}),
+    )
+    .await;
+    assert_eq!(code, 201);
+}
+
+#[tokio::test]
+async fn nobody_grants_what_he_does_not_hold() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let rules = json!([
+        rule(&["*"], GROUP, &["roles", "rolebindings", "clusterroles", "clusterrolebindings"]),
+        rule(&["get", "list"], "farm.example", &["barns"]),
+    ]);
+    server.grant("alice", "", "keeper", rules).await;
+    let roles = format!("{RBAC}/namespaces/shop/roles");
+    let held = json!({"metadata": {"name": "held"}, "rules": [rule(&["get"], "farm.example", &["barns"])]});
+    assert_eq!(server.code(&alice, "POST", &roles, held.clone()).await, 201);
+    let more = json!({"metadata": {"name": "more"},
+        "rules": [rule(&["get", "delete", "update"], "farm.example", &["barns"]),
+            rule(&["get"], "", &["secrets"])]});
+    let (code, refused) = ask(&server.server, &alice, "POST", &roles, &more).await;
+    assert_eq!(code, 403);
+    assert_eq!(
+        message(&refused),
+        "roles.rbac.authorization.k8s.io \"more\" is forbidden: user \"alice\" (groups=[\"dev\" \
+         \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
+         {APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}\n\
+         {APIGroups:[\"farm.example\"], Resources:[\"barns\"], Verbs:[\"delete\" \"update\"]}"
+    );
+    // By no other road either.
+    let one = format!("{roles}/held");
+    let more_rules = json!({"rules": more["rules"]});
+    assert_eq!(server.code(&alice, "PATCH", &one, more_rules.clone()).await, 403);
+    let mut put = held.clone();
+    put["rules"] = more["rules"].clone();
+    assert_eq!(server.code(&alice, "PUT", &one, put.clone()).await, 403);
+    assert_eq!(server.code(&alice, "PUT", &format!("{roles}/more"), more.clone()).await, 403);
+    assert_eq!(
+        server.code(&alice, "POST", &format!("{roles}?dryRun=All"), more.clone()).await,
+        403
+    );
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let mut applied = more.clone();
+    applied["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
+    applied["kind"] = json!("Role");
+    let path = format!("{roles}/more?fieldManager=x&force=true");
+    let (code, _) = ask_with(&server.server, &alice, "PATCH", &path, &apply, &applied).await;
+    assert_eq!(code, 403);
+    // Bindings of roles that hold more; of some that are not there.
+    let bindings = format!("{RBAC}/namespaces/shop/rolebindings");
+    let to_me = |kind: &str, role: &str| binding("mine", kind, role, &["alice"]);
+    assert_eq!(
+        server.code(&alice, "POST", &bindings, to_me("ClusterRole", "cluster-admin")).await,
+        403
+    );
+    let everywhere = format!("{RBAC}/clusterrolebindings");
+    assert_eq!(
+        server.code(&alice, "POST", &everywhere, to_me("ClusterRole", "cluster-admin")).await,
+        403
+    );
+    let (code, absent) =
+        ask(&server.server, &alice, "POST", &bindings, &to_me("ClusterRole", "later")).await;
+    assert_eq!(code, 404, "who knows what it will hold: {absent}");
+    assert_eq!(message(&absent), "clusterrole.rbac.authorization.k8s.io \"later\" not found");
+    assert_eq!(server.code(&alice, "POST", &bindings, to_me("Role", "held")).await, 201);
+    let subjects = json!({"subjects": [{"kind": "User", "name": "bob"}]});
+    assert_eq!(
+        server.code(&alice, "PATCH", &format!("{bindings}/mine"), subjects.clone()).await,
+        200
+    );
+    server.made(&bindings, binding("strong", "ClusterRole", "cluster-admin", &[])).await;
+    assert_eq!(server.code(&alice, "PATCH", &format!("{bindings}/strong"), subjects).await, 403);
+    // Labels by which another role gathers the rules of one that holds more, and
+    // aggregation itself.
+    let label = json!({"metadata": {"labels": {"to": "me"}}});
+    let admin_role = format!("{RBAC}/clusterroles/cluster-admin");
+    assert_eq!(server.code(&alice, "PATCH", &admin_role, label).await, 403);
+    let gather =
+        json!({"metadata": {"name": "g"}, "aggregationRule": {"clusterRoleSelectors": [{}]}});
+    let (code, refused) =
+        ask(&server.server, &alice, "POST", &format!("{RBAC}/clusterroles"), &gather).await;
+    assert_eq!(code, 403);
+    assert!(
+        message(&refused)
+            .ends_with("must have cluster-admin privileges to use the aggregationRule")
+    );
+    // Rights of their own allow it.
+    let mut bind = rule(&["bind"], GROUP, &["clusterroles"]);
+    bind["resourceNames"] = json!(["cluster-admin"]);
+    server.grant("alice", "shop", "binder", json!([bind])).await;
+    assert_eq!(
+        server.code(&alice, "POST", &everywhere, to_me("ClusterRole", "cluster-admin")).await,
+        403
+    );
+    let again = binding("again", "ClusterRole", "cluster-admin", &["bob"]);
+    assert_eq!(server.code(&alice, "POST", &bindings, again).await, 201);
+    server
+        .grant("alice", "shop", "escalator", json!([rule(&["escalate"], GROUP, &["roles"])]))
+        .await;
+    assert_eq!(server.code(&alice, "PUT", &one, put).await, 200);
+}
+
+#[tokio::test]
+async fn a_scoped_token_grants_no_more_than_it_holds() {
+    let server = Server::with_namespace().await;
+    let scope =
+        Scope { namespaces: vec!["shop".to_owned()], verbs: vec!["create".into(), "get".into()] };
+    let scoped = admin().within(scope);
+    let path = format!("{RBAC}/namespaces/shop/roles");
+    let role = |verb: &str| json!({"metadata": {"name": verb}, "rules": [rule(&[verb], "farm.example", &["barns"])]});
+    assert_eq!(server.code(&scoped, "POST", &path, role("get")).await, 201);
+    assert_eq!(server.code(&scoped, "POST", &path, role("delete")).await, 403);
+    assert_eq!(
+        server.code(&scoped, "POST", &format!("{RBAC}/clusterroles"), role("get")).await,
+        403
+    );
+    assert_eq!(server.code(&scoped, "GET", BARNS, Value::Null).await, 403);
+    assert_eq!(server.code(&scoped, "GET", "/apis", Value::Null).await, 200);
+}
+
+#[tokio::test]
+async fn an_owner_needs_rights_over_the_object_and_over_the_owner() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let rules = json!([rule(&["get", "create", "patch"], "farm.example", &["barns"])]);
+    server.grant("alice", "shop", "changer", rules).await;
+    let path = "/api/v1/namespaces/shop/configmaps";
+    let owner = server.made(path, json!({"metadata": {"name": "owner"}})).await;
+    let uid = owner["metadata"]["uid"].clone();
+    let owned = |blocks: bool| {
+        json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap",
+            "name": "owner", "uid": uid, "blockOwnerDeletion": blocks}]}})
+    };
+    let mut new = barn("new");
+    new["metadata"]["ownerReferences"] = owned(false)["metadata"]["ownerReferences"].clone();
+    assert_eq!(server.code(&alice, "POST", SHOP, new.clone()).await, 201, "one's own");
+    let (code, refused) =
+        ask(&server.server, &alice, "PATCH", &format!("{SHOP}/new"), &owned(true)).await;
+    assert_eq!(code, 403);
+    assert!(
+        message(&refused).contains("cannot set an ownerRef on a resource you can't delete"),
+        "{refused}"
+    );
+    server
+        .grant("alice", "shop", "deleter", json!([rule(&["delete"], "farm.example", &["barns"])]))
+        .await;
+    let (code, refused) =
+        ask(&server.server, &alice, "PATCH", &format!("{SHOP}/new"), &owned(true)).await;
+    assert_eq!(code, 403);
+    assert!(message(&refused).contains("a resource you can't set finalizers on"), "{refused}");
+    let rules = json!([rule(&["update"], "", &["configmaps/finalizers"])]);
+    server.grant("alice", "shop", "finalizer", rules).await;
+    assert_eq!(server.code(&alice, "PATCH", &format!("{SHOP}/new"), owned(true)).await, 200);
+    let other = json!({"metadata": {"labels": {"a": "b"}}});
+    assert_eq!(server.code(&alice, "PATCH", &format!("{SHOP}/new"), other).await, 200);
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_leads_round_the_rights() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let rules = json!([rule(&["get", "list", "create"], "", &["configmaps"]),
+        {"verbs": ["*"], "nonResourceURLs": ["/api/*", "/apis/*", "/version*"]}]);
+    server.grant("alice", "", "reader", rules).await;
+    server.made("/api/v1/namespaces/shop/secrets", json!({"metadata": {"name": "s"}})).await;
+    for path in [
+        "/api/v1/namespaces/shop/secrets/s",
+        "/api/v1/namespaces/shop/secrets",
+        "/api/v1/secrets",
+        "/api/v1//secrets",
+        "/api/v1/secrets/",
+        "//api/v1/secrets",
+        "/api//v1/secrets",
+        "/api/v1/configmaps/../secrets",
+        "/api/v1/configmaps/%2e%2e/secrets",
+        "/api/v1/namespaces/shop/configmaps%2F..%2Fsecrets",
+        "/api/v1/namespaces/shop/configmaps/..%2fsecrets%2fs",
+        "/api/v1/namespaces/shop/%73ecrets/s",
+        "/api/v1/namespaces/%73hop/secrets/s",
+        "/%61pi/v1/namespaces/shop/secrets/s",
+        "/api/%761/secrets",
+        "/apis//v1/secrets",
+        "/version/../api/v1/secrets",
+        "/api/v1/namespaces/shop/secrets/s/status/x/y",
+        "/api/v1/namespaces/shop/secrets/s?watch=1",
+        "/api/v1/namespaces/shop/secrets;configmaps",
+        "/api/v1/namespaces/shop/secrets%00",
+    ] {
+        let (code, answer) = ask(&server.server, &alice, "GET", path, &Value::Null).await;
+        assert!(matches!(code, 403 | 404), "{path} {code} {answer}");
+    }
+    // A look that says it is a console is no look.
+    let secrets = json!([rule(&["create"], "", &["secrets"])]);
+    server.grant("alice", "shop", "creator", secrets).await;
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
+    let path = "/api/v1/namespaces/shop/secrets/s";
+    let (code, answer) =
+        ask_with(&server.server, &alice, "GET", path, &upgrade, &Value::Null).await;
+    assert_eq!(code, 400, "{answer}");
+    assert_eq!(server.code(&alice, "GET", "/api/v1/configmaps", Value::Null).await, 200);
+}
+
+#[tokio::test]
+async fn roles_that_gather_show_what_they_gathered() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let roles = format!("{RBAC}/clusterroles");
+    server
+        .made(
+            &roles,
+            json!({"metadata": {"name": "all"}, "aggregationRule": {
+        "clusterRoleSelectors": [{"matchLabels": {"to": "all"}}]}}),
+        )
+        .await;
+    server
+        .made(
+            &format!("{RBAC}/clusterrolebindings"),
+            binding("b", "ClusterRole", "all", &["alice"]),
+        )
+        .await;
+    let part = json!({"metadata": {"name": "part", "labels": {"to": "all"}},
+        "rules": [rule(&["list"], "farm.example", &["barns"])]});
+    server.made(&roles, part.clone()).await;
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 200, "at once");
+    let shown = async |expected: Value| {
+        eventually("the rules are written down", async || {
+            let (_, role) =
+                ask(&server.server, &admin(), "GET", &format!("{roles}/all"), &Value::Null).await;
+            role["rules"] == expected
+        })
+        .await;
+    };
+    shown(part["rules"].clone()).await;
+    assert_eq!(server.code(&admin(), "DELETE", &format!("{roles}/part"), Value::Null).await, 200);
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 403, "at once");
+    shown(json!([])).await;
+}
+
+#[tokio::test]
+async fn first_objects_come_back_with_what_they_lack() {
+    let server = Server::start().await;
+    let role = format!("{RBAC}/clusterroles/system:discovery");
+    let binding = format!("{RBAC}/clusterrolebindings/system:basic-user");
+    let own = json!({"rules": [rule(&["get"], "", &["namespaces"])]});
+    assert_eq!(server.code(&admin(), "PATCH", &role, own).await, 200);
+    assert_eq!(server.code(&admin(), "DELETE", &binding, Value::Null).await, 200);
+    assert_eq!(server.code(&person("alice"), "GET", "/apis", Value::Null).await, 403);
+    let Server { server: running, directory } = server;
+    running.shutdown().await;
+    drop(running);
+    let mut config = config(&directory);
+    config.first_objects = vec![
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "team:reader"}, "rules": [rule(&["list"], "farm.example", &["barns"])]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "team:reader"}, "subjects": [{"kind": "Group", "name": "dev"}],
+            "roleRef": {"kind": "ClusterRole", "name": "team:reader"}}),
+        json!({"apiVersion": "farm.example/v1", "kind": "Farm", "metadata": {"name": "first"}}),
+    ];
+    let server = ApiServer::open(config).await.unwrap();
+    let (_, found) = ask(&server, &admin(), "GET", &role, &Value::Null).await;
+    assert_eq!(found["rules"].as_array().unwrap().len(), 2, "{found}");
+    let alice = person("alice");
+    for (path, expected) in [("/apis", 200), ("/apis/farm.example/v1/barns", 200), (&role, 403)] {
+        assert_eq!(ask(&server, &alice, "GET", path, &Value::Null).await.0, expected, "{path}");
+    }
+    let farm = "/apis/farm.example/v1/farms/first";
+    assert_eq!(ask(&server, &admin(), "GET", farm, &Value::Null).await.0, 200);
+}
+
+#[tokio::test]
+async fn reviews_answer_by_the_same_rights() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    server
+        .grant(
+            "alice",
+            "shop",
+            "farmer",
+            json!([rule(&["get"], "farm.example", &["barns/status"])]),
+        )
+        .await;
+    let access = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let question = |namespace: &str, subresource: &str| {
+        json!({"spec": {"resourceAttributes": {"verb": "get", "group": "farm.example",
+            "resource": "barns", "subresource": subresource, "namespace": namespace, "name": "x"}}})
+    };
+    let (_, yes) = ask(&server.server, &alice, "POST", access, &question("shop", "status")).await;
+    assert_eq!(
+        yes["status"],
+        json!({"allowed": true, "reason":
+            "RBAC: allowed by RoleBinding \"farmer/shop\" of ClusterRole \"farmer\" to User \"alice\""})
+    );
+    for (namespace, subresource) in [("shop", ""), ("default", "status"), ("", "status")] {
+        let (_, no) =
+            ask(&server.server, &alice, "POST", access, &question(namespace, subresource)).await;
+        assert_eq!(no["status"], json!({"allowed": false}));
+    }
+    let rules = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let spec = json!({"spec": {"namespace": "shop"}});
+    let (_, answer) = ask(&server.server, &alice, "POST", rules, &spec).await;
+    let listed = answer["status"]["resourceRules"].as_array().unwrap();
+    assert!(listed.contains(&rule(&["get"], "farm.example", &["barns/status"])), "{answer}");
+    assert!(!answer["status"]["nonResourceRules"].as_array().unwrap().is_empty());
+    assert_eq!(answer["status"]["incomplete"], false);
+    let others = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let mut about = question("shop", "status");
+    about["spec"]["user"] = json!("alice");
+    assert_eq!(server.code(&alice, "POST", others, about.clone()).await, 403);
+    let (_, answer) = ask(&server.server, &admin(), "POST", others, &about).await;
+    assert_eq!(answer["status"]["allowed"], true);
+}
+
+#[tokio::test]
+async fn service_accounts_get_tokens_that_end_with_them() {
+    let server = Server::with_namespace().await;
+    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
+    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
+    let tokens = format!("{accounts}/robot/token");
+    let alice = person("alice");
+    server.grant("alice", "shop", "almost", json!([rule(&["*"], "", &["serviceaccounts"])])).await;
+    assert_eq!(server.code(&alice, "POST", &tokens, json!({})).await, 403);
+    server
+        .grant(
+            "alice",
+            "shop",
+            "tokens",
+            json!([rule(&["create"], "", &["serviceaccounts/token"])]),
+        )
+        .await;
+    let (code, made) = ask(&server.server, &alice, "POST", &tokens, &json!({})).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(made["spec"]["expirationSeconds"], 3600);
+    let token = made["status"]["token"].as_str().unwrap().to_owned();
+    let bearer = async |server: &ApiServer, token: &str, path: &str| {
+        let request = http::Request::builder()
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .body(axum::body::Body::empty())
+            .unwrap();
+        tower::ServiceExt::oneshot(server.router(), request).await.unwrap().status().as_u16()
+    };
+    assert_eq!(bearer(&server.server, &token, "/apis").await, 200);
+    assert_eq!(bearer(&server.server, &token, SHOP).await, 403);
+    let subject = json!([{"kind": "ServiceAccount", "name": "robot"}]);
+    let role = json!({"metadata": {"name": "robot"}, "rules": [rule(&["list"], "farm.example", &["barns"])]});
+    server.made(&format!("{RBAC}/namespaces/shop/roles"), role).await;
+    let mut bound = binding("robot", "Role", "robot", &[]);
+    bound["subjects"] = subject;
+    server.made(&format!("{RBAC}/namespaces/shop/rolebindings"), bound).await;
+    assert_eq!(bearer(&server.server, &token, SHOP).await, 200);
+    assert_eq!(bearer(&server.server, &token, BARNS).await, 403);
+    let review = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let body = json!({"spec": {"token": token}});
+    let answer = server.made(review, body).await;
+    assert_eq!(answer["status"]["user"]["username"], "system:serviceaccount:shop:robot");
+    // For somebody else, who asks with his name.
+    let vault = server.made(&tokens, json!({"spec": {"audiences": ["vault"]}})).await;
+    let vault = vault["status"]["token"].as_str().unwrap();
+    assert_eq!(bearer(&server.server, vault, "/apis").await, 401);
+    let body = json!({"spec": {"token": vault, "audiences": ["vault", "x"]}});
+    let answer = server.made(review, body).await;
+    assert_eq!(answer["status"]["audiences"], json!(["vault"]), "{answer}");
+    let answer = server.made(review, json!({"spec": {"token": vault}})).await;
+    assert!(answer["status"].get("authenticated").is_none(), "{answer}");
+    // Bound to a secret.
+    let secrets = "/api/v1/namespaces/shop/secrets";
+    server.made(secrets, json!({"metadata": {"name": "s"}})).await;
+    let reference = json!({"kind": "Secret", "apiVersion": "v1", "name": "s"});
+    let bound = server.made(&tokens, json!({"spec": {"boundObjectRef": reference}})).await;
+    let bound = bound["status"]["token"].as_str().unwrap();
+    assert_eq!(bearer(&server.server, bound, "/apis").await, 200);
+    assert_eq!(server.code(&admin(), "DELETE", &format!("{secrets}/s"), Value::Null).await, 200);
+    assert_eq!(bearer(&server.server, bound, "/apis").await, 401);
+    // The key outlives the process; the account's name doesn't make it the same one.
+    let server = server.restart().await;
+    assert_eq!(bearer(&server.server, &token, SHOP).await, 200);
+    let robot = format!("{accounts}/robot");
+    assert_eq!(server.code(&admin(), "DELETE", &robot, Value::Null).await, 200);
+    assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
+    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
+    assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
+}
+
+#[tokio::test]
+async fn bad_requests_for_tokens_are_refused() {
+    let server = Server::with_namespace().await;
+    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
+    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
+    let tokens = format!("{accounts}/robot/token");
+    let bound = |kind: &str, name: &str| json!({"spec": {"boundObjectRef": {"kind": kind, "apiVersion": "v1", "name": name}}});
+    let cases = [
+        ("POST", &tokens, json!({"spec": {"expirationSeconds": 599}}), 422),
+        ("POST", &tokens, json!({"spec": {"expirationSeconds": -1}}), 422),
+        ("POST", &tokens, json!({"spec": {"expirationSeconds": 4_294_967_297_i64}}), 422),
+        ("POST", &tokens, json!({"spec": {"expirationSeconds": i64::MAX}}), 422),
+        ("POST", &tokens, json!({"spec": {"expirationSeconds": "x"}}), 400),
+        ("POST", &tokens, json!({"spec": {"audiences": "x"}}), 400),
+        ("POST", &tokens, json!({"spec": []}), 400),
+        ("POST", &tokens, json!([]), 400),
+        ("POST", &tokens, json!({"kind": "Secret"}), 400),
+        ("POST", &tokens, bound("Pod", "p"), 400),
+        ("POST", &tokens, bound("Secret", "none"), 404),
+        ("POST", &format!("{accounts}/nobody/token"), json!({}), 404),
+        ("POST", &"/api/v1/namespaces/shop/configmaps/c/token".to_owned(), json!({}), 404),
+        ("GET", &tokens, Value::Null, 404),
+        ("POST", &format!("{accounts}/robot"), json!({}), 405),
+    ];
+    for (method, path, body, expected) in cases {
+        let (code, answer) = ask(&server.server, &admin(), method, path, &body).await;
+        assert_eq!(code, expected, "{method} {path} {body} {answer}");
+    }
+    let (_, answer) = ask(
+        &server.server,
+        &admin(),
+        "POST",
+        &tokens,
+        &json!({"spec": {"expirationSeconds": 40_000_000}}),
+    )
+    .await;
+    assert_eq!(answer["spec"]["expirationSeconds"], 31_536_000, "a year at most");
+}
