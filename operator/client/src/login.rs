@@ -139,7 +139,7 @@ impl Device {
     /// # Errors
     /// When the server refuses or doesn't answer.
     pub async fn begin(server: &Anonymous, host: &str) -> Result<Self, Error> {
-        let body = form(&[("client_id", CLIENT), ("client_name", host)]);
+        let body = form(&[("client_id", CLIENT), ("host_name", host)]);
         let answer = server.post("/auth/device", FORM, body).await?;
         if !answer.code.is_success() {
             return Err(oauth_refusal(server, &answer));

@@ -8,7 +8,7 @@ use kube::api::{
 };
 use serde_json::Value;
 
-use crate::{Error, FIELD_MANAGER, Kind, Session};
+use crate::{Error, FIELD_MANAGER, Kind, Session, everywhere};
 
 /// Which objects of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ pub async fn get(
     Ok(found.map(|object| typed(kind, object)))
 }
 
-/// Objects of a kind, sorted as the server does.
+/// Objects of a kind, sorted as the server does. Where the person may not list
+/// those of all projects, those of his own ones.
 ///
 /// # Errors
 /// When the server refuses or doesn't answer.
@@ -60,12 +61,15 @@ pub async fn list(
     kind: &Kind,
     selection: &Selection,
 ) -> Result<Vec<DynamicObject>, Error> {
-    let list = session
-        .api(kind, selection.namespace.as_deref())
-        .list(&selection.parameters())
-        .await
-        .map_err(|error| session.error(error))?;
-    Ok(list.items.into_iter().map(|object| typed(kind, object)).collect())
+    let parameters = selection.parameters();
+    let question = |namespace: Option<String>| {
+        let api = session.api(kind, namespace.as_deref());
+        let parameters = &parameters;
+        async move { api.list(parameters).await.map_err(|error| session.error(error)) }
+    };
+    let lists = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
+    let items = lists.into_iter().flat_map(|list| list.items);
+    Ok(items.map(|object| typed(kind, object)).collect())
 }
 
 /// Namespace and name of the objects of a kind; for suggestions.
@@ -77,15 +81,19 @@ pub async fn names(
     kind: &Kind,
     namespace: Option<&str>,
 ) -> Result<Vec<(Option<String>, String)>, Error> {
-    let list = session
-        .api(kind, namespace)
-        .list_metadata(&ListParams::default())
-        .await
-        .map_err(|error| session.error(error))?;
+    let question = |namespace: Option<String>| {
+        let api = session.api(kind, namespace.as_deref());
+        async move {
+            let listed = api.list_metadata(&ListParams::default()).await;
+            listed.map_err(|error| session.error(error))
+        }
+    };
+    let lists = everywhere::ask(session, kind, namespace, question).await?;
     let name = |meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
         meta.name.map(|name| (meta.namespace, name))
     };
-    Ok(list.items.into_iter().filter_map(|item| name(item.metadata)).collect())
+    let items = lists.into_iter().flat_map(|list| list.items);
+    Ok(items.filter_map(|item| name(item.metadata)).collect())
 }
 
 /// Items of lists don't say what they are; on their own they should.
