@@ -44,6 +44,7 @@ mod quantity;
 pub mod reason;
 mod registry_account;
 mod resources;
+pub mod role;
 pub mod schema;
 mod service;
 mod strategy;

@@ -25,6 +25,7 @@ use crate::{EnvValue, Member};
     validation = ("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "names of projects are lower-case letters, digits and '-', at most 40"),
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.members", priority = 1),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
@@ -59,6 +60,10 @@ pub struct HadesProjectStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+
+    /// How many of `spec.members` have their rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u32>,
 
     /// `Ready`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

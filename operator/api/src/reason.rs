@@ -55,6 +55,8 @@ pub const NO_MANIFESTS: &str = "NoManifests";
 pub const OWNERSHIP_CONFLICT: &str = "OwnershipConflict";
 /// An object lies outside of what the repository may write.
 pub const OUT_OF_SCOPE: &str = "OutOfScope";
+/// RBAC doesn't let a repository do what a commit asks for.
+pub const FORBIDDEN: &str = "Forbidden";
 /// Objects of a commit were applied.
 pub const SYNCED: &str = "Synced";
 /// The API server refused an object.
