@@ -14,8 +14,7 @@ const API_VERSION: &str = "operations.hades.dev/v1alpha1";
 const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
 
 /// Letters that are left as they are in a part of a path (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A part of a path.
 pub(crate) fn segment(text: &str) -> String {

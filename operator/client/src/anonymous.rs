@@ -77,8 +77,7 @@ impl Anonymous {
             .map_err(|error| self.protocol(error))?;
         let response = self.client.send(request).await.map_err(|error| self.error(error))?;
         let code = response.status();
-        let body =
-            response.into_body().collect_bytes().await.map_err(|error| self.error(error))?;
+        let body = response.into_body().collect_bytes().await.map_err(|error| self.error(error))?;
         if body.len() > MAX_ANSWER {
             return Err(self.protocol("it is too long"));
         }

@@ -48,10 +48,8 @@ impl Authority {
     /// # Errors
     /// [`Error::ReadFile`] and [`Error::NoCertificate`].
     pub fn of_file(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::ReadFile {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read(path)
+            .map_err(|source| Error::ReadFile { path: path.to_owned(), source })?;
         Self::of_pem(&text).ok_or_else(|| Error::NoCertificate { path: path.to_owned() })
     }
 

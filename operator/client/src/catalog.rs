@@ -2,7 +2,7 @@
 
 use hades_api::{
     ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
-    RegistryAccount,
+    RegistryAccount, User,
 };
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
@@ -68,7 +68,7 @@ impl Catalog {
             singular: resource.kind.to_lowercase(),
             resource,
             namespaced,
-            short_names: vec![short.to_owned()],
+            short_names: Some(short).filter(|it| !it.is_empty()).map(str::to_owned).into_iter().collect(),
             categories: vec!["hades".to_owned()],
             has_status,
         };
@@ -90,6 +90,7 @@ impl Catalog {
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
                 hades(erase::<GitAccount>(), "ga", false, true),
+                hades(erase::<User>(), "", false, true),
                 core(erase::<Namespace>(), &["ns"], false),
                 core(erase::<Secret>(), &[], true),
                 core(erase::<Event>(), &["ev"], true),
@@ -175,6 +176,11 @@ pub fn config_repository() -> Kind {
 /// The kind of HadesProjects.
 pub fn project() -> Kind {
     built_in_kind("hadesproject")
+}
+
+/// The kind of Users.
+pub fn user() -> Kind {
+    built_in_kind("user")
 }
 
 /// The kind of Namespaces.

@@ -304,7 +304,11 @@ mod tests {
     use super::*;
 
     fn of_service(error: io::Error) -> Error {
-        Error::of_call("https://127.0.0.1:7443", Credential::Other, kube::Error::Service(Box::new(error)))
+        Error::of_call(
+            "https://127.0.0.1:7443",
+            Credential::Other,
+            kube::Error::Service(Box::new(error)),
+        )
     }
 
     #[test]

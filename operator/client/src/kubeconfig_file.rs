@@ -57,9 +57,9 @@ impl KubeconfigFile {
     /// [`Error::NoKubeconfig`] where there is no home directory either.
     pub fn of(locations: &Locations) -> Result<Self, Error> {
         let Locations { flag, variable, home } = locations;
-        let first = variable.as_deref().and_then(|list| {
-            std::env::split_paths(list).find(|path| !path.as_os_str().is_empty())
-        });
+        let first = variable
+            .as_deref()
+            .and_then(|list| std::env::split_paths(list).find(|path| !path.as_os_str().is_empty()));
         let path = flag.clone().or(first).or_else(|| home.clone());
         Ok(Self { path: path.ok_or(Error::NoKubeconfig { home: None })? })
     }

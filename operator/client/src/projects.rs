@@ -1,9 +1,9 @@
 //! The projects in which one may do anything at all.
 
 use http::Method;
+use kube::api::ListParams;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{self, Selection};
 use crate::{Error, Session, catalog};
 
 const PATH: &str = "/apis/operations.hades.dev/v1alpha1/selfprojects";
@@ -53,8 +53,10 @@ pub async fn own(session: &Session) -> Result<OwnProjects, Error> {
         Err(error) if error.is_not_found() || error.is_forbidden() => {}
         answered => return answered,
     }
-    let found = object::list(session, &catalog::project(), &Selection::default()).await?;
-    let names = found.into_iter().filter_map(|project| project.metadata.name);
+    let all = ListParams::default();
+    let found = session.api(&catalog::project(), None).list_metadata(&all).await;
+    let found = found.map_err(|error| session.error(error))?;
+    let names = found.items.into_iter().filter_map(|project| project.metadata.name);
     let items = names.map(|name| OwnProject { name, roles: vec![] }).collect();
     Ok(OwnProjects { everywhere: vec![], items })
 }

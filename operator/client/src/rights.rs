@@ -162,10 +162,14 @@ impl Bindings {
         if let Some(project) = project {
             let place = |client: &kube::Client| client.clone();
             list!(Api::<Role>::namespaced(place(client), project), roles, "Roles");
-            list!(Api::<RoleBinding>::namespaced(place(client), project), of_project, "RoleBindings");
+            list!(
+                Api::<RoleBinding>::namespaced(place(client), project),
+                of_project,
+                "RoleBindings"
+            );
         }
-        let bindings_unseen =
-            found.unseen.contains(&"ClusterRoleBindings") && (project.is_none() || found.unseen.contains(&"RoleBindings"));
+        let bindings_unseen = found.unseen.contains(&"ClusterRoleBindings")
+            && (project.is_none() || found.unseen.contains(&"RoleBindings"));
         match refused {
             Some(error) if bindings_unseen => Err(error),
             _ => Ok(found),
@@ -326,9 +330,7 @@ mod tests {
         fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {
             serde_json::from_value(value).unwrap()
         }
-        let role = |kind: &str, name: &str| {
-            json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name})
-        };
+        let role = |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
         Bindings {
             cluster_roles: vec![of(json!({"metadata": {"name": "all"},
                 "rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]}))],

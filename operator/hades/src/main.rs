@@ -14,6 +14,7 @@ mod notify;
 mod operations;
 mod probes;
 mod public;
+mod self_projects;
 mod serve;
 mod store;
 mod user;

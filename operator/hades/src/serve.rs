@@ -25,7 +25,7 @@ use crate::notify::Notifier;
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, webhooks};
+use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, self_projects, webhooks};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -95,6 +95,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
     let auditor = server.audit();
+    let projects = self_projects::router(server.clone(), client.clone());
     let server = server
         .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
@@ -105,7 +106,8 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
                     flags.public.public_url.as_deref(),
                     &own_url(address),
                 ))
-                .merge(accounts.router()),
+                .merge(accounts.router())
+                .merge(projects),
         )
         .public_routes(accounts.public_router())
         .public_routes(probes.router())

@@ -23,6 +23,14 @@ pub enum Error {
         /// What there is instead.
         hint: String,
     },
+    /// The person may not.
+    #[error("{message}")]
+    Forbidden {
+        /// What the server says.
+        message: String,
+        /// Which right is missing, and who can give it.
+        hint: String,
+    },
     /// The arguments make no sense together.
     #[error("{message}")]
     Usage {
@@ -89,7 +97,9 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Address(error) => Some(error.hint()),
-            Self::NotFound { hint, .. } | Self::Usage { hint, .. } => Some(hint.clone()),
+            Self::NotFound { hint, .. } | Self::Forbidden { hint, .. } | Self::Usage { hint, .. } => {
+                Some(hint.clone())
+            }
             Self::Incomplete { hint, .. } => hint.clone(),
             _ => None,
         }
