@@ -18,6 +18,6 @@ mod settings;
 mod transport;
 
 pub(crate) use arrival::ArrivalError;
-pub(crate) use links::Links;
+pub(crate) use links::{Link, Links};
 pub(crate) use provider::{Provider, ProviderError, Question};
 pub use settings::{ProviderSettings, SettingsError};
