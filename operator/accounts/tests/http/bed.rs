@@ -38,7 +38,7 @@ pub struct Bed {
     pub now: Arc<AtomicI64>,
     /// Where requests come from.
     pub address: String,
-    router: Router,
+    pub router: Router,
 }
 
 pub struct Answer {

@@ -8,8 +8,8 @@ use hades_accounts::ProviderSettings;
 use jiff::Timestamp;
 use openidconnect::url::Url;
 use secrecy::SecretString;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::provider::SECRET;
 use crate::web::{ORIGIN, OWN, Web, form};
@@ -17,6 +17,8 @@ use crate::web::{ORIGIN, OWN, Web, form};
 struct Real {
     issuer: String,
     _process: Child,
+    /// It warns there of what a test does on purpose, and ends when nobody listens.
+    _lines: Lines<BufReader<ChildStdout>>,
 }
 
 /// The provider; `None`, with a word about it, where it isn't installed.
@@ -38,7 +40,7 @@ async fn start() -> Option<Real> {
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if line.starts_with("http://127.0.0.1:") {
-            return Some(Real { issuer: line, _process: process });
+            return Some(Real { issuer: line, _process: process, _lines: lines });
         }
     }
     panic!("oidc-provider ended");

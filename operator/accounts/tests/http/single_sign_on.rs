@@ -273,7 +273,7 @@ async fn an_answer_counts_in_the_browser_that_asked_and_in_time() {
         ("code=c0de&iss=https://evil.example".to_owned(), "This is no answer of Example ID"),
         ("error=access_denied".to_owned(), "Example ID didn&#39;t let you in"),
         ("error=login_required".to_owned(), "Example ID answered: login_required."),
-        ("error=<b>call+0900".to_owned(), "Example ID answered with an error."),
+        ("error=%3Cb%3Ecall".to_owned(), "Example ID answered with an error."),
         (String::new(), "Example ID sent no answer"),
         (format!("code={}", "a".repeat(5_000)), "Example ID sent no answer"),
     ] {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -20,7 +19,6 @@ pub const ORIGIN: &str = "https://hades.example:7443";
 /// A server with pages.
 pub struct Web {
     pub bed: Bed,
-    pub router: Router,
 }
 
 /// What a browser is shown.
@@ -75,12 +73,13 @@ impl Web {
         SignInSettings { external_url: Some(ORIGIN.to_owned()), provider: Some(provider) }
     }
 
-    pub fn with(bed: Bed, settings: SignInSettings) -> Self {
+    pub fn with(mut bed: Bed, settings: SignInSettings) -> Self {
         let sign_in = SignIn::new(&bed.accounts, settings).unwrap();
         bed.server.authenticate_with(sign_in.authenticator());
         let server = bed.server.clone().public_routes(sign_in.public_router());
         let server = server.with_routes(crate::bed::OPERATIONS, sign_in.router());
-        Self { bed, router: server.router() }
+        bed.router = server.router();
+        Self { bed }
     }
 
     pub fn browser(&self) -> Browser<'_> {
@@ -98,7 +97,7 @@ impl Web {
     pub async fn send(&self, address: &str, request: axum::http::request::Builder, body: String) -> Shown {
         let mut request: Request = request.body(Body::from(body)).unwrap();
         request.extensions_mut().insert(Peer(format!("{address}:4711").parse().unwrap()));
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.bed.router.clone().oneshot(request).await.unwrap();
         let (code, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         Shown { code, text: String::from_utf8_lossy(&bytes).into_owned(), headers }
