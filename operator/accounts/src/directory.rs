@@ -177,7 +177,7 @@ impl Observer for Directory {
             (Some(before), Some(now)) if before.uid != now.uid => {
                 self.depart(Departure::Gone { name: name.to_owned(), uid: before.uid.clone() });
             }
-            (_, Some(now)) if !now.may_log_in() => {
+            (Some(before), Some(now)) if before.may_log_in() && !now.may_log_in() => {
                 self.depart(Departure::KeptOut { uid: now.uid });
             }
             _ => {}

@@ -7,11 +7,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures::{StreamExt, TryStreamExt};
 use hades_apiserver::{Vault, VaultError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bearer::Digest;
+
+/// As many records are written at the same time.
+const AT_ONCE: usize = 64;
 
 /// What a ledger keeps of a token. Never the token.
 pub(crate) trait Entry:
@@ -232,20 +236,24 @@ impl<E: Entry> Ledger<E> {
     /// # Errors
     /// When the vault can't be read or written.
     pub async fn save_uses(&self) -> Result<(), VaultError> {
-        for held in self.table.unsaved() {
-            let used = held.used();
-            // It may have ended meanwhile.
-            if let Some(mut record) = self.vault.get::<E>(&held.entry.record())?
-                && record.value.digest() == Some(held.digest)
-            {
-                record.value = record.value.used_at(used);
-                match self.vault.update(&record).await {
-                    Ok(()) | Err(VaultError::Changed) => {}
-                    Err(error) => return Err(error),
-                }
+        // The store commits together what is written at the same time.
+        let saving = futures::stream::iter(self.table.unsaved()).map(Ok);
+        saving.try_for_each_concurrent(AT_ONCE, async |held| self.save_use(&held).await).await
+    }
+
+    async fn save_use(&self, held: &Held<E>) -> Result<(), VaultError> {
+        let used = held.used();
+        // It may have ended meanwhile.
+        if let Some(mut record) = self.vault.get::<E>(&held.entry.record())?
+            && record.value.digest() == Some(held.digest)
+        {
+            record.value = record.value.used_at(used);
+            match self.vault.update(&record).await {
+                Ok(()) | Err(VaultError::Changed) => {}
+                Err(error) => return Err(error),
             }
-            held.saved.store(used, Ordering::Relaxed);
         }
+        held.saved.store(used, Ordering::Relaxed);
         Ok(())
     }
 

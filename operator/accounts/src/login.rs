@@ -94,7 +94,13 @@ impl Accounts {
     ) -> Result<Arc<Person>, LoginError> {
         let attempt = self.inner.throttle.begin(name, from)?;
         let person = self.inner.directory.get(name).filter(|person| person.may_log_in());
-        let record = self.inner.passwords.check(person.as_deref(), password).await?;
+        let record = match self.inner.passwords.check(person.as_deref(), password).await {
+            Ok(record) => record,
+            Err(error) => {
+                attempt.take_back();
+                return Err(error.into());
+            }
+        };
         match person.filter(|_| record.is_some()) {
             Some(person) => {
                 attempt.succeeded();

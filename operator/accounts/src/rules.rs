@@ -115,7 +115,7 @@ mod tests {
         let user = |spec: Value| json!({"spec": spec});
         let old = user(json!({"groups": ["dev"], "displayName": "Jane"}));
         let groups = |list: &[&str]| list.iter().map(|group| (*group).to_owned()).collect();
-        let cases: Vec<(Value, Option<(&str, Vec<String>)>)> = vec![
+        let cases = [
             (json!({"groups": ["dev"], "displayName": "Joe"}), None),
             (json!({"groups": ["dev", "dev"], "email": "a@b"}), None),
             (json!({"groups": ["dev"], "disabled": true}), None),

@@ -21,6 +21,8 @@ struct News {
 pub(crate) struct Statuses {
     client: Client,
     news: Mutex<BTreeMap<String, News>>,
+    /// Held while news are written, so that later ones are written later.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Statuses {
@@ -31,7 +33,7 @@ impl std::fmt::Debug for Statuses {
 
 impl Statuses {
     pub fn new(client: Client) -> Self {
-        Self { client, news: Mutex::default() }
+        Self { client, news: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
     fn news(&self) -> MutexGuard<'_, BTreeMap<String, News>> {
@@ -50,6 +52,7 @@ impl Statuses {
 
     /// Writes the news.
     pub async fn write(&self) {
+        let _turn = self.turn.lock().await;
         let news = std::mem::take(&mut *self.news());
         let users: Api<User> = Api::all(self.client.clone());
         for (name, news) in news {

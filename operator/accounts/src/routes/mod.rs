@@ -4,6 +4,7 @@
 mod body;
 mod document;
 mod held;
+mod links;
 mod login;
 mod others;
 mod own;
@@ -24,7 +25,6 @@ pub(crate) const GROUP: &str = "operations.hades.dev";
 impl Accounts {
     /// What needs no login: `/auth/login` and `/auth/logout`. For
     /// [`hades_apiserver::ApiServer::public_routes`].
-    #[must_use]
     pub fn public_router(&self) -> Router {
         Router::new()
             .route("/auth/login", post(login::log_in))
@@ -33,7 +33,6 @@ impl Accounts {
     }
 
     /// What is behind the gate, below the prefix of `operations.hades.dev`.
-    #[must_use]
     pub fn router(&self) -> Router {
         let tokens = get(own::list_tokens).post(own::create_token);
         let token = get(own::show_token).delete(own::revoke_token);
@@ -60,7 +59,7 @@ impl Accounts {
     }
 }
 
-/// What [`Accounts::router`] serves, for discovery.
+/// What [`Accounts::router`] and [`crate::SignIn::router`] serve, for discovery.
 #[must_use]
 pub fn announced() -> Vec<Announced> {
     let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
@@ -82,5 +81,6 @@ pub fn announced() -> Vec<Announced> {
         one("users", "tokens", "Token", &["create", "delete", "get"]),
         one("users", "totp", "SecondFactor", &["delete", "get"]),
         one("users", "sessions", "Session", &["delete", "get"]),
+        one("users", "sso", "SingleSignOnLink", &["create", "delete", "get"]),
     ]
 }

@@ -18,7 +18,7 @@ use crate::directory::Person;
 use crate::rules;
 use crate::tokens::TokenSpec;
 
-fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
+pub(super) fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
     let person = accounts.person(name);
     person.ok_or_else(|| StatusError::not_found("hades.dev", "users", name))
 }
@@ -27,7 +27,7 @@ fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
 ///
 /// # Errors
 /// 403 where the caller may not be that user anyway.
-fn within_reach(
+pub(super) fn within_reach(
     accounts: &Accounts,
     caller: &Identity,
     name: &str,
@@ -98,8 +98,9 @@ pub(super) async fn create_token(
     let person = within_reach(&accounts, &caller, &user)?;
     let (parts, body) = request.into_parts();
     let (name, spec) = body::read::<TokenSpec>(&parts.headers, body, "Token").await?;
-    tracing::info!(user, by = caller.name, token = name, "somebody else makes a token");
-    accounts.answer_new_token(&person, &name, spec).await
+    let answer = accounts.answer_new_token(&person, &name, spec).await?;
+    tracing::info!(user, by = caller.name, token = name, "somebody else made the token");
+    Ok(answer)
 }
 
 /// Which of many is meant. Not saying it must not mean all.

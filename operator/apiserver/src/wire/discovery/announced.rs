@@ -22,6 +22,11 @@ pub struct Announced {
     pub verbs: &'static [&'static str],
 }
 
+/// What one of them is called. Nobody names subresources alone.
+fn singular(one: &Announced) -> String {
+    if one.subresource.is_empty() { one.kind.to_lowercase() } else { String::new() }
+}
+
 /// The groups with their versions, each once, in the order of `announced`.
 fn versions(announced: &[Announced]) -> Vec<(&str, &str)> {
     let mut versions = Vec::new();
@@ -81,7 +86,7 @@ pub fn announced_resources(announced: &[Announced], group: &str, version: &str) 
             };
             json!({
                 "name": name,
-                "singularName": "",
+                "singularName": singular(one),
                 "namespaced": one.namespaced,
                 "kind": one.kind,
                 "verbs": one.verbs,
@@ -118,6 +123,7 @@ pub fn announce(document: &mut Value, announced: &[Announced]) {
             let kind = json!({"group": group, "version": version, "kind": kind});
             if one.subresource.is_empty() {
                 resource["responseKind"] = kind;
+                resource["singularResource"] = Value::from(singular(one));
                 resource["verbs"] = json!(one.verbs);
                 continue;
             }
@@ -166,8 +172,7 @@ mod tests {
 
     #[test]
     fn resources_and_subresources_are_found() {
-        let announced =
-            [one("things", "test", &["create"]), one("selves", "", &["get", "list"])];
+        let announced = [one("things", "test", &["create"]), one("selves", "", &["get", "list"])];
         let list = announced_resources(&announced, "ops.example", "v1").unwrap();
         assert_eq!(list["resources"][0]["name"], "things/test");
         assert_eq!(list["resources"][1]["name"], "selves");
@@ -178,7 +183,7 @@ mod tests {
             {"resource": "things", "scope": "Cluster", "singularResource": "", "verbs": [],
              "subresources": [
                 {"subresource": "test", "responseKind": kind, "verbs": ["create"]}]},
-            {"resource": "selves", "scope": "Cluster", "singularResource": "",
+            {"resource": "selves", "scope": "Cluster", "singularResource": "answer",
              "verbs": ["get", "list"], "responseKind": kind},
         ]);
         assert_eq!(document["items"][0]["versions"][0]["resources"], expected);
