@@ -16,20 +16,27 @@ use crate::state::State;
 use crate::store::Key;
 use crate::wire::status::StatusError;
 use crate::write::{
-    self, Call, DeleteOptions, WriteOptions, delete_key, fill_in_rights, from_bytes, is_of_rights, text,
+    self, Call, DeleteOptions, WriteOptions, delete_key, fill_in_rights, from_bytes, is_of_rights,
+    text,
 };
 
-/// Makes what is absent and completes what is incomplete.
+/// Makes what is absent and completes what is incomplete, those of the cluster
+/// first: namespaces are among them.
 ///
 /// # Errors
 /// Where one of them can't be written, with its name.
 pub(crate) async fn reconcile(state: &State, objects: &[Value]) -> Result<(), OpenError> {
-    // Together, so that the store commits them together.
-    try_join_all(objects.iter().map(|object| async move {
-        let what = || format!("{} {:?}", object["kind"].as_str().unwrap_or("?"), text(object, "name"));
-        one(state, object).await.map_err(|error| first_object(what(), error))
-    }))
-    .await?;
+    let (of_cluster, others): (Vec<&Value>, Vec<&Value>) =
+        objects.iter().partition(|object| text(object, "namespace").is_empty());
+    for objects in [of_cluster, others] {
+        // Together, so that the store commits them together.
+        try_join_all(objects.into_iter().map(|object| async move {
+            let kind = object["kind"].as_str().unwrap_or("?");
+            let what = || format!("{kind} {:?}", text(object, "name"));
+            one(state, object).await.map_err(|error| first_object(what(), error))
+        }))
+        .await?;
+    }
     Ok(())
 }
 
@@ -175,9 +182,7 @@ mod tests {
 
     #[test]
     fn a_binding_gets_its_subjects_back_and_is_made_anew_for_another_role() {
-        let binding = |role: &str, subjects: Value| {
-            json!({"metadata": {"name": "b"}, "roleRef": {"name": role}, "subjects": subjects})
-        };
+        let binding = |role: &str, subjects: Value| json!({"metadata": {"name": "b"}, "roleRef": {"name": role}, "subjects": subjects});
         let (alice, bob) = (json!({"name": "alice"}), json!({"name": "bob"}));
         let wanted = binding("r", json!([alice]));
         let found = binding("r", json!([bob]));

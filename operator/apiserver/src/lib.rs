@@ -20,6 +20,8 @@
 //! - Values of Secrets are on disk only encrypted, and leave the server only to
 //!   controllers of this process.
 //! - Nothing is served to a caller who is not authenticated.
+//! - What a caller may do is asked of one index of rights, about the same reading
+//!   of the request by which it is answered.
 
 pub mod admission;
 pub mod audit;

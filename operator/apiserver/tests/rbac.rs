@@ -11,6 +11,10 @@ use support::{Server, config, eventually};
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const BARNS: &str = "/apis/farm.example/v1/namespaces/default/barns";
 const SHOP: &str = "/apis/farm.example/v1/namespaces/shop/barns";
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles";
+const CLUSTER_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/rolebindings";
+const CLUSTER_BINDINGS: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 fn person(name: &str) -> Identity {
@@ -69,6 +73,21 @@ impl Server {
     async fn with_namespace() -> Self {
         let server = Self::start().await;
         server.made("/api/v1/namespaces", json!({"metadata": {"name": "shop"}})).await;
+        server
+    }
+
+    /// Where alice may write roles and bindings, and look at barns.
+    async fn with_keeper() -> Self {
+        let server = Self::with_namespace().await;
+        let rules = json!([
+            rule(
+                &["get", "create", "update", "patch"],
+                GROUP,
+                &["roles", "rolebindings", "clusterroles", "clusterrolebindings"],
+            ),
+            rule(&["get", "list"], "farm.example", &["barns"]),
+        ]);
+        server.grant("alice", "", "keeper", rules).await;
         server
     }
 
@@ -217,108 +236,105 @@ async fn whoever_makes_by_changing_needs_the_right_to_make() {
     assert_eq!(code, 201);
 }
 
-#[tokio::test]
-async fn roles_and_bindings_are_checked_as_kubernetes_checks_them() {
-    let server = Server::with_namespace().await;
-    let roles = format!("{RBAC}/namespaces/shop/roles");
-    let cluster_roles = format!("{RBAC}/clusterroles");
-    let bindings = format!("{RBAC}/namespaces/shop/rolebindings");
-    let cluster_bindings = format!("{RBAC}/clusterrolebindings");
+fn bound(subject: Value) -> Value {
+    json!({"metadata": {"name": "b"}, "subjects": [subject],
+        "roleRef": {"kind": "ClusterRole", "name": "r"}})
+}
+
+/// Where, what, and what is said of it.
+fn mistakes() -> Vec<(&'static str, Value, &'static str)> {
     let role = |rules: Value| json!({"metadata": {"name": "r"}, "rules": rules});
-    let subject = |subject: Value| {
-        json!({"metadata": {"name": "b"}, "subjects": [subject],
-            "roleRef": {"kind": "ClusterRole", "name": "r"}})
-    };
-    let cases = [
+    vec![
         (
-            &roles,
+            ROLES,
             role(json!([{"apiGroups": [""], "resources": ["x"]}])),
             "rules[0].verbs: Required value: verbs must contain at least one value",
         ),
         (
-            &roles,
+            ROLES,
             role(json!([{"verbs": ["get"], "resources": ["x"]}])),
             "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
         ),
         (
-            &roles,
+            ROLES,
             role(json!([{"verbs": ["get"], "apiGroups": [""]}])),
             "rules[0].resources: Required value: resource rules must supply at least one resource",
         ),
         (
-            &roles,
+            ROLES,
             role(json!([{"verbs": ["get"], "nonResourceURLs": ["/x"]}])),
             "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs",
         ),
         (
-            &cluster_roles,
+            CLUSTER_ROLES,
             role(json!([{"verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["x"]}])),
             "rules cannot apply to both regular resources and non-resource URLs",
         ),
         (
-            &cluster_roles,
+            CLUSTER_ROLES,
             json!({"metadata": {"name": "r"}, "aggregationRule": {}}),
             "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector",
         ),
-        (&cluster_roles, json!({"metadata": {"name": "a/b"}, "rules": []}), "may not contain '/'"),
-        (&bindings, json!({"metadata": {"name": "b"}}), "roleRef"),
+        (CLUSTER_ROLES, json!({"metadata": {"name": "a/b"}, "rules": []}), "may not contain '/'"),
+        (BINDINGS, json!({"metadata": {"name": "b"}}), "roleRef"),
         (
-            &bindings,
+            BINDINGS,
             binding("b", "Rolle", "r", &["a"]),
             "roleRef.kind: Unsupported value: \"Rolle\": supported values: \"Role\", \"ClusterRole\"",
         ),
         (
-            &cluster_bindings,
+            CLUSTER_BINDINGS,
             binding("b", "Role", "r", &["a"]),
             "roleRef.kind: Unsupported value: \"Role\": supported values: \"ClusterRole\"",
         ),
         (
-            &bindings,
-            subject(json!({"kind": "Robot", "name": "x"})),
+            BINDINGS,
+            bound(json!({"kind": "Robot", "name": "x"})),
             "subjects[0].kind: Unsupported value: \"Robot\": supported values: \"ServiceAccount\", \"User\", \"Group\"",
         ),
         (
-            &bindings,
-            subject(json!({"kind": "User", "name": "x", "apiGroup": "v1"})),
+            BINDINGS,
+            bound(json!({"kind": "User", "name": "x", "apiGroup": "v1"})),
             "subjects[0].apiGroup: Unsupported value: \"v1\"",
         ),
+        (BINDINGS, bound(json!({"kind": "User", "name": ""})), "subjects[0].name: Required value"),
         (
-            &bindings,
-            subject(json!({"kind": "User", "name": ""})),
-            "subjects[0].name: Required value",
-        ),
-        (
-            &cluster_bindings,
-            subject(json!({"kind": "ServiceAccount", "name": "x"})),
+            CLUSTER_BINDINGS,
+            bound(json!({"kind": "ServiceAccount", "name": "x"})),
             "subjects[0].namespace: Required value",
         ),
         (
-            &bindings,
-            subject(json!({"kind": "ServiceAccount", "name": "X"})),
+            BINDINGS,
+            bound(json!({"kind": "ServiceAccount", "name": "X"})),
             "subjects[0].name: Invalid value",
         ),
-    ];
-    for (path, body, words) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn roles_and_bindings_are_checked_as_kubernetes_checks_them() {
+    let server = Server::with_namespace().await;
+    for (path, body, words) in mistakes() {
         let (code, answer) = ask(&server.server, &admin(), "POST", path, &body).await;
         assert_eq!(code, 422, "{body} {answer}");
         assert!(message(&answer).contains(words), "{words}\n{answer}");
     }
-    let made = server.made(&bindings, subject(json!({"kind": "Group", "name": "dev"}))).await;
+    let made = server.made(BINDINGS, bound(json!({"kind": "Group", "name": "dev"}))).await;
     assert_eq!(made["subjects"][0]["apiGroup"], GROUP);
     assert_eq!(made["roleRef"]["apiGroup"], GROUP);
     let other = json!({"roleRef": {"name": "s"}});
     let (code, answer) =
-        ask(&server.server, &admin(), "PATCH", &format!("{bindings}/b"), &other).await;
+        ask(&server.server, &admin(), "PATCH", &format!("{BINDINGS}/b"), &other).await;
     assert_eq!(code, 422, "{answer}");
     assert!(message(&answer).contains("cannot change roleRef"), "{answer}");
     let name = "team:read_Only.1";
-    server.made(&cluster_roles, json!({"metadata": {"name": name}, "rules": []})).await;
+    server.made(CLUSTER_ROLES, json!({"metadata": {"name": name}, "rules": []})).await;
     // PUT makes them, as on Kubernetes.
     let (code, _) = ask(
         &server.server,
         &admin(),
         "PUT",
-        &format!("{roles}/new"),
+        &format!("{ROLES}/new"),
         &json!({"metadata": {"name": "new"}, "rules": []}),
     )
     .await;
@@ -326,25 +342,15 @@ async fn roles_and_bindings_are_checked_as_kubernetes_checks_them() {
 }
 
 #[tokio::test]
-async fn nobody_grants_what_he_does_not_hold() {
-    let server = Server::with_namespace().await;
+async fn no_role_grants_what_its_author_does_not_hold() {
+    let server = Server::with_keeper().await;
     let alice = person("alice");
-    let rules = json!([
-        rule(
-            &["get", "create", "update", "patch"],
-            GROUP,
-            &["roles", "rolebindings", "clusterroles", "clusterrolebindings"],
-        ),
-        rule(&["get", "list"], "farm.example", &["barns"]),
-    ]);
-    server.grant("alice", "", "keeper", rules).await;
-    let roles = format!("{RBAC}/namespaces/shop/roles");
     let held = json!({"metadata": {"name": "held"}, "rules": [rule(&["get"], "farm.example", &["barns"])]});
-    assert_eq!(server.code(&alice, "POST", &roles, held.clone()).await, 201);
+    assert_eq!(server.code(&alice, "POST", ROLES, held.clone()).await, 201);
     let more = json!({"metadata": {"name": "more"},
         "rules": [rule(&["get", "delete", "update"], "farm.example", &["barns"]),
             rule(&["get"], "", &["secrets"])]});
-    let (code, refused) = ask(&server.server, &alice, "POST", &roles, &more).await;
+    let (code, refused) = ask(&server.server, &alice, "POST", ROLES, &more).await;
     assert_eq!(code, 403);
     assert_eq!(
         message(&refused),
@@ -354,57 +360,66 @@ async fn nobody_grants_what_he_does_not_hold() {
          {APIGroups:[\"farm.example\"], Resources:[\"barns\"], Verbs:[\"delete\" \"update\"]}"
     );
     // By no other road either.
-    let one = format!("{roles}/held");
+    let one = format!("{ROLES}/held");
     let more_rules = json!({"rules": more["rules"]});
     assert_eq!(server.code(&alice, "PATCH", &one, more_rules.clone()).await, 403);
     let mut put = held.clone();
     put["rules"] = more["rules"].clone();
     assert_eq!(server.code(&alice, "PUT", &one, put.clone()).await, 403);
-    assert_eq!(server.code(&alice, "PUT", &format!("{roles}/more"), more.clone()).await, 403);
+    assert_eq!(server.code(&alice, "PUT", &format!("{ROLES}/more"), more.clone()).await, 403);
     assert_eq!(
-        server.code(&alice, "POST", &format!("{roles}?dryRun=All"), more.clone()).await,
+        server.code(&alice, "POST", &format!("{ROLES}?dryRun=All"), more.clone()).await,
         403
     );
     let apply = [("content-type", "application/apply-patch+yaml")];
     let mut applied = more.clone();
     applied["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
     applied["kind"] = json!("Role");
-    let path = format!("{roles}/more?fieldManager=x&force=true");
+    let path = format!("{ROLES}/more?fieldManager=x&force=true");
     let (code, _) = ask_with(&server.server, &alice, "PATCH", &path, &apply, &applied).await;
     assert_eq!(code, 403);
+    server
+        .grant("alice", "shop", "escalator", json!([rule(&["escalate"], GROUP, &["roles"])]))
+        .await;
+    assert_eq!(server.code(&alice, "PUT", &one, put).await, 200);
+}
+
+#[tokio::test]
+async fn no_binding_grants_what_its_author_does_not_hold() {
+    let server = Server::with_keeper().await;
+    let alice = person("alice");
+    let held = json!({"metadata": {"name": "held"}, "rules": [rule(&["get"], "farm.example", &["barns"])]});
+    server.made(ROLES, held).await;
     // Bindings of roles that hold more; of some that are not there.
-    let bindings = format!("{RBAC}/namespaces/shop/rolebindings");
     let to_me = |kind: &str, role: &str| binding("mine", kind, role, &["alice"]);
     assert_eq!(
-        server.code(&alice, "POST", &bindings, to_me("ClusterRole", "cluster-admin")).await,
+        server.code(&alice, "POST", BINDINGS, to_me("ClusterRole", "cluster-admin")).await,
         403
     );
-    let everywhere = format!("{RBAC}/clusterrolebindings");
     assert_eq!(
-        server.code(&alice, "POST", &everywhere, to_me("ClusterRole", "cluster-admin")).await,
+        server.code(&alice, "POST", CLUSTER_BINDINGS, to_me("ClusterRole", "cluster-admin")).await,
         403
     );
     let (code, absent) =
-        ask(&server.server, &alice, "POST", &bindings, &to_me("ClusterRole", "later")).await;
+        ask(&server.server, &alice, "POST", BINDINGS, &to_me("ClusterRole", "later")).await;
     assert_eq!(code, 404, "who knows what it will hold: {absent}");
     assert_eq!(message(&absent), "clusterrole.rbac.authorization.k8s.io \"later\" not found");
-    assert_eq!(server.code(&alice, "POST", &bindings, to_me("Role", "held")).await, 201);
+    assert_eq!(server.code(&alice, "POST", BINDINGS, to_me("Role", "held")).await, 201);
     let subjects = json!({"subjects": [{"kind": "User", "name": "bob"}]});
     assert_eq!(
-        server.code(&alice, "PATCH", &format!("{bindings}/mine"), subjects.clone()).await,
+        server.code(&alice, "PATCH", &format!("{BINDINGS}/mine"), subjects.clone()).await,
         200
     );
-    server.made(&bindings, binding("strong", "ClusterRole", "cluster-admin", &[])).await;
-    assert_eq!(server.code(&alice, "PATCH", &format!("{bindings}/strong"), subjects).await, 403);
+    server.made(BINDINGS, binding("strong", "ClusterRole", "cluster-admin", &[])).await;
+    assert_eq!(server.code(&alice, "PATCH", &format!("{BINDINGS}/strong"), subjects).await, 403);
     // Labels by which another role gathers the rules of one that holds more, and
     // aggregation itself.
     let label = json!({"metadata": {"labels": {"to": "me"}}});
-    let admin_role = format!("{RBAC}/clusterroles/cluster-admin");
+    let admin_role = format!("{CLUSTER_ROLES}/cluster-admin");
     assert_eq!(server.code(&alice, "PATCH", &admin_role, label).await, 403);
     let gather =
         json!({"metadata": {"name": "g"}, "aggregationRule": {"clusterRoleSelectors": [{}]}});
-    let (code, refused) =
-        ask(&server.server, &alice, "POST", &format!("{RBAC}/clusterroles"), &gather).await;
+    let (code, refused) = ask(&server.server, &alice, "POST", CLUSTER_ROLES, &gather).await;
     assert_eq!(code, 403);
     assert!(
         message(&refused)
@@ -415,15 +430,11 @@ async fn nobody_grants_what_he_does_not_hold() {
     bind["resourceNames"] = json!(["cluster-admin"]);
     server.grant("alice", "shop", "binder", json!([bind])).await;
     assert_eq!(
-        server.code(&alice, "POST", &everywhere, to_me("ClusterRole", "cluster-admin")).await,
+        server.code(&alice, "POST", CLUSTER_BINDINGS, to_me("ClusterRole", "cluster-admin")).await,
         403
     );
     let again = binding("again", "ClusterRole", "cluster-admin", &["bob"]);
-    assert_eq!(server.code(&alice, "POST", &bindings, again).await, 201);
-    server
-        .grant("alice", "shop", "escalator", json!([rule(&["escalate"], GROUP, &["roles"])]))
-        .await;
-    assert_eq!(server.code(&alice, "PUT", &one, put).await, 200);
+    assert_eq!(server.code(&alice, "POST", BINDINGS, again).await, 201);
 }
 
 #[tokio::test]
@@ -581,6 +592,9 @@ async fn first_objects_come_back_with_what_they_lack() {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "team:reader"}, "subjects": [{"kind": "Group", "name": "dev"}],
             "roleRef": {"kind": "ClusterRole", "name": "team:reader"}}),
+        json!({"apiVersion": "farm.example/v1", "kind": "Barn", "spec": {"cows": 1},
+            "metadata": {"name": "first", "namespace": "new"}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}),
         json!({"apiVersion": "farm.example/v1", "kind": "Farm", "spec": {"cows": 1}, "metadata": {"name": "first"}}),
     ];
     let server = ApiServer::open(config).await.unwrap();
@@ -590,8 +604,10 @@ async fn first_objects_come_back_with_what_they_lack() {
     for (path, expected) in [("/apis", 200), ("/apis/farm.example/v1/barns", 200), (&role, 403)] {
         assert_eq!(ask(&server, &alice, "GET", path, &Value::Null).await.0, expected, "{path}");
     }
-    let farm = "/apis/farm.example/v1/farms/first";
-    assert_eq!(ask(&server, &admin(), "GET", farm, &Value::Null).await.0, 200);
+    for path in ["farms/first", "namespaces/new/barns/first"] {
+        let path = format!("/apis/farm.example/v1/{path}");
+        assert_eq!(ask(&server, &admin(), "GET", &path, &Value::Null).await.0, 200);
+    }
 }
 
 #[tokio::test]
@@ -654,6 +670,13 @@ async fn service_accounts_get_tokens_that_end_with_them() {
             json!([rule(&["create"], "", &["serviceaccounts/token"])]),
         )
         .await;
+    let (_, list) = ask(&server.server, &alice, "GET", "/api/v1", &Value::Null).await;
+    let is_token = |one: &Value| one["name"] == "serviceaccounts/token";
+    assert!(list["resources"].as_array().unwrap().iter().any(is_token), "{list}");
+    let (_, document) =
+        ask(&server.server, &alice, "GET", "/openapi/v3/api/v1", &Value::Null).await;
+    let path = "/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token";
+    assert!(document["paths"][path]["post"].is_object(), "{:?}", document["paths"][path]);
     let (code, made) = ask(&server.server, &alice, "POST", &tokens, &json!({})).await;
     assert_eq!(code, 201, "{made}");
     assert_eq!(made["spec"]["expirationSeconds"], 3600);

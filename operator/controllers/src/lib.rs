@@ -31,6 +31,7 @@ mod events;
 mod finalizer;
 mod git_account;
 mod git_credentials;
+mod grant;
 mod health;
 pub mod hook;
 mod host_users;

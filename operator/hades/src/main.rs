@@ -1,5 +1,6 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod admission;
 mod api_certificate;
 mod audit_events;
 mod audit_log;
@@ -17,6 +18,7 @@ mod public;
 mod self_projects;
 mod serve;
 mod store;
+mod sync_request;
 mod user;
 mod validator;
 mod webhooks;

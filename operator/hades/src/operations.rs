@@ -23,9 +23,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exec::{self, Sessions};
+use crate::sync_request;
 
 /// Where the routes are.
 pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
+
+/// `apiVersion` of what has one.
+pub(crate) const API_VERSION: &str = "operations.hades.dev/v1alpha1";
 
 /// The routes, below [`PREFIX`].
 pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
@@ -41,7 +45,8 @@ pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>) -> Router {
         .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
         .route("/namespaces/{namespace}/environments/{name}/volumecopy", post(copy_volume))
         .route("/dockerhosts/{name}/test", post(test_host))
-        .with_state(context)
+        .with_state(context.clone())
+        .merge(sync_request::router(context))
         .merge(streams)
 }
 
@@ -76,6 +81,7 @@ pub(crate) fn announced() -> Vec<Announced> {
         crate::webhooks::announced(group, version),
         crate::self_projects::announced(group, version),
         crate::audit_events::announced(group, version),
+        sync_request::announced(group, version),
     ];
     all.extend(hades_accounts::announced());
     all

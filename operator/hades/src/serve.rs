@@ -25,7 +25,10 @@ use crate::notify::Notifier;
 use crate::probes::Probes;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{api_certificate, audit_events, audit_log, hooks, local_host, operations, self_projects, webhooks};
+use crate::{
+    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations,
+    self_projects, webhooks,
+};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -194,10 +197,11 @@ fn reachable(ip: IpAddr) -> IpAddr {
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed), Arc::new(UserRules)];
+    config.validators.extend(admission::validators());
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
     config.audit = audit_log::options(&flags.audit);
-    config.first_objects = hades_accounts::first_objects();
+    config.first_objects = hades_api::role::first_objects();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })

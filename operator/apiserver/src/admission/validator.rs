@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Cause;
 use crate::authn::Identity;
-use crate::authz::{Attributes, Target};
+use crate::authz::{self, Attributes, RoleKind, RoleRef, Target};
 use crate::state::State;
 use crate::store::Key;
 
@@ -46,6 +46,10 @@ pub trait Surroundings: Sync {
 
     /// Whether somebody may do something.
     fn may(&self, who: &Identity, right: Right<'_>) -> bool;
+
+    /// Whether somebody may bind a ClusterRole in a namespace (empty: everywhere):
+    /// he has the right to, or all that the role gives.
+    fn may_bind(&self, who: &Identity, cluster_role: &str, namespace: &str) -> bool;
 }
 
 /// A verb on a resource. Empty texts stand for all.
@@ -104,5 +108,18 @@ impl Surroundings for State {
         let Right { verb, group, resource, subresource, namespace, name } = right;
         let target = Target::Resource { group, resource, subresource, namespace, name };
         self.rights.decide(who, &Attributes { verb, target }).is_allowed()
+    }
+
+    fn may_bind(&self, who: &Identity, cluster_role: &str, namespace: &str) -> bool {
+        let (verb, resource) = ("bind", "clusterroles");
+        let name = cluster_role;
+        let bind =
+            Right { verb, group: authz::GROUP, resource, namespace, name, ..Right::default() };
+        let role = RoleRef { kind: RoleKind::ClusterRole, name: cluster_role.to_owned() };
+        self.may(who, bind)
+            || self
+                .rights
+                .rules_of(&role, namespace)
+                .is_ok_and(|rules| self.rights.lacking(who, namespace, &rules).is_empty())
     }
 }

@@ -138,8 +138,8 @@ impl ServiceAccounts {
                 key.to_vec()
             }
         };
-        let signer = Hmac::new_from_slice(&key)
-            .map_err(|_| VaultError::Form(CURRENT.to_owned()))?;
+        let signer =
+            Hmac::new_from_slice(&key).map_err(|_| VaultError::Form(CURRENT.to_owned()))?;
         Ok(Self { store, clock, signer })
     }
 
@@ -182,7 +182,8 @@ impl ServiceAccounts {
         let Claims { aud, exp, iss, jti, nbf, sub, about, .. } = claims;
         let About { namespace, serviceaccount, secret } = about;
         let now = (self.clock)().as_second();
-        let meant: Vec<String> = audiences.iter().filter(|one| aud.contains(one)).cloned().collect();
+        let meant: Vec<String> =
+            audiences.iter().filter(|one| aud.contains(one)).cloned().collect();
         let is_good = iss == ISSUER
             && nbf <= now
             && now < exp
@@ -296,8 +297,11 @@ mod tests {
             ("another subject", json!({"sub": "system:serviceaccount:kube-system:robot"})),
             ("a user", json!({"sub": "alice"})),
             ("another uid", json!({"kubernetes.io": {"serviceaccount": {"uid": "u"}}})),
-            ("no such account", json!({"kubernetes.io": {"serviceaccount": {"name": "other"}},
-                "sub": "system:serviceaccount:default:other"})),
+            (
+                "no such account",
+                json!({"kubernetes.io": {"serviceaccount": {"name": "other"}},
+                "sub": "system:serviceaccount:default:other"}),
+            ),
             ("no such secret", json!({"kubernetes.io": {"secret": {"name": "s", "uid": "u"}}})),
             ("no expiry", json!({"exp": null})),
         ];

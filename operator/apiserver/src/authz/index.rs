@@ -281,7 +281,11 @@ impl Index {
         self.bindings.insert(address, binding);
     }
 
-    fn holders(&mut self, subject: &Subject, namespace: &str) -> (&mut HashMap<Name, Grants>, Name) {
+    fn holders(
+        &mut self,
+        subject: &Subject,
+        namespace: &str,
+    ) -> (&mut HashMap<Name, Grants>, Name) {
         match subject.kind {
             SubjectKind::User => (&mut self.users, subject.name.as_str().into()),
             SubjectKind::Group => (&mut self.groups, subject.name.as_str().into()),

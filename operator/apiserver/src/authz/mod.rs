@@ -29,4 +29,4 @@ pub(crate) use attributes::{Attributes, Target, forbidden};
 pub use granted::Granted;
 pub(crate) use rights::{Decision, Rights, is_administrator};
 pub(crate) use rule::{Rule, missing, quoted};
-pub(crate) use stored::{CLUSTER_ROLES, GROUP, RoleRef};
+pub(crate) use stored::{CLUSTER_ROLES, GROUP, RoleKind, RoleRef};

@@ -56,8 +56,7 @@ fn is_resource(of_rule: &str, resource: &str, subresource: &str) -> bool {
 
 /// Whether a rule's path is the one that is asked for.
 pub(super) fn is_path(of_rule: &str, path: &str) -> bool {
-    of_rule == path
-        || (of_rule.ends_with('*') && path.starts_with(of_rule.trim_end_matches('*')))
+    of_rule == path || (of_rule.ends_with('*') && path.starts_with(of_rule.trim_end_matches('*')))
 }
 
 impl Rule {
@@ -116,10 +115,11 @@ impl Rule {
                     if self.resource_names.is_empty() {
                         pieces.push(piece());
                     }
-                    pieces.extend(self.resource_names.iter().map(|name| Self {
-                        resource_names: vec![name.clone()],
-                        ..piece()
-                    }));
+                    pieces.extend(
+                        self.resource_names
+                            .iter()
+                            .map(|name| Self { resource_names: vec![name.clone()], ..piece() }),
+                    );
                 }
             }
             pieces.extend(

@@ -36,7 +36,7 @@ fn ask<'a>(text: &'a str) -> Attributes<'a> {
     let mut words = text.split(' ').map(|word| if word == "-" { "" } else { word });
     let mut word = || words.next().unwrap_or_default();
     let (verb, what, namespace, name) = (word(), word(), word(), word());
-    if what.starts_with('/') && verb != "" && namespace.is_empty() && name.is_empty() {
+    if what.starts_with('/') && !verb.is_empty() && namespace.is_empty() && name.is_empty() {
         return Attributes { verb, target: Target::Path(what) };
     }
     let mut parts = what.splitn(3, ':');
@@ -52,8 +52,15 @@ fn rules_allow_what_they_name() {
         (
             json!({"verbs": ["get", "list"], "apiGroups": ["a.b"], "resources": ["barns"]}),
             &["get a.b:barns ns x", "list a.b:barns - -"],
-            &["watch a.b:barns ns x", "get :barns ns x", "get a.b:cows ns x", "get a.b:barns:status ns x",
-                "get a.b:* ns x", "* a.b:barns ns x", "get *:barns ns x"],
+            &[
+                "watch a.b:barns ns x",
+                "get :barns ns x",
+                "get a.b:cows ns x",
+                "get a.b:barns:status ns x",
+                "get a.b:* ns x",
+                "* a.b:barns ns x",
+                "get *:barns ns x",
+            ],
         ),
         (
             json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["barns/status", "*/scale"]}),
@@ -142,7 +149,13 @@ fn bindings_give_rights_where_they_are_and_say_which_one_did() {
     let barns = json!([{"verbs": ["get"], "apiGroups": ["a.b"], "resources": ["barns"]}]);
     put(&rights, "clusterroles", "", "view", Some(&role(&barns)));
     put(&rights, "roles", "shop", "local", Some(&role(&barns)));
-    put(&rights, "rolebindings", "shop", "b", Some(&binding("ClusterRole", "view", &user("alice"))));
+    put(
+        &rights,
+        "rolebindings",
+        "shop",
+        "b",
+        Some(&binding("ClusterRole", "view", &user("alice"))),
+    );
     put(&rights, "rolebindings", "farm", "gone", Some(&binding("Role", "local", &user("alice"))));
     let dev = json!([{"kind": "Group", "name": "dev"}]);
     put(&rights, "clusterrolebindings", "", "all", Some(&binding("ClusterRole", "view", &dev)));
@@ -194,11 +207,22 @@ fn a_scope_takes_away_from_everybody() {
         let name = object["metadata"]["name"].as_str().unwrap();
         put(&rights, &format!("{kind}s"), "", name, Some(&object));
     }
-    let scope = Scope { namespaces: vec!["shop".into()], verbs: vec!["get".into(), "create".into()] };
+    let scope =
+        Scope { namespaces: vec!["shop".into()], verbs: vec!["get".into(), "create".into()] };
     let master = person("root", &[ADMINISTRATORS, AUTHENTICATED]).within(scope.clone());
-    let allowed = ["get :secrets shop x", "get /apis", "create authorization.k8s.io:selfsubjectaccessreviews - -"];
-    let refused = ["get :secrets farm x", "get :secrets - -", "delete :secrets shop x", "get /debug",
-        "create authorization.k8s.io:subjectaccessreviews - -", "post /api"];
+    let allowed = [
+        "get :secrets shop x",
+        "get /apis",
+        "create authorization.k8s.io:selfsubjectaccessreviews - -",
+    ];
+    let refused = [
+        "get :secrets farm x",
+        "get :secrets - -",
+        "delete :secrets shop x",
+        "get /debug",
+        "create authorization.k8s.io:subjectaccessreviews - -",
+        "post /api",
+    ];
     for text in allowed {
         assert!(rights.decide(&master, &ask(text)).is_allowed(), "{text}");
     }
@@ -251,7 +275,13 @@ fn roles_gather_the_rules_of_others_at_once_and_through_each_other() {
     };
     put(&rights, "clusterroles", "", "admin", Some(&aggregated("to-admin", "x")));
     put(&rights, "clusterroles", "", "edit", Some(&aggregated("to-edit", "to-admin")));
-    put(&rights, "clusterrolebindings", "", "b", Some(&binding("ClusterRole", "admin", &user("a"))));
+    put(
+        &rights,
+        "clusterrolebindings",
+        "",
+        "b",
+        Some(&binding("ClusterRole", "admin", &user("a"))),
+    );
     let may = |verb: &str| {
         rights.decide(&person("a", &[]), &ask(&format!("{verb} :cows ns x"))).is_allowed()
     };
@@ -268,7 +298,11 @@ fn roles_gather_the_rules_of_others_at_once_and_through_each_other() {
 }
 
 /// An evaluation as the documentation of Kubernetes has it, without any index.
-fn naive(objects: &[(String, String, String, Value)], who: &Identity, asked: &Attributes<'_>) -> bool {
+fn naive(
+    objects: &[(String, String, String, Value)],
+    who: &Identity,
+    asked: &Attributes<'_>,
+) -> bool {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let rules = |kind: &str, namespace: &str, name: &str| -> Vec<Value> {
         let (plural, namespace) =
@@ -359,9 +393,8 @@ fn a_subject() -> impl Strategy<Value = Value> {
         one_of(&["alice", "bob"]).prop_map(|name| json!({"kind": "User", "name": name})),
         one_of(&["dev", "ops"]).prop_map(|name| json!({"kind": "Group", "name": name})),
         one_of(&["robot"]).prop_map(|name| json!({"kind": "ServiceAccount", "name": name})),
-        one_of(NAMESPACES).prop_map(
-            |home| json!({"kind": "ServiceAccount", "name": "robot", "namespace": home})
-        ),
+        one_of(NAMESPACES)
+            .prop_map(|home| json!({"kind": "ServiceAccount", "name": "robot", "namespace": home})),
     ]
 }
 
@@ -369,14 +402,15 @@ fn a_subject() -> impl Strategy<Value = Value> {
 fn a_write() -> impl Strategy<Value = (String, String, String, Option<Value>)> {
     let rules = prop::collection::vec(a_rule(), 0..3).prop_map(|rules| role(&json!(rules)));
     let roles = (one_of(&["roles", "clusterroles"]), one_of(NAMESPACES), one_of(NAMES), rules);
-    let bound = (
-        one_of(&["Role", "ClusterRole"]),
+    let bound =
+        (one_of(&["Role", "ClusterRole"]), one_of(NAMES), prop::collection::vec(a_subject(), 0..4))
+            .prop_map(|(kind, name, subjects)| binding(&kind, &name, &json!(subjects)));
+    let bindings = (
+        one_of(&["rolebindings", "clusterrolebindings"]),
+        one_of(NAMESPACES),
         one_of(NAMES),
-        prop::collection::vec(a_subject(), 0..4),
-    )
-        .prop_map(|(kind, name, subjects)| binding(&kind, &name, &json!(subjects)));
-    let bindings =
-        (one_of(&["rolebindings", "clusterrolebindings"]), one_of(NAMESPACES), one_of(NAMES), bound);
+        bound,
+    );
     (prop_oneof![roles, bindings], prop::bool::weighted(0.85)).prop_map(
         |((plural, namespace, name, mut object), stays)| {
             let of_cluster = plural.starts_with("cluster");

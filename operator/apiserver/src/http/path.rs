@@ -39,9 +39,8 @@ pub(crate) fn parse(path: &str) -> Result<Option<ResourcePath>, Malformed> {
         .collect::<Result<_, _>>()
         .map_err(|_| Malformed)?;
     // A NUL would end a part of the key in the store.
-    let is_trick = |segment: &str| {
-        matches!(segment, "." | "..") || segment.contains(['/', '%', '\0'])
-    };
+    let is_trick =
+        |segment: &str| matches!(segment, "." | "..") || segment.contains(['/', '%', '\0']);
     if segments.iter().any(|segment| is_trick(segment)) {
         return Err(Malformed);
     }
@@ -118,7 +117,8 @@ mod tests {
     fn all_that_is_deeper_than_the_lists_names_a_resource() {
         let path = "/apis/a.b/v1/namespaces/shop/users/jane/tokens/7/x";
         assert_eq!(shape(path).as_deref(), Some("a.b|v1|shop|users|jane|tokens…"));
-        for path in ["/", "/api", "/api/", "/api/v1", "/apis/hades.dev", "/apis/hades.dev/v1", "/x"] {
+        for path in ["/", "/api", "/api/", "/api/v1", "/apis/hades.dev", "/apis/hades.dev/v1", "/x"]
+        {
             assert_eq!(parse(path), Ok(None), "{path}");
         }
     }

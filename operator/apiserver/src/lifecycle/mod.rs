@@ -1,6 +1,7 @@
 //! What the server does by itself: it empties namespaces and custom resource
 //! definitions that are being deleted, deletes what lost its owner, forgets old
-//! events, writes down which rules roles gather from others, and keeps the file of the store small.
+//! events, writes down which rules roles gather from others, and keeps the file of
+//! the store small.
 //!
 //! Every task is level-triggered: a change only wakes it, it looks at the store
 //! for what to do, and a start looks at everything. A crash loses nothing.

@@ -43,9 +43,8 @@ pub(super) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result
             )));
         }
     }
-    let blocked_before = |owner: &Value| {
-        before.iter().any(|one| one["uid"] == owner["uid"] && blocks(one))
-    };
+    let blocked_before =
+        |owner: &Value| before.iter().any(|one| one["uid"] == owner["uid"] && blocks(one));
     for owner in owners(new).iter().filter(|owner| blocks(owner) && !blocked_before(owner)) {
         let (api_version, kind) = (owner["apiVersion"].as_str(), owner["kind"].as_str());
         let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());

@@ -52,8 +52,11 @@ pub(crate) fn fill_in(resource: &Resource, object: &mut Value) {
 }
 
 fn required(field: &str, message: &str) -> Cause {
-    let message =
-        if message.is_empty() { "Required value".to_owned() } else { format!("Required value: {message}") };
+    let message = if message.is_empty() {
+        "Required value".to_owned()
+    } else {
+        format!("Required value: {message}")
+    };
     Cause::new(field, CauseReason::FieldValueRequired, message)
 }
 
@@ -82,8 +85,7 @@ pub(super) fn causes(resource: &Resource, new: &Value, old: Option<&Value>) -> V
         let field = "aggregationRule.clusterRoleSelectors";
         let selectors = items(rule, "clusterRoleSelectors");
         if selectors.is_empty() {
-            let message =
-                "at least one clusterRoleSelector required if aggregationRule is non-nil";
+            let message = "at least one clusterRoleSelector required if aggregationRule is non-nil";
             causes.push(required(field, message));
         }
         for (index, selector) in selectors.iter().enumerate() {
@@ -191,7 +193,9 @@ fn subject_causes(field: &str, subject: &Value, namespaced: bool, causes: &mut V
             if !name.is_empty() {
                 let errors = subdomain_errors(name);
                 causes.extend(
-                    errors.iter().map(|error| invalid(&format!("{field}.name"), &json!(name), error)),
+                    errors
+                        .iter()
+                        .map(|error| invalid(&format!("{field}.name"), &json!(name), error)),
                 );
             }
             if !group.is_empty() {

@@ -13,14 +13,25 @@ use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::inventory;
-use super::kinds::{Kind, Kinds};
+use super::kinds::Kind;
 use super::record::Problem;
-use crate::Context;
+use super::{Desk, inventory};
 use crate::driver::ReconcileError;
 
 /// Tries that are under way at the same time.
 const CONCURRENCY: usize = 8;
+
+/// Annotations by which a person decides something, which a manifest can't.
+const NOT_IN_MANIFESTS: [(&str, &str); 2] = [
+    (
+        annotation::OVERRIDE_UNTIL,
+        "is for edits by hand: in the repository it would keep this object from being applied",
+    ),
+    (
+        annotation::CONFIRM_PRUNE,
+        "is for the person who agrees to a prune: in the repository a commit would agree to itself",
+    ),
+];
 
 /// An object of a commit, ready to be applied.
 pub(super) struct Object {
@@ -54,15 +65,13 @@ pub(super) fn field_manager(repository: &ConfigRepository) -> String {
 /// What documents that were applied stand for in the inventory. None if that can't be
 /// told any more.
 pub(super) async fn entries(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     documents: &[Document],
 ) -> Result<Option<Vec<InventoryEntry>>, ReconcileError> {
     let mut objects = Vec::with_capacity(documents.len());
     for document in documents {
-        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
-        match kind.map(|kind| scoped(repository, document, kind)) {
+        let kind = desk.kind_of(document).await?;
+        match kind.map(|kind| scoped(desk.repository, document, kind)) {
             Some(Ok(object)) => objects.push(object),
             Some(Err(_)) | None => return Ok(None),
         }
@@ -72,18 +81,16 @@ pub(super) async fn entries(
 
 /// Makes objects of documents and tries them all.
 pub(super) async fn check(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     documents: &[Document],
 ) -> Result<Result<Vec<Object>, Problem>, ReconcileError> {
     let mut objects = Vec::with_capacity(documents.len());
     let mut problems = Vec::new();
     for document in documents {
-        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
+        let kind = desk.kind_of(document).await?;
         match kind
             .ok_or_else(|| unknown_kind(document))
-            .and_then(|kind| scoped(repository, document, kind))
+            .and_then(|kind| scoped(desk.repository, document, kind))
         {
             Ok(object) => objects.push((document, object)),
             Err(problem) => problems.push(problem),
@@ -92,17 +99,21 @@ pub(super) async fn check(
     if !problems.is_empty() {
         return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
     }
-    let tries: Vec<_> = objects
-        .iter()
-        .map(|(document, object)| attempt_at(context, repository, document, object))
-        .collect();
+    let tries: Vec<_> =
+        objects.iter().map(|(document, object)| attempt_at(desk, document, object)).collect();
     let mut tries = stream::iter(tries).buffered(CONCURRENCY);
     let mut ownership = Vec::new();
+    let mut forbidden = Vec::new();
     let mut overridden = Vec::with_capacity(objects.len());
     while let Some((document, result)) = tries.next().await {
         match result? {
             Attempt::Fine(found) => overridden.push(found),
             Attempt::Refused(status) => problems.extend(refusals(document, &status)),
+            Attempt::Forbidden(status) => {
+                let problem = located(document, "metadata.name", status.message.clone());
+                // It isn't about a field.
+                forbidden.push(ManifestProblem { field: None, ..problem });
+            }
             Attempt::OwnedBy(other) => ownership.push(located(
                 document,
                 "metadata.name",
@@ -116,6 +127,9 @@ pub(super) async fn check(
     drop(tries);
     if !problems.is_empty() {
         return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
+    }
+    if !forbidden.is_empty() {
+        return Ok(Err(Problem::forbidden_documents(desk.account, forbidden)));
     }
     if !ownership.is_empty() {
         return Ok(Err(Problem::documents(reason::OWNERSHIP_CONFLICT, ownership)));
@@ -177,14 +191,12 @@ fn scoped(
         }
         (None, true) => Some(home),
     };
-    let pointer =
-        format!("/metadata/annotations/{}", annotation::OVERRIDE_UNTIL.replace('/', "~1"));
-    if document.value.pointer(&pointer).is_some() {
-        let message = format!(
-            "{} is for edits by hand: in the repository it would keep this object from being applied",
-            annotation::OVERRIDE_UNTIL
-        );
-        return Err(located(document, "metadata.annotations", message));
+    for (annotation, why) in NOT_IN_MANIFESTS {
+        let pointer = format!("/metadata/annotations/{}", annotation.replace('/', "~1"));
+        if document.value.pointer(&pointer).is_some() {
+            let message = format!("{annotation} {why}");
+            return Err(located(document, "metadata.annotations", message));
+        }
     }
     let mut value = document.value.clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -219,36 +231,39 @@ fn scoped(
 enum Attempt {
     Fine(Option<Override>),
     Refused(Box<Status>),
+    Forbidden(Box<Status>),
     OwnedBy(String),
 }
 
 async fn attempt_at<'a>(
-    context: &Context,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     document: &'a Document,
     object: &Object,
 ) -> (&'a Document, Result<Attempt, ReconcileError>) {
-    (document, attempt(context, repository, object).await)
+    (document, attempt(desk, object).await)
 }
 
-async fn attempt(
-    context: &Context,
-    repository: &ConfigRepository,
-    object: &Object,
-) -> Result<Attempt, ReconcileError> {
-    let found = stored(context, object).await?;
+async fn attempt(desk: &Desk<'_>, object: &Object) -> Result<Attempt, ReconcileError> {
+    let Desk { context, repository, account, .. } = *desk;
+    let found = match stored(desk, object).await {
+        Err(kube::Error::Api(status)) if account.lacks_right(&status) => {
+            return Ok(Attempt::Forbidden(status));
+        }
+        found => found
+            .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))?,
+    };
     let annotations = found.as_ref().map(ResourceExt::annotations);
     let overridden = annotations.and_then(|all| Override::of(all, context.now()));
-    if let Some(other) = other_owner(context, repository, found.as_ref()).await? {
+    if let Some(other) = other_owner(desk, object, found.as_ref()).await? {
         return Ok(Attempt::OwnedBy(other));
     }
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    let api = object.kind.api(&account.client, object.namespace.as_deref());
     let answer = dry_run(&api, repository, &object.name, &object.value).await;
     let answer = match answer {
         // The namespace comes with a HadesProject of the same commit. What an
         // object must be like doesn't depend on where it is tried.
         Err(kube::Error::Api(status)) if status.code == 404 && object.namespace.is_some() => {
-            let api = object.kind.api(&context.client, Some(SYSTEM_NAMESPACE));
+            let api = object.kind.api(&account.client, Some(SYSTEM_NAMESPACE));
             let mut elsewhere = object.value.clone();
             elsewhere["metadata"]["namespace"] = json!(SYSTEM_NAMESPACE);
             dry_run(&api, repository, &object.name, &elsewhere).await
@@ -257,6 +272,9 @@ async fn attempt(
     };
     match answer {
         Ok(_) => Ok(Attempt::Fine(overridden)),
+        Err(kube::Error::Api(status)) if account.lacks_right(&status) => {
+            Ok(Attempt::Forbidden(status))
+        }
         Err(kube::Error::Api(status)) if status.code < 500 => Ok(Attempt::Refused(status)),
         Err(error) => {
             Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
@@ -282,25 +300,30 @@ pub(super) fn parameters(repository: &ConfigRepository) -> PatchParams {
 
 /// Metadata of the object as it is now.
 async fn stored(
-    context: &Context,
+    desk: &Desk<'_>,
     object: &Object,
-) -> Result<Option<PartialObjectMeta<DynamicObject>>, ReconcileError> {
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
-    api.get_metadata_opt(&object.name)
-        .await
-        .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))
+) -> Result<Option<PartialObjectMeta<DynamicObject>>, kube::Error> {
+    let api = object.kind.api(&desk.account.client, object.namespace.as_deref());
+    api.get_metadata_opt(&object.name).await
 }
 
-/// The other repository that owns the object, if that is still there.
+/// The other repository that owns the object, if that is still there. One that could
+/// never have written it doesn't count: somebody made that label up.
 async fn other_owner(
-    context: &Context,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
+    object: &Object,
     found: Option<&PartialObjectMeta<DynamicObject>>,
 ) -> Result<Option<String>, ReconcileError> {
     let label = found.and_then(|found| found.labels().get(label::CONFIG_REPOSITORY).cloned());
-    let Some(label) = label.filter(|label| *label != owner(repository)) else { return Ok(None) };
+    let Some(label) = label.filter(|label| *label != owner(desk.repository)) else {
+        return Ok(None);
+    };
     let Some((namespace, name)) = label.split_once('.') else { return Ok(None) };
-    let repositories: Api<ConfigRepository> = Api::namespaced(context.client.clone(), namespace);
+    if namespace != SYSTEM_NAMESPACE && Some(namespace) != object.namespace.as_deref() {
+        return Ok(None);
+    }
+    let repositories: Api<ConfigRepository> =
+        Api::namespaced(desk.context.client.clone(), namespace);
     let other = repositories
         .get_metadata_opt(name)
         .await
