@@ -68,7 +68,11 @@ impl Catalog {
             singular: resource.kind.to_lowercase(),
             resource,
             namespaced,
-            short_names: Some(short).filter(|it| !it.is_empty()).map(str::to_owned).into_iter().collect(),
+            short_names: Some(short)
+                .filter(|it| !it.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             categories: vec!["hades".to_owned()],
             has_status,
         };

@@ -143,9 +143,9 @@ fn is_of_projects(rule: &PolicyRule) -> bool {
     };
     rule.resource_names.as_ref().is_none_or(Vec::is_empty)
         && rule.verbs.iter().any(|verb| verb == "list" || verb == "*")
-        && IN_PROJECTS.iter().any(|(group, resource)| {
-            has(&rule.api_groups, group) && has(&rule.resources, resource)
-        })
+        && IN_PROJECTS
+            .iter()
+            .any(|(group, resource)| has(&rule.api_groups, group) && has(&rule.resources, resource))
 }
 
 fn held(grant: &Granted) -> Held {

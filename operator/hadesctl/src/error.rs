@@ -97,9 +97,9 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Address(error) => Some(error.hint()),
-            Self::NotFound { hint, .. } | Self::Forbidden { hint, .. } | Self::Usage { hint, .. } => {
-                Some(hint.clone())
-            }
+            Self::NotFound { hint, .. }
+            | Self::Forbidden { hint, .. }
+            | Self::Usage { hint, .. } => Some(hint.clone()),
             Self::Incomplete { hint, .. } => hint.clone(),
             _ => None,
         }

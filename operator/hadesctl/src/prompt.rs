@@ -134,9 +134,7 @@ impl Typed {
             0x03 => return Pressed::GaveUp,
             0x04 if self.bytes.is_empty() => return Pressed::GaveUp,
             // Backspace takes a whole letter.
-            0x08 | 0x7f => {
-                while self.bytes.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
-            }
+            0x08 | 0x7f => while self.bytes.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             // Ctrl-U.
             0x15 => self.bytes.clear(),
             key if key < 0x20 => {}

@@ -174,7 +174,8 @@ async fn verify(context: &Context) -> Result<(), Error> {
     }
     let AuditReport { files, records, first, last, problems, .. } = report;
     if problems.is_empty() {
-        let line = format!("the log is whole: {records} records ({first} to {last}), {files} files");
+        let line =
+            format!("the log is whole: {records} records ({first} to {last}), {files} files");
         return context.terminal.line(&line);
     }
     Err(Error::Incomplete {

@@ -281,7 +281,8 @@ pub async fn revoke(context: &Context, arguments: &RevokeArguments) -> Result<()
     let session = context.session().await?;
     let revocation = Revocation { who, role, environments: arguments.whom.environments() };
     let known = Members::read(session, &project).await?;
-    let (left, gone) = members::without(known.of_project.as_deref().unwrap_or_default(), &revocation);
+    let (left, gone) =
+        members::without(known.of_project.as_deref().unwrap_or_default(), &revocation);
     let mut taken = vec![];
     let mut kept = None;
     if !gone.is_empty() {

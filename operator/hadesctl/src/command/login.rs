@@ -41,6 +41,10 @@ pub struct Arguments {
     #[arg(long, value_name = "-", value_parser = ["-"], conflicts_with = "user")]
     token: Option<String>,
 
+    /// Log in by a browser, even where nobody seems to sit at this terminal
+    #[arg(long, conflicts_with_all = ["user", "token"])]
+    browser: bool,
+
     /// Certificate of the authority (PEM) that the server's certificate is of
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -60,10 +64,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
             ));
         }
     };
-    if arguments.user.is_none() && arguments.token.is_none() && !context.terminal.can_ask() {
+    let by_browser_alone = arguments.user.is_none() && arguments.token.is_none();
+    if by_browser_alone && !arguments.browser && !context.terminal.can_ask() {
         return Err(Error::usage(
             "nobody sits at a terminal to log in by a browser",
-            "pass --token - with an API token on standard input, or --user NAME with the password",
+            "pass --token - with an API token on standard input, --user NAME with the password, or \
+             --browser",
         ));
     }
     let reached = reach(context, &file, &server, arguments.ca_file.as_ref()).await?;
@@ -89,7 +95,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let until = until.map_or_else(String::new, |until| format!(" until {until} at most"));
     context.terminal.line(&format!("logged in to {server} as {user}{until}"))?;
     let path = file.path().display();
-    context.terminal.note(&format!("kept as context {name} of {path}, the current one from now on"));
+    context
+        .terminal
+        .note(&format!("kept as context {name} of {path}, the current one from now on"));
     Ok(())
 }
 
@@ -205,12 +213,11 @@ async fn by_password(
 }
 
 async fn by_browser(context: &Context, reached: &Anonymous) -> Result<LoggedIn, Error> {
-    let mut device = Device::begin(reached, &host_name()).await.map_err(|error| {
-        Error::Incomplete {
+    let mut device =
+        Device::begin(reached, &host_name()).await.map_err(|error| Error::Incomplete {
             message: format!("a login by a browser can't begin: {}", told(&error)),
             hint: Some("--user NAME logs in by a password".to_owned()),
-        }
-    })?;
+        })?;
     let page = device.verification_uri_complete.as_ref().unwrap_or(&device.verification_uri);
     context.terminal.note(&format!(
         "Open this page, and let this machine in if it shows the code {}:\n  {page}",

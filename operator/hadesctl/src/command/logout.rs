@@ -37,7 +37,9 @@ pub async fn run(context: &Context, _arguments: &Arguments) -> Result<(), Error>
     }
     let file = KubeconfigFile::of(&context.locations())?;
     match file.forget(context.context_flag())? {
-        Some(name) => context.terminal.line(&format!("logged out of {} ({name})", session.server())),
+        Some(name) => {
+            context.terminal.line(&format!("logged out of {} ({name})", session.server()))
+        }
         None => Err(Error::Incomplete {
             message: format!("{} holds no login that could be forgotten", file.path().display()),
             hint: Some("the login may be in another file of KUBECONFIG: remove it there".into()),

@@ -32,7 +32,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let found = Members::read(context.session().await?, &project).await?;
     let all = found.all();
     if found.is_partial() {
-        context.terminal.warn("there may be more: RoleBindings are for the project's admins to see");
+        context
+            .terminal
+            .warn("there may be more: RoleBindings are for the project's admins to see");
     }
     match arguments.output {
         Output::Table if all.is_empty() => {

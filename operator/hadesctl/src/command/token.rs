@@ -148,7 +148,8 @@ async fn create(context: &Context, creation: &Creation) -> Result<(), Error> {
         verbs: read.into_iter().chain(creation.verbs.iter().cloned()).collect(),
         expiration_seconds: Some(creation.expires.0),
     };
-    let made = accounts::create_token(session, whose(&creation.user), &creation.name, &spec).await?;
+    let made =
+        accounts::create_token(session, whose(&creation.user), &creation.name, &spec).await?;
     let Some(token) = &made.status.token else {
         return Err(Error::incomplete("the server made a token and doesn't show it"));
     };
@@ -205,10 +206,9 @@ fn table(tokens: &[Token], now: Timestamp) -> String {
             // How long it will be is counted as how long something was.
             Some(until) => format!("in {}", age(now, until)),
         };
-        let used = status.last_used_time.map_or_else(
-            || "never".to_owned(),
-            |used| format!("{} ago", age(used, now)),
-        );
+        let used = status
+            .last_used_time
+            .map_or_else(|| "never".to_owned(), |used| format!("{} ago", age(used, now)));
         let age = metadata.creation_timestamp.map(|made| age(made, now)).unwrap_or_default();
         let name = metadata.name.clone();
         rows.push(vec![name, all(&spec.projects), all(&spec.verbs), expires, used, age]);

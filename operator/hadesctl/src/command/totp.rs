@@ -117,12 +117,9 @@ fn invitation(url: &SecretString, secret: &SecretString) -> String {
 /// A QR code of half blocks: light on dark, as most terminals are; apps read both.
 fn picture(text: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
-    let light_on_dark = code
-        .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
-        .quiet_zone(true);
-    Some(light_on_dark.build())
+    let mut drawing = code.render::<Dense1x2>();
+    let light_on_dark = drawing.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
+    Some(light_on_dark.quiet_zone(true).build())
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
+use hades_client::Session;
 use hades_client::accounts::{self, SessionEntry, Token};
 use hades_client::identity::{self, Identity};
 use hades_client::projects::{self, HeldRole, OwnProjects};
-use hades_client::Session;
 use jiff::Timestamp;
 use serde_json::json;
 

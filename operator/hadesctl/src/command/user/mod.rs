@@ -234,7 +234,10 @@ fn table(users: &[DynamicObject], now: Timestamp) -> String {
             user.spec.groups.join(","),
             state.to_owned(),
             if status.second_factor == Some(true) { "yes" } else { "" }.to_owned(),
-            status.last_login_time.map(|time| format!("{} ago", age(time, now))).unwrap_or_default(),
+            status
+                .last_login_time
+                .map(|time| format!("{} ago", age(time, now)))
+                .unwrap_or_default(),
         ]);
     }
     columns(&rows, 0)
