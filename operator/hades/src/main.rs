@@ -7,6 +7,7 @@ mod hooks;
 mod instance;
 mod local_host;
 mod logging;
+mod oidc_flags;
 mod operations;
 mod probes;
 mod public;
