@@ -65,8 +65,9 @@ impl Authenticator for Cookies {
                 Ok(self.0.session(token).map(|session| session.identity))
             }
             // The session isn't even looked at.
-            Site::Typed | Site::Other => Err(StatusError::forbidden("", "", "", OTHER_SITE)
-                .saying(OTHER_SITE)),
+            Site::Typed | Site::Other => {
+                Err(StatusError::forbidden("", "", "", OTHER_SITE).saying(OTHER_SITE))
+            }
         }
     }
 

@@ -265,7 +265,7 @@ mod tests {
             let kind = catalog.kind(&names.plural).unwrap();
             assert_eq!(kind.resource.kind, names.kind);
             assert_eq!(Some(&kind.singular), names.singular.as_ref());
-            assert_eq!(Some(&kind.short_names), names.short_names.as_ref());
+            assert_eq!(kind.short_names, names.short_names.clone().unwrap_or_default());
             assert_eq!(Some(&kind.categories), names.categories.as_ref());
             assert_eq!(kind.namespaced, crd.spec.scope == "Namespaced");
             let has_status = crd.spec.versions[0]

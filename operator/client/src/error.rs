@@ -8,6 +8,9 @@ use kube::core::Status;
 
 use crate::Credential;
 
+/// Group of what is no object.
+const OPERATIONS: &str = "operations.hades.dev";
+
 /// An error of this crate. [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -159,6 +162,11 @@ impl Error {
         matches!(self, Self::Api(status) if status.is_forbidden())
     }
 
+    /// Whether it is about what somebody wrote, and nothing was asked yet.
+    pub fn is_called_wrongly(&self) -> bool {
+        matches!(self, Self::BadServer { .. } | Self::NoCertificate { .. })
+    }
+
     /// Whether the server says that the object isn't there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(status) if status.is_not_found())
@@ -247,6 +255,17 @@ fn api_message(status: &Status) -> String {
     if status.message.is_empty() {
         let reason = if status.reason.is_empty() { "no reason given" } else { &status.reason };
         return format!("the server answered {} ({reason})", status.code);
+    }
+    // Small documents have no name and no kind that people know.
+    if let Some(details) = status.details.as_ref()
+        && details.group == OPERATIONS
+        && !details.causes.is_empty()
+    {
+        let causes = details.causes.iter().map(|cause| {
+            let field = cause.field.strip_prefix("spec.").unwrap_or(&cause.field);
+            format!("{field}: {}", cause.message)
+        });
+        return causes.collect::<Vec<_>>().join("; ");
     }
     status.message.clone()
 }

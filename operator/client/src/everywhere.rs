@@ -8,6 +8,14 @@ use crate::{Error, Kind, Session, projects};
 /// As many projects are asked at a time.
 const AT_A_TIME: usize = 8;
 
+/// Answers about all projects.
+pub(crate) struct Answers<T> {
+    /// One, or one for each project that was asked.
+    pub parts: Vec<T>,
+    /// Whether each project had to be asked.
+    pub one_by_one: bool,
+}
+
 /// Asks about all projects at once (`None`), and where that isn't allowed, about
 /// each one in which the person has any right. What may not be seen in one of them
 /// is told as a warning, unless it may be seen in none.
@@ -16,12 +24,12 @@ pub(crate) async fn ask<T, F>(
     kind: &Kind,
     namespace: Option<&str>,
     question: impl Fn(Option<String>) -> F,
-) -> Result<Vec<T>, Error>
+) -> Result<Answers<T>, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let refused = match question(namespace.map(str::to_owned)).await {
-        Ok(answer) => return Ok(vec![answer]),
+        Ok(answer) => return Ok(Answers { parts: vec![answer], one_by_one: false }),
         Err(error) if namespace.is_none() && kind.namespaced && error.is_forbidden() => error,
         Err(error) => return Err(error),
     };
@@ -51,5 +59,5 @@ where
         let plural = &kind.resource.plural;
         session.warn(&format!("{plural} of {} are not yours to see", hidden.join(", ")));
     }
-    Ok(answers)
+    Ok(Answers { parts: answers, one_by_one: true })
 }

@@ -68,7 +68,7 @@ pub async fn list(
         async move { api.list(parameters).await.map_err(|error| session.error(error)) }
     };
     let lists = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
-    let items = lists.into_iter().flat_map(|list| list.items);
+    let items = lists.parts.into_iter().flat_map(|list| list.items);
     Ok(items.map(|object| typed(kind, object)).collect())
 }
 
@@ -92,7 +92,7 @@ pub async fn names(
     let name = |meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
         meta.name.map(|name| (meta.namespace, name))
     };
-    let items = lists.into_iter().flat_map(|list| list.items);
+    let items = lists.parts.into_iter().flat_map(|list| list.items);
     Ok(items.filter_map(|item| name(item.metadata)).collect())
 }
 

@@ -85,11 +85,11 @@ pub async fn get(
         async move { get_one(session, kind, &selection, name).await }
     };
     let tables = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
-    let several = tables.len() > 1;
-    let mut tables = tables.into_iter();
+    let one_by_one = tables.one_by_one;
+    let mut tables = tables.parts.into_iter();
     let mut whole = tables.next().unwrap_or_default();
     whole.rows.extend(tables.flat_map(|table| table.rows));
-    if several {
+    if one_by_one {
         whole.metadata = ListMeta::default();
     }
     Ok(whole)

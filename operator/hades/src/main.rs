@@ -12,6 +12,7 @@ mod instance;
 mod local_host;
 mod logging;
 mod notify;
+mod oidc_flags;
 mod operations;
 mod probes;
 mod public;

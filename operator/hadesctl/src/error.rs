@@ -107,7 +107,12 @@ impl Error {
 
     /// Exit status, where it isn't that of the command.
     pub fn exit_code(&self) -> Option<u8> {
-        matches!(self, Self::Usage { .. } | Self::Address(_)).then_some(2)
+        let usage = match self {
+            Self::Usage { .. } | Self::Address(_) => true,
+            Self::Client(error) => error.is_called_wrongly(),
+            _ => false,
+        };
+        usage.then_some(2)
     }
 
     /// Whether whoever read our output has gone away.

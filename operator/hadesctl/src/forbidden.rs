@@ -42,7 +42,10 @@ fn hint(right: &Right, admins: &[Who]) -> String {
     };
     let names: Vec<String> = admins.iter().map(ToString::to_string).collect();
     match names.as_slice() {
-        [] => format!("{missing}; an administrator of Hades can give it"),
+        [] if rights::least_role(right).is_none() => {
+            format!("{missing}; an administrator of Hades can give it")
+        }
+        [] => format!("{missing}; an admin of {project} or an administrator of Hades can give it"),
         names => format!("{missing}; who can give it in {project}: {}", names.join(", ")),
     }
 }

@@ -81,16 +81,9 @@ fn bind(server: &Server, user: &str, role: &str) {
     );
 }
 
-/// A session with the port of the server, and the fingerprint of its CA, left out.
+/// A session with the port of the server left out.
 fn redacted(server: &Server, text: &str) -> String {
-    let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-    for word in &mut words {
-        let bare = word.trim_end_matches(&[')', ',', '\n'][..]);
-        if bare.len() == 95 && bare.matches(':').count() == 31 {
-            *word = word.replace(bare, "[FINGERPRINT]");
-        }
-    }
-    words.join(" ").replace(&server.address.port().to_string(), "[PORT]")
+    text.replace(&server.address.port().to_string(), "[PORT]")
 }
 
 #[test]
@@ -278,6 +271,7 @@ fn members_and_their_rights() {
         "grant alice viewer",
         "members -p shop",
         "revoke alicia -p shop",
+        "revoke --group dev -p shop",
         "revoke alice admin -p shop",
         "who-can create env --subresource exec -p shop",
         "who-can delete users",

@@ -109,9 +109,8 @@ fn is_address(email: &str) -> bool {
     let parts = email.split_once('@');
     email.len() <= LONGEST_EMAIL
         && !email.contains(|letter: char| letter == ' ' || letter.is_control())
-        && parts.is_some_and(|(name, host)| {
-            !name.is_empty() && !host.is_empty() && !host.contains('@')
-        })
+        && parts
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 fn user_name(
@@ -202,9 +201,12 @@ mod tests {
         assert_eq!(name(&settings, verified.clone()).unwrap(), "jane.doe");
         let both = json!({"preferred_username": "jdoe", "email": "x@y"});
         assert_eq!(name(&settings, both.clone()).unwrap(), "jdoe");
-        for unverified in [json!({"email": "x@y"}), json!({"email": "x@y", "email_verified": "false"}),
-            json!({"email": "x@y", "email_verified": false}), json!({})]
-        {
+        for unverified in [
+            json!({"email": "x@y"}),
+            json!({"email": "x@y", "email_verified": "false"}),
+            json!({"email": "x@y", "email_verified": false}),
+            json!({}),
+        ] {
             assert_eq!(name(&settings, unverified), Err(ClaimError::NoVerifiedName));
         }
         settings.username_claim = Some("email".to_owned());
@@ -218,7 +220,17 @@ mod tests {
 
     #[test]
     fn what_can_be_no_name_is_refused() {
-        for bad in ["Jané", "jane doe", "-jane", "jane-", "system:admin", "a/b", "..", "jane\n\u{0}x", &"a".repeat(64)] {
+        for bad in [
+            "Jané",
+            "jane doe",
+            "-jane",
+            "jane-",
+            "system:admin",
+            "a/b",
+            "..",
+            "jane\n\u{0}x",
+            &"a".repeat(64),
+        ] {
             let found = name(&settings(), json!({"preferred_username": bad}));
             assert!(matches!(found, Err(ClaimError::BadName { .. })), "{bad}: {found:?}");
         }
@@ -236,7 +248,10 @@ mod tests {
             read(settings, json!({"groups": groups})).map(|who| who.groups)
         };
         let found = groups(&settings, json!(["dev", "/ops", "system:masters", "dev", "", 7, null]));
-        assert_eq!(found.unwrap(), ["hades:administrators", "oidc:7", "oidc:dev", "oidc:system:masters"]);
+        assert_eq!(
+            found.unwrap(),
+            ["hades:administrators", "oidc:7", "oidc:dev", "oidc:system:masters"]
+        );
         assert_eq!(groups(&settings, json!("dev")).unwrap(), ["oidc:dev"]);
         assert_eq!(groups(&settings, json!({"dev": true})).unwrap(), [""; 0]);
         settings.groups_prefix = String::new();
@@ -258,7 +273,11 @@ mod tests {
             (json!({}), false),
         ] {
             let found = read(&settings, claims.clone()).map(|who| who.subject);
-            assert_eq!(found, if let_in { Ok("7".to_owned()) } else { refused.clone() }, "{claims}");
+            assert_eq!(
+                found,
+                if let_in { Ok("7".to_owned()) } else { refused.clone() },
+                "{claims}"
+            );
         }
         assert!(is_lacking(&settings, &Map::new()));
         let whole = json!({"hd": 1, "preferred_username": 1, "groups": []});

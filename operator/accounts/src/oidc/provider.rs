@@ -121,8 +121,7 @@ impl Provider {
         if let Some(group) = system {
             return Err(SettingsError::SystemGroup(group.clone()));
         }
-        let unusable =
-            |what, url: &str| SettingsError::Url { what, url: url.to_owned() };
+        let unusable = |what, url: &str| SettingsError::Url { what, url: url.to_owned() };
         let issuer = IssuerUrl::new(settings.issuer.clone())
             .map_err(|_| unusable("the issuer", &settings.issuer))?;
         let redirect = RedirectUrl::new(callback.to_owned())
@@ -234,7 +233,8 @@ impl Provider {
     }
 
     async fn discover(&self) -> Result<CoreProviderMetadata, ProviderError> {
-        let discovered = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.transport).await;
+        let discovered =
+            CoreProviderMetadata::discover_async(self.issuer.clone(), &self.transport).await;
         let metadata = discovered.map_err(|error| match error {
             DiscoveryError::Request(error) => error.into(),
             DiscoveryError::Parse(error) => {
@@ -242,7 +242,8 @@ impl Provider {
             }
             error => ProviderError::Metadata(error.to_string()),
         })?;
-        let mut endpoints = vec![metadata.authorization_endpoint().url(), metadata.jwks_uri().url()];
+        let mut endpoints =
+            vec![metadata.authorization_endpoint().url(), metadata.jwks_uri().url()];
         endpoints.extend(metadata.token_endpoint().map(|one| one.url()));
         endpoints.extend(metadata.userinfo_endpoint().map(|one| one.url()));
         match endpoints.into_iter().find(|url| !is_safe(url)) {
@@ -337,8 +338,7 @@ impl Provider {
 fn auth_type(metadata: &CoreProviderMetadata) -> AuthType {
     let methods = metadata.token_endpoint_auth_methods_supported();
     let has = |method| methods.is_none_or(|methods| methods.contains(&method));
-    if !has(CoreClientAuthMethod::ClientSecretBasic)
-        && has(CoreClientAuthMethod::ClientSecretPost)
+    if !has(CoreClientAuthMethod::ClientSecretBasic) && has(CoreClientAuthMethod::ClientSecretPost)
     {
         return AuthType::RequestBody;
     }

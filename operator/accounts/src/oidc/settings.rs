@@ -76,7 +76,9 @@ pub enum SettingsError {
     #[error("single sign-on needs the address that browsers reach this server by")]
     NoExternalUrl,
     /// A group of the server is given away.
-    #[error("a group may not be mapped to {0:?}: groups that begin with system: belong to the server")]
+    #[error(
+        "a group may not be mapped to {0:?}: groups that begin with system: belong to the server"
+    )]
     SystemGroup(String),
     /// The certificates can't be used.
     #[error("the certificates for the provider can't be used: {0}")]
@@ -109,9 +111,12 @@ mod tests {
 
     #[test]
     fn only_encrypted_or_local_addresses_are_safe() {
-        for good in
-            ["https://id.example.com/realms/x", "http://127.0.0.1:8080", "http://[::1]/", "http://localhost:1/x"]
-        {
+        for good in [
+            "https://id.example.com/realms/x",
+            "http://127.0.0.1:8080",
+            "http://[::1]/",
+            "http://localhost:1/x",
+        ] {
             assert!(safe_url("issuer", good).is_ok(), "{good}");
         }
         for bad in ["http://id.example.com", "http://127.0.0.1.example.com", "ftp://x", "x", ""] {

@@ -79,8 +79,7 @@ impl Transport {
 
 impl<'c> AsyncHttpClient<'c> for Transport {
     type Error = TransportError;
-    type Future =
-        Pin<Box<dyn Future<Output = Result<HttpResponse, TransportError>> + Send + 'c>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, TransportError>> + Send + 'c>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))

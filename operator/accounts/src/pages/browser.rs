@@ -92,8 +92,8 @@ impl Posted {
         let form = Form::read(&parts.headers, body).await.map_err(|error| {
             page::problem(error.code(), title, "What was sent is no form of this page.", again)
         })?;
-        let browser = Browser::of(sign_in, &parts.headers)
-            .map_err(|error| page::failed(&error, again))?;
+        let browser =
+            Browser::of(sign_in, &parts.headers).map_err(|error| page::failed(&error, again))?;
         if !sign_in.stamps.check(form.text(STAMP), purpose, &browser.tie()) {
             let words = "This page was too old, or cookies are off. Nothing was done.";
             return Err(page::problem(StatusCode::FORBIDDEN, title, words, again));

@@ -40,13 +40,9 @@ pub(crate) async fn show(State(sign_in): State<Arc<SignIn>>, request: Request) -
     }
     let from = Origin::of(parts.extensions.get::<Peer>(), headers);
     match find(&sign_in, session, code, &from) {
-        Ok(Some(asked)) => {
-            confirm(&sign_in, &browser, session, &asked, &from)
-                .answer(StatusCode::OK, &browser.cookies)
-        }
-        Ok(None) => {
-            ask_for_code(UNKNOWN).answer(StatusCode::NOT_FOUND, &browser.cookies)
-        }
+        Ok(Some(asked)) => confirm(&sign_in, &browser, session, &asked, &from)
+            .answer(StatusCode::OK, &browser.cookies),
+        Ok(None) => ask_for_code(UNKNOWN).answer(StatusCode::NOT_FOUND, &browser.cookies),
         Err(wait) => too_many(wait),
     }
 }
@@ -192,4 +188,3 @@ fn decided(approved: bool) -> Page<'static> {
                 into your account: tell your administrator.</p>";
     Page { title: "Refused", body: body.to_owned() }
 }
-

@@ -45,11 +45,11 @@ mod tests {
     #[test]
     fn nothing_that_is_shown_becomes_a_tag_or_an_attribute() {
         let text = "<a href='x' b=\"y\">&amp;ü";
-        assert_eq!(
-            Text(text).to_string(),
-            "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;ü"
-        );
+        assert_eq!(Text(text).to_string(), "&lt;a href=&#39;x&#39; b=&quot;y&quot;&gt;&amp;amp;ü");
         assert_eq!(alert(""), "");
-        assert_eq!(hidden("next", "\"><x>"), "<input type=\"hidden\" name=\"next\" value=\"&quot;&gt;&lt;x&gt;\">");
+        assert_eq!(
+            hidden("next", "\"><x>"),
+            "<input type=\"hidden\" name=\"next\" value=\"&quot;&gt;&lt;x&gt;\">"
+        );
     }
 }

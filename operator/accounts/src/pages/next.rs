@@ -22,14 +22,27 @@ mod tests {
     #[test]
     fn no_path_leads_to_another_site() {
         let base = Url::parse("https://hades.example/login").unwrap();
-        for good in ["/", "/login/device?user_code=BCDF-GHJK", "/a/./..//evil.example", "/%2f/x", "/@evil"] {
+        for good in
+            ["/", "/login/device?user_code=BCDF-GHJK", "/a/./..//evil.example", "/%2f/x", "/@evil"]
+        {
             assert_eq!(local(good), Some(good));
             assert_eq!(base.join(good).unwrap().host_str(), Some("hades.example"), "{good}");
         }
         for bad in [
-            "", "x", "//evil.example", "/\\evil.example", "\\/evil.example", "/\t/evil.example",
-            "/\n/evil.example", " //evil.example", "https://evil.example", "javascript:alert(1)",
-            "/ü", "/a b", "/\0", &format!("/{}", "a".repeat(1_000)),
+            "",
+            "x",
+            "//evil.example",
+            "/\\evil.example",
+            "\\/evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            " //evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/ü",
+            "/a b",
+            "/\0",
+            &format!("/{}", "a".repeat(1_000)),
         ] {
             assert_eq!(local(bad), None, "{bad}");
         }

@@ -25,8 +25,7 @@ async fn ask(web: &Web, host: &str) -> Asked {
 }
 
 async fn poll(web: &Web, device_code: &str) -> Shown {
-    let fields =
-        [("client_id", "hadesctl"), ("grant_type", GRANT), ("device_code", device_code)];
+    let fields = [("client_id", "hadesctl"), ("grant_type", GRANT), ("device_code", device_code)];
     web.program("/auth/device/token", &fields).await
 }
 

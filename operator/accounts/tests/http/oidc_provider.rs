@@ -80,9 +80,9 @@ async fn log_in(start: &str, who: &str) -> String {
             continue;
         }
         let text = answer.text().await.unwrap();
-        let prompt = ["login", "consent"].into_iter().find(|prompt| {
-            text.contains(&format!("name=\"prompt\" value=\"{prompt}\""))
-        });
+        let prompt = ["login", "consent"]
+            .into_iter()
+            .find(|prompt| text.contains(&format!("name=\"prompt\" value=\"{prompt}\"")));
         let prompt = prompt.unwrap_or_else(|| panic!("{text}"));
         fields = Some(form(&[("prompt", prompt), ("login", who), ("password", "x")]));
     }

@@ -152,8 +152,7 @@ async fn next_leads_nowhere_else() {
         let page = browser.open(&format!("/login?{}", form(&[("next", next)]))).await;
         let stamp = page.field("stamp");
         // Even where the field was changed in the page.
-        let fields =
-            [("user", "jane"), ("password", PASSWORD), ("stamp", &*stamp), ("next", next)];
+        let fields = [("user", "jane"), ("password", PASSWORD), ("stamp", &*stamp), ("next", next)];
         assert_eq!(browser.post("/login", &fields).await.location(), expected, "{next}");
         let again = browser.open(&format!("/login?{}", form(&[("next", next)]))).await;
         let is_login = expected.starts_with("/login");

@@ -200,7 +200,10 @@ async fn keys(State(provider): State<Provider>) -> Json<Value> {
     Json(json!({"keys": said.published}))
 }
 
-async fn user_info(State(provider): State<Provider>, headers: HeaderMap) -> axum::response::Response {
+async fn user_info(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+) -> axum::response::Response {
     let mut said = provider.said();
     said.asked.push("me".to_owned());
     let shown = headers.get("authorization").and_then(|value| value.to_str().ok());

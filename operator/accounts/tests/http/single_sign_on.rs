@@ -193,7 +193,8 @@ async fn forged_tokens_prove_nothing() {
         let mut other = claims.clone();
         other["sub"] = json!("8");
         let (token, other) = (key.sign(claims), key.sign(&other));
-        let (parts, others): (Vec<_>, Vec<_>) = (token.split('.').collect(), other.split('.').collect());
+        let (parts, others): (Vec<_>, Vec<_>) =
+            (token.split('.').collect(), other.split('.').collect());
         format!("{}.{}.{}", parts[0], others[1], parts[2])
     });
     refused("changed claims").await;

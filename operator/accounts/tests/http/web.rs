@@ -94,7 +94,12 @@ impl Web {
     }
 
     /// A request as it is.
-    pub async fn send(&self, address: &str, request: axum::http::request::Builder, body: String) -> Shown {
+    pub async fn send(
+        &self,
+        address: &str,
+        request: axum::http::request::Builder,
+        body: String,
+    ) -> Shown {
         let mut request: Request = request.body(Body::from(body)).unwrap();
         request.extensions_mut().insert(Peer(format!("{address}:4711").parse().unwrap()));
         let response = self.bed.router.clone().oneshot(request).await.unwrap();
@@ -195,11 +200,22 @@ impl Browser<'_> {
         self.log_in_with(user, PASSWORD, "", "").await
     }
 
-    pub async fn log_in_with(&mut self, user: &str, password: &str, code: &str, next: &str) -> Shown {
+    pub async fn log_in_with(
+        &mut self,
+        user: &str,
+        password: &str,
+        code: &str,
+        next: &str,
+    ) -> Shown {
         let page = self.open(&format!("/login?{}", form(&[("next", next)]))).await;
         let (stamp, next) = (page.field("stamp"), page.field("next"));
-        let fields =
-            [("stamp", &*stamp), ("user", user), ("password", password), ("code", code), ("next", &next)];
+        let fields = [
+            ("stamp", &*stamp),
+            ("user", user),
+            ("password", password),
+            ("code", code),
+            ("next", &next),
+        ];
         self.post("/login", &fields).await
     }
 
@@ -218,4 +234,3 @@ impl Browser<'_> {
 
 /// What [`Browser::who`] of a page of the server sends.
 pub const OWN: [(&str, &str); 1] = [("sec-fetch-site", "same-origin")];
-

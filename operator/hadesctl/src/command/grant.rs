@@ -237,7 +237,7 @@ async fn in_project(
     keep_to_git(context, target, object, overriding, entries.collect(), Some(other))?;
     change::merge(context, target, object, &patch(object, &after), overriding).await?;
     let was = former.map_or_else(String::new, |former| format!(", no longer {former}"));
-    context.terminal.line(&format!("{said}{was} (member of the HadesProject)"))
+    context.terminal.line(&format!("{said}{was} (HadesProject {})", target.name))
 }
 
 fn entry(member: &Member) -> String {
@@ -293,7 +293,7 @@ pub async fn revoke(context: &Context, arguments: &RevokeArguments) -> Result<()
                 let patch = patch(&object, &left);
                 let flags = &arguments.overriding;
                 if change::merge(context, &target, &object, &patch, flags).await? == Changed::Yes {
-                    taken.push("member of the HadesProject".to_owned());
+                    taken.push(format!("HadesProject {project}"));
                 }
             }
             None => kept = Some(gone),
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(read(&whom(Some("dev")), &[]).unwrap(), "group dev: all");
         assert!(read(&whom(None), &[]).unwrap_err().contains("who is meant"));
         assert!(read(&whom(None), &["a", "deploier"]).unwrap_err().contains("mean deployer?"));
-        assert!(read(&whom(Some("dev")), &["alice", "admin"]).unwrap_err().contains("no role"));
+        assert!(read(&whom(Some("dev")), &["alice", "admin"]).unwrap_err().contains("too many"));
         assert!(read(&whom(Some("dev")), &["admin", "x"]).unwrap_err().contains("too many"));
     }
 }

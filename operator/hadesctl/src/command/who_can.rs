@@ -62,9 +62,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         Output::Json => context.terminal.print(&output::json(&holders)?)?,
         Output::Yaml => context.terminal.print(&output::yaml(&holders)?)?,
     }
-    context.terminal.note(
-        "not shown: the group system:masters, to which admin.kubeconfig and the controllers belong",
-    );
     Ok(())
 }
 
