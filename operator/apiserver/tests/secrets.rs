@@ -45,8 +45,10 @@ async fn no_plaintext_reaches_the_disk() {
     let encoded = BASE64.encode(PLAINTEXT);
     let needles = [PLAINTEXT, encoded.trim_end_matches('='), "last-applied", "\"app\":\"shop\""];
     let mut files = 0;
-    for entry in std::fs::read_dir(server.directory.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    let folders = [server.directory.path().to_owned(), server.directory.path().join("audit")];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes = std::fs::read(path).unwrap();
         files += 1;
         for needle in needles {
             let found = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());

@@ -125,6 +125,46 @@ fn moment(key: &str, text: &str, now: Timestamp) -> Result<Timestamp, StatusErro
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn records_are_given_to_those_who_may_see_them() {
+        use axum::http::Request;
+        use hades_apiserver::audit::AuditEvent;
+        use hades_apiserver::{ApiServer, Identity, ServerConfig};
+        use tower::ServiceExt;
+        let directory = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(directory.path(), Vec::new());
+        let server = ApiServer::open(config).await.unwrap();
+        let routes = router(server.audit());
+        let server = server.with_routes("/apis/operations.hades.dev/v1alpha1", routes);
+        for namespace in ["shop", "blog", "shop"] {
+            let event = AuditEvent::new("delete", "/x").about("", "secrets", namespace, "db");
+            server.audit().record(event);
+        }
+        let ask = async |who: Identity, path: &str| {
+            let uri = format!("/apis/operations.hades.dev/v1alpha1{path}");
+            let request = Request::builder().uri(uri).extension(who).body(Body::empty());
+            let response = server.router().oneshot(request.unwrap()).await.unwrap();
+            let code = response.status().as_u16();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            (code, String::from_utf8(bytes.to_vec()).unwrap())
+        };
+        let root = || Identity::administrator("root");
+        let count = async |path: &str| ask(root(), path).await.1.lines().count();
+        assert_eq!(count("/auditevents").await, 3);
+        assert_eq!(count("/auditevents?limit=2").await, 2);
+        assert_eq!(count("/auditevents?project=blog").await, 1);
+        assert_eq!(count("/namespaces/shop/auditevents").await, 2);
+        assert_eq!(count("/namespaces/shop/auditevents?verb=create").await, 0);
+        let (_, report) = ask(root(), "/auditevents/verify").await;
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["records"], &report["problems"]), (&json!(3), &json!([])));
+        let jane = || Identity::of_user("jane", vec!["system:authenticated".to_owned()]);
+        for path in ["/auditevents", "/namespaces/shop/auditevents", "/auditevents/verify"] {
+            assert_eq!(ask(jane(), path).await.0, 403, "{path}");
+        }
+        assert_eq!(ask(root(), "/namespaces/shop/auditevents?project=blog").await.0, 400);
+    }
+
     fn pairs(pairs: &[(&str, &str)]) -> Pairs {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }

@@ -1,6 +1,7 @@
 //! Users through HTTP: how they log in, what they log in with, and who decides it.
 #![allow(missing_docs, clippy::panic, clippy::unwrap_used)]
 
+mod audit;
 mod bed;
 mod cookies;
 mod device;

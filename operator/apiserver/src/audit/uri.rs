@@ -50,7 +50,7 @@ pub fn without_secrets(uri: &Uri) -> String {
     let mut text = uri.path().to_owned();
     let Some(query) = uri.query() else { return text };
     let mut mark = '?';
-    for part in query.split('&') {
+    for part in query.split('&').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let name = percent_decode_str(key).decode_utf8_lossy();
         text.push(mark);
@@ -77,6 +77,7 @@ mod tests {
     fn only_what_is_known_to_be_no_secret_is_told() {
         let told = |text: &str| without_secrets(&text.parse().unwrap());
         assert_eq!(told("/a/b"), "/a/b");
+        assert_eq!(told("/a?&limit=1"), "/a?limit=1");
         assert_eq!(told("/a?watch=true&labelSelector=x%3Dy"), "/a?watch=true&labelSelector=x%3Dy");
         assert_eq!(told("/a?token=hds_1&%74oken=2&limit=1"), "/a?token=-&%74oken=-&limit=1");
         assert_eq!(told("/a?hds_secret"), "/a?-");

@@ -78,6 +78,10 @@ impl Log {
             dirty: false,
         };
         log.find_end()?;
+        if !log.head.is_known() && log.open.is_none() && log.tell.is_empty() {
+            // The log begins here: from now on, no head is a head that was removed.
+            log.head.write()?;
+        }
         Ok(log)
     }
 
