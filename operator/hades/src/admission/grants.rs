@@ -103,3 +103,72 @@ fn repository(admission: &Admission<'_>) -> Option<Cause> {
     );
     (!surroundings.may_bind(caller, role, place)).then(|| forbidden("spec", &why))
 }
+
+#[cfg(test)]
+mod tests {
+    use hades_apiserver::{GroupVersionKind, Identity, Surroundings};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Nothing is there, and one right is held.
+    struct One(Right<'static>);
+
+    impl Surroundings for One {
+        fn stored(&self, _: &str, _: &str, _: &str) -> Option<Value> {
+            None
+        }
+
+        fn all(&self, _: &str, _: &str) -> Vec<Value> {
+            Vec::new()
+        }
+
+        fn may(&self, _: &Identity, right: Right<'_>) -> bool {
+            right == self.0
+        }
+
+        fn may_bind(&self, _: &Identity, _: &str, _: &str) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_policy_is_changed_by_those_who_may() {
+        let right = Right {
+            verb: "update",
+            group: GROUP,
+            resource: "hadesprojects",
+            subresource: "policy",
+            name: "shop",
+            ..Right::default()
+        };
+        let (holder, other) = (One(right), One(Right { subresource: "", ..right }));
+        let kind = GroupVersionKind::gvk(GROUP, "v1alpha1", "HadesProject");
+        let caller = Identity::of_user("clerk", Vec::new());
+        let (none, some) = (json!({"spec": {}}), json!({"spec": {"policy": {"privileged": true}}}));
+        let other_fields = json!({"spec": {"policy": {"privileged": true}, "suspend": true}});
+        for (old, new, needed) in [
+            (None, &none, false),
+            (None, &some, true),
+            (Some(&none), &some, true),
+            (Some(&some), &none, true),
+            (Some(&some), &other_fields, false),
+        ] {
+            for (surroundings, may) in [(&holder, true), (&other, false)] {
+                let admission = Admission {
+                    kind: &kind,
+                    namespace: "",
+                    name: "shop",
+                    object: new,
+                    old,
+                    caller: &caller,
+                    surroundings,
+                };
+                let causes = Grants.validate(&admission);
+                let expected = if needed && !may { vec!["spec.policy"] } else { Vec::new() };
+                let fields: Vec<_> = causes.iter().map(|cause| cause.field.as_str()).collect();
+                assert_eq!(fields, expected, "{new}");
+            }
+        }
+    }
+}
