@@ -8,6 +8,7 @@ use kube::api::{
 };
 use serde_json::Value;
 
+use crate::everywhere::Place;
 use crate::{Error, FIELD_MANAGER, Kind, Session, everywhere};
 
 /// Which objects of a kind.
@@ -25,6 +26,18 @@ impl Selection {
     /// Everything of a project, or of all of them.
     pub fn of_project(namespace: Option<&str>) -> Self {
         Self { namespace: namespace.map(str::to_owned), ..Self::default() }
+    }
+
+    /// The same in a place.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        let Place { project, name } = place;
+        let by_name = name.map(|name| format!("metadata.name={name}"));
+        let fields: Vec<String> = self.fields.iter().cloned().chain(by_name).collect();
+        Self {
+            namespace: project,
+            labels: self.labels.clone(),
+            fields: (!fields.is_empty()).then(|| fields.join(",")),
+        }
     }
 
     pub(crate) fn parameters(&self) -> ListParams {
@@ -61,11 +74,13 @@ pub async fn list(
     kind: &Kind,
     selection: &Selection,
 ) -> Result<Vec<DynamicObject>, Error> {
-    let parameters = selection.parameters();
-    let question = |namespace: Option<String>| {
-        let api = session.api(kind, namespace.as_deref());
-        let parameters = &parameters;
-        async move { api.list(parameters).await.map_err(|error| session.error(error)) }
+    let question = |place: Place| {
+        let selection = selection.at(place);
+        let api = session.api(kind, selection.namespace.as_deref());
+        async move {
+            let listed = api.list(&selection.parameters()).await;
+            listed.map_err(|error| session.error(error))
+        }
     };
     let lists = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
     let items = lists.parts.into_iter().flat_map(|list| list.items);
@@ -81,10 +96,11 @@ pub async fn names(
     kind: &Kind,
     namespace: Option<&str>,
 ) -> Result<Vec<(Option<String>, String)>, Error> {
-    let question = |namespace: Option<String>| {
-        let api = session.api(kind, namespace.as_deref());
+    let question = |place: Place| {
+        let selection = Selection::default().at(place);
+        let api = session.api(kind, selection.namespace.as_deref());
         async move {
-            let listed = api.list_metadata(&ListParams::default()).await;
+            let listed = api.list_metadata(&selection.parameters()).await;
             listed.map_err(|error| session.error(error))
         }
     };

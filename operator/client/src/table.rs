@@ -8,6 +8,7 @@ use kube::core::Request as Requests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::everywhere::Place;
 use crate::object::Selection;
 use crate::{Error, Kind, Session, everywhere};
 
@@ -80,8 +81,8 @@ pub async fn get(
     selection: &Selection,
     name: Option<&str>,
 ) -> Result<Table, Error> {
-    let question = |namespace: Option<String>| {
-        let selection = Selection { namespace, ..selection.clone() };
+    let question = |place: Place| {
+        let selection = selection.at(place);
         async move { get_one(session, kind, &selection, name).await }
     };
     let tables = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;

@@ -338,6 +338,23 @@ fn lists_of_all_projects_and_what_is_refused() {
 }
 
 #[test]
+fn somebody_who_is_there_for_one_environment() {
+    let (server, admin) = studio();
+    let grant = "grant alice viewer -p shop --environment production --binding";
+    assert_eq!(admin.run(grant).status, 0);
+    let alice = logged_in(&server, "alice");
+    for line in ["get env -A -o name", "get env -p shop -o name", "ps -A -o name", "ps shop -o name"] {
+        let outcome = alice.run(line);
+        assert_eq!(outcome.status, 0, "{line}: {outcome:?}");
+    }
+    let listed = alice.run("get env -p shop -o name").stdout;
+    assert_eq!(listed, "environment.hades.dev/production\n");
+    let text = alice.session(&["whoami", "get env -p shop -w", "get envt -p shop"]);
+    assert!(text.contains("shop      viewer   production"), "{text}");
+    assert!(text.contains("or one object") && text.contains("is forbidden"), "{text}");
+}
+
+#[test]
 fn the_audit_log() {
     let (_server, admin) = studio();
     let text =

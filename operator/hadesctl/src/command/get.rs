@@ -376,8 +376,8 @@ async fn watch(
         let mut version = table.metadata.resource_version.clone();
         if version.is_empty() {
             return Err(Error::usage(
-                "what all projects have can't be followed at once with your rights",
-                "name one project: -p PROJECT",
+                "what you may see can't be followed at once with your rights",
+                "name one project by -p PROJECT, or one object, such as PROJECT/ENVIRONMENT",
             ));
         }
         printer.show(session, &table).await?;

@@ -141,7 +141,13 @@ async fn let_in(server: ApiServer, data: &std::path::Path) -> ApiServer {
         let bindings = known.granted(&who).into_iter().filter(|one| !one.namespace.is_empty());
         let items: Vec<Value> = bindings
             .map(|one| {
-                let role = json!({"name": one.role, "subject": one.subject,
+                let names: Vec<String> = one
+                    .rules
+                    .iter()
+                    .filter(|rule| rule.resources.iter().flatten().any(|it| it == "environments"))
+                    .flat_map(|rule| rule.resource_names.clone().unwrap_or_default())
+                    .collect();
+                let role = json!({"name": one.role, "subject": one.subject, "environments": names,
                     "binding": format!("RoleBinding {}", one.binding)});
                 json!({"name": one.namespace, "roles": [role]})
             })
