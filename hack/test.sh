@@ -11,6 +11,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/hack/lib/install.sh"
 # shellcheck source=hack/lib/kubectl.sh
 . "$root/hack/lib/kubectl.sh"
+# shellcheck source=hack/lib/oidc.sh
+. "$root/hack/lib/oidc.sh"
 # shellcheck source=hack/lib/schemathesis.sh
 . "$root/hack/lib/schemathesis.sh"
 # shellcheck source=hack/lib/webhooks.sh
@@ -29,6 +31,7 @@ command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
 install_schemathesis
 install_webhook_examples
+install_oidc_provider
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1

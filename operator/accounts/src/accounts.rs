@@ -176,7 +176,7 @@ impl Accounts {
         Arc::new(self.bearers())
     }
 
-    fn bearers(&self) -> Bearers {
+    pub(crate) fn bearers(&self) -> Bearers {
         let inner = &*self.inner;
         Bearers {
             directory: Arc::clone(&inner.directory),

@@ -60,6 +60,7 @@ pub mod maintenance {
 
 pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};
 pub use authn::{Authenticator, Credential, Identity, Scope};
+pub use authz::Granted;
 pub use definitions::DefinitionError;
 pub use http::Peer;
 pub use seal::SealError;

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use crate::admission::{Right, Surroundings, Validator};
 use crate::audit::{AuditError, AuditOptions, Auditor};
 use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
-use crate::authz::{self, Rights};
+use crate::authz::{self, Granted, Rights};
 use crate::definitions::{self, DefinitionError};
 use crate::first_objects;
 use crate::http::list::Held;
@@ -264,6 +264,13 @@ impl ApiServer {
     #[must_use]
     pub fn may(&self, who: &Identity, right: Right<'_>) -> bool {
         Surroundings::may(&*self.inner.state, who, right)
+    }
+
+    /// Every binding that names somebody, those of the cluster first, whatever the
+    /// scope of a token leaves of them.
+    #[must_use]
+    pub fn granted(&self, who: &Identity) -> Vec<Granted> {
+        self.inner.state.rights.granted(who)
     }
 
     /// Has callers known by somebody besides the tokens that the server was

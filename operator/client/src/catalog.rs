@@ -2,7 +2,7 @@
 
 use hades_api::{
     ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
-    RegistryAccount,
+    RegistryAccount, User,
 };
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
@@ -68,7 +68,11 @@ impl Catalog {
             singular: resource.kind.to_lowercase(),
             resource,
             namespaced,
-            short_names: vec![short.to_owned()],
+            short_names: Some(short)
+                .filter(|it| !it.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             categories: vec!["hades".to_owned()],
             has_status,
         };
@@ -90,6 +94,7 @@ impl Catalog {
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
                 hades(erase::<GitAccount>(), "ga", false, true),
+                hades(erase::<User>(), "", false, true),
                 core(erase::<Namespace>(), &["ns"], false),
                 core(erase::<Secret>(), &[], true),
                 core(erase::<Event>(), &["ev"], true),
@@ -187,6 +192,11 @@ pub fn secret() -> Kind {
     built_in_kind("secret")
 }
 
+/// The kind of Users.
+pub fn user() -> Kind {
+    built_in_kind("user")
+}
+
 /// The kind of Namespaces.
 pub fn namespace() -> Kind {
     built_in_kind("namespace")
@@ -265,7 +275,7 @@ mod tests {
             let kind = catalog.kind(&names.plural).unwrap();
             assert_eq!(kind.resource.kind, names.kind);
             assert_eq!(Some(&kind.singular), names.singular.as_ref());
-            assert_eq!(Some(&kind.short_names), names.short_names.as_ref());
+            assert_eq!(kind.short_names, names.short_names.clone().unwrap_or_default());
             assert_eq!(Some(&kind.categories), names.categories.as_ref());
             assert_eq!(kind.namespaced, crd.spec.scope == "Namespaced");
             let has_status = crd.spec.versions[0]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::oidc_flags::{OidcFlags, external_url};
+
 /// Hades: a control plane for software studios. One binary that watches git,
 /// plans, and keeps containers as their manifests say.
 #[derive(Debug, Parser)]
@@ -181,6 +183,15 @@ pub(crate) struct ServeFlags {
     /// the first start, if something answers there.
     #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
     pub(crate) docker_socket: PathBuf,
+
+    /// Where people and their browsers reach this server, such as
+    /// https://hades.example.com:7443. Its name goes into the certificate. Without
+    /// it, pages refer to the address that each browser uses.
+    #[arg(long, env = "HADES_EXTERNAL_URL", value_name = "URL", value_parser = external_url)]
+    pub(crate) external_url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) oidc: OidcFlags,
 
     #[command(flatten)]
     pub(crate) public: PublicFlags,

@@ -83,6 +83,7 @@ pub(crate) fn announced() -> Vec<Announced> {
             verbs: &["create"],
         },
         crate::webhooks::announced(group, version),
+        crate::self_projects::announced(group, version),
         crate::audit_events::announced(group, version),
         sync_request::announced(group, version),
     ];

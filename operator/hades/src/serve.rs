@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hades_accounts::{Accounts, AccountsError, FIRST_USER, UserRules};
+use hades_accounts::{
+    Accounts, AccountsError, FIRST_USER, SignIn, SignInError, SignInSettings, UserRules,
+};
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
 use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
 use hades_controllers::{Context, Settings};
@@ -22,12 +24,14 @@ use crate::cli::ServeFlags;
 use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
 use crate::notify::Notifier;
+use crate::oidc_flags::{self, OidcFlagsError};
 use crate::probes::Probes;
 use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
 use crate::{
-    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations, webhooks,
+    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations,
+    self_projects, webhooks,
 };
 
 /// How long passes and requests under way may take to end.
@@ -52,6 +56,10 @@ pub(crate) enum ServeError {
     Stopped { source: io::Error },
     #[error("cannot read the accounts of users")]
     Accounts(#[from] AccountsError),
+    #[error("logins can't be as the flags want them")]
+    Oidc(#[from] OidcFlagsError),
+    #[error("logins can't be as the flags want them")]
+    SignIn(#[from] SignInError),
     #[error(transparent)]
     Instance(#[from] InstanceError),
     #[error(transparent)]
@@ -64,6 +72,7 @@ pub(crate) enum ServeError {
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
+    let provider = flags.oidc.settings()?;
     let shutdown = on_signal()?;
     let listener = TcpListener::bind(flags.listen)
         .await
@@ -82,6 +91,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let copied = instance::is_copy(&flags.data_dir)?;
     let accounts = Accounts::open(&server, hades_accounts::Settings::new(&*flags.data_dir)).await?;
     server.authenticate_with(accounts.authenticator());
+    let external_url = flags.external_url.clone();
+    let sign_in = SignIn::new(&accounts, SignInSettings { external_url, provider })?;
+    server.authenticate_with(sign_in.authenticator());
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -98,6 +110,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
     let auditor = server.audit();
+    let projects = self_projects::router(server.clone(), client.clone());
     let server = server
         .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
@@ -109,9 +122,12 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
                     &own_url(address),
                     copied,
                 ))
-                .merge(accounts.router()),
+                .merge(accounts.router())
+                .merge(projects)
+                .merge(sign_in.router()),
         )
         .public_routes(accounts.public_router())
+        .public_routes(sign_in.public_router())
         .public_routes(probes.router())
         .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
@@ -178,6 +194,7 @@ fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, Serv
         names.push(address.ip().to_string());
     }
     names.extend(flags.tls_san.iter().cloned());
+    names.extend(flags.external_url.as_deref().map(|url| oidc_flags::host(url).to_owned()));
     let url = own_url(address);
     bootstrap::prepare(&flags.data_dir, &names, &url)
         .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
@@ -264,6 +281,8 @@ fn greet(
     tracing::info!(%address, installation = installation.id, "hades is ready");
     println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
     println!("Installation {}, data in {}", installation.id, flags.data_dir.display());
+    let external_url = flags.external_url.clone().unwrap_or_else(|| own_url(address));
+    println!("Browsers log in at {external_url}/login");
     if let Some(url) = &flags.public.public_url {
         println!("Webhooks at {url}{}", hades_controllers::hook::path("PROJECT", "REPOSITORY"));
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::API_VERSION;
 use crate::ledger::Held;
+use crate::oidc::Link;
 use crate::second_factor::{Enrolment, FactorState};
 use crate::sessions::{IDLE, Session, SessionEntry};
 use crate::tokens::TokenEntry;
@@ -99,6 +100,15 @@ pub(super) fn session(held: &Held<SessionEntry>, current: Option<&str>) -> Value
         status["lastUsedTime"] = json!(used);
     }
     document("Session", metadata, status)
+}
+
+/// A login at a provider of identities that is a user's.
+pub(super) fn link(link: &Link) -> Value {
+    let Link { issuer, subject, user, uid: _, since } = link;
+    let metadata = json!({"creationTimestamp": time(*since)});
+    let mut document = document("SingleSignOnLink", metadata, json!({"user": user}));
+    document["spec"] = json!({"issuer": issuer, "subject": subject});
+    document
 }
 
 /// How a second factor stands.

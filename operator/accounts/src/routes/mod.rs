@@ -4,6 +4,7 @@
 mod body;
 mod document;
 mod held;
+mod links;
 mod login;
 mod others;
 mod own;
@@ -58,7 +59,7 @@ impl Accounts {
     }
 }
 
-/// What [`Accounts::router`] serves, for discovery.
+/// What [`Accounts::router`] and [`crate::SignIn::router`] serve, for discovery.
 #[must_use]
 pub fn announced() -> Vec<Announced> {
     let (group, version) = API_VERSION.split_once('/').unwrap_or((API_VERSION, ""));
@@ -80,5 +81,6 @@ pub fn announced() -> Vec<Announced> {
         one("users", "tokens", "Token", &["create", "delete", "get"]),
         one("users", "totp", "SecondFactor", &["delete", "get"]),
         one("users", "sessions", "Session", &["delete", "get"]),
+        one("users", "sso", "SingleSignOnLink", &["create", "delete", "get"]),
     ]
 }

@@ -18,7 +18,7 @@ use crate::directory::Person;
 use crate::rules;
 use crate::tokens::TokenSpec;
 
-fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
+pub(super) fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
     let person = accounts.person(name);
     person.ok_or_else(|| StatusError::not_found("hades.dev", "users", name))
 }
@@ -27,7 +27,7 @@ fn person(accounts: &Accounts, name: &str) -> Result<Arc<Person>, StatusError> {
 ///
 /// # Errors
 /// 403 where the caller may not be that user anyway.
-fn within_reach(
+pub(super) fn within_reach(
     accounts: &Accounts,
     caller: &Identity,
     name: &str,

@@ -38,7 +38,7 @@ pub struct Bed {
     pub now: Arc<AtomicI64>,
     /// Where requests come from.
     pub address: String,
-    router: Router,
+    pub router: Router,
 }
 
 pub struct Answer {
@@ -62,7 +62,7 @@ impl Answer {
 }
 
 /// Where the requests about users are; the tests write `/ops`.
-const OPERATIONS: &str = "/apis/operations.hades.dev/v1alpha1";
+pub const OPERATIONS: &str = "/apis/operations.hades.dev/v1alpha1";
 
 async fn open(directory: &TempDir, clock: Clock, cost: Cost) -> (ApiServer, Accounts) {
     let mut config = ServerConfig::new(directory.path(), hades_api::schema::crds());

@@ -7,7 +7,7 @@ use crate::bed::{Bed, By, PASSWORD};
 
 const PATH: &str = "/ops/selftotp";
 
-fn code(secret: &str, time: i64) -> String {
+pub fn code(secret: &str, time: i64) -> String {
     let secret = Secret::try_from_base32(secret).unwrap();
     let totp = Builder::new().with_secret(secret).build().unwrap();
     totp.generate(u64::try_from(time).unwrap()).to_string()
@@ -19,7 +19,7 @@ impl Bed {
     }
 
     /// Sets up a second factor; its secret and the recovery codes.
-    async fn enrol(&self, session: &str) -> (String, Vec<String>) {
+    pub async fn enrol(&self, session: &str) -> (String, Vec<String>) {
         let by = By::Token(session);
         let begin = json!({"kind": "SecondFactor", "spec": {"currentPassword": PASSWORD}});
         let begun = self.ask(by, "POST", PATH, begin).await;

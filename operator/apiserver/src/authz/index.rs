@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Attributes;
+use super::granted::{self, Granted};
 use super::rule::Rule;
 use super::stored::{RoleKind, RoleRef, StoredBinding, StoredRole, Subject, SubjectKind};
 use crate::authn::{Identity, service_account};
@@ -85,6 +86,16 @@ impl Grant {
     }
 }
 
+/// `Group dev`.
+fn who(subject: &Subject) -> String {
+    let kind = match subject.kind {
+        SubjectKind::User => "User",
+        SubjectKind::Group => "Group",
+        SubjectKind::ServiceAccount => "ServiceAccount",
+    };
+    format!("{kind} {}", subject.name)
+}
+
 fn home_of<'a>(subject: &'a Subject, binding: &'a str) -> &'a str {
     if subject.namespace.is_empty() { binding } else { &subject.namespace }
 }
@@ -130,6 +141,33 @@ impl Index {
         everywhere.chain(held.flat_map(move |grants| {
             grants.within.get(namespace).map(Vec::as_slice).unwrap_or_default()
         }))
+    }
+
+    /// Every binding that names somebody, those of the cluster first.
+    pub fn granted(&self, identity: &Identity) -> Vec<Granted> {
+        let groups = identity.groups.iter().filter_map(|group| self.groups.get(group.as_str()));
+        let held: Vec<&Grants> =
+            self.users.get(identity.name.as_str()).into_iter().chain(groups).collect();
+        let everywhere = held.iter().flat_map(|grants| &grants.everywhere);
+        let within = held.iter().flat_map(|grants| grants.within.values().flatten());
+        let mut found: Vec<Granted> = everywhere
+            .chain(within)
+            .map(|grant| {
+                let Binding { namespace, name, role, subjects } = &*grant.binding;
+                let rules = self.rules_of(role, namespace).unwrap_or_default();
+                let subject = subjects.get(grant.subject);
+                Granted {
+                    namespace: namespace.to_string(),
+                    binding: name.to_string(),
+                    role_kind: role.kind.as_str(),
+                    role: role.name.clone(),
+                    subject: subject.map(who).unwrap_or_default(),
+                    rules: granted::in_form(rules),
+                }
+            })
+            .collect();
+        found.sort_by(|a, b| (&a.namespace, &a.binding).cmp(&(&b.namespace, &b.binding)));
+        found
     }
 
     /// The rules of a role that a binding in this namespace names.

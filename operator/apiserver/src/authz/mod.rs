@@ -17,6 +17,7 @@
 
 mod attributes;
 pub(crate) mod bootstrap;
+mod granted;
 mod index;
 mod rights;
 mod rule;
@@ -25,6 +26,7 @@ mod stored;
 mod tests;
 
 pub(crate) use attributes::{Attributes, Target, forbidden};
+pub use granted::Granted;
 pub(crate) use rights::{Decision, Rights, is_administrator};
 pub(crate) use rule::{Rule, missing, quoted};
 pub(crate) use stored::{CLUSTER_ROLES, GROUP, RoleKind, RoleRef};

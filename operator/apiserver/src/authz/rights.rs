@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
+use super::granted::Granted;
 use super::index::{Grant, Index, not_found};
 use super::rule::{self, Rule, is_path};
 use super::stored::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, RoleRef};
@@ -141,6 +142,11 @@ impl Rights {
     /// holds them all.
     pub fn lacking(&self, identity: &Identity, namespace: &str, rules: &[Rule]) -> Vec<Rule> {
         rule::missing(&self.rules_for(identity, namespace).0, rules)
+    }
+
+    /// Every binding that names an identity, whatever a token leaves of them.
+    pub fn granted(&self, identity: &Identity) -> Vec<Granted> {
+        self.index().granted(identity)
     }
 
     /// The rules of a role that a binding in this namespace names.

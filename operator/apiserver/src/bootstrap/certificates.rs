@@ -84,7 +84,9 @@ pub(super) fn load_or_make(
     params.use_authority_key_identifier_extension = true;
     let not_after = now + LIFE;
     set_validity(&mut params, now, not_after);
-    let chain = params.signed_by(&key, &issuer)?.pem();
+    // With the authority at its end, so that somebody who doesn't know it yet can see
+    // it and compare its fingerprint.
+    let chain = format!("{}{ca}", params.signed_by(&key, &issuer)?.pem());
     let key = key.serialize_pem();
     let record = Record { names: names.to_vec(), not_after };
     let record = serde_json::to_string_pretty(&record).map_err(BootstrapError::Record)?;

@@ -1,0 +1,129 @@
+//! Arrival: as which user somebody logs in whom the provider vouches for.
+
+use std::sync::Arc;
+
+use hades_api::{User, UserSpec};
+use hades_apiserver::{Identity, Record, VaultError};
+use kube::Api;
+use kube::api::PostParams;
+
+use super::claims::{ClaimError, Who};
+use super::links::Link;
+use crate::directory::Person;
+use crate::sign_in::SignIn;
+
+/// Annotations of a User that a first login made: of which provider, and who there.
+const ISSUER: &str = "hades.dev/single-sign-on-issuer";
+const SUBJECT: &str = "hades.dev/single-sign-on-subject";
+
+/// Why somebody has no user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArrivalError {
+    /// There is one of that name, which isn't his.
+    #[error("there is another user {0:?} already")]
+    Taken(String),
+    /// The User was deleted, and shall not come back by itself.
+    #[error("the user {0:?} was deleted")]
+    Gone(String),
+    /// There is no name to make a User by.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error("the User can't be made: {0}")]
+    User(Box<kube::Error>),
+}
+
+impl SignIn {
+    /// The user that somebody is; made at his first login.
+    ///
+    /// # Errors
+    /// When there is none for him.
+    pub(crate) async fn arrive(
+        &self,
+        issuer: &str,
+        who: &Who,
+    ) -> Result<Arc<Person>, ArrivalError> {
+        // Of two first logins at once, one makes the user.
+        let _turn = self.linking.lock().await;
+        let link = match self.links.of(issuer, &who.subject)? {
+            Some(link) if !link.value.uid.is_empty() => {
+                let Link { user, uid, .. } = &link.value;
+                let person = self.accounts.inner.directory.same(user, uid);
+                return person.ok_or_else(|| ArrivalError::Gone(user.clone()));
+            }
+            Some(unfinished) => unfinished,
+            None => self.begin_link(issuer, who).await?,
+        };
+        self.finish_link(link, who).await
+    }
+
+    /// Keeps the link before its User is made: a first login that is cut off in
+    /// between goes on with the next one.
+    async fn begin_link(&self, issuer: &str, who: &Who) -> Result<Record<Link>, ArrivalError> {
+        let name = who.name.clone()?;
+        if self.accounts.person(&name).is_some() {
+            return Err(ArrivalError::Taken(name));
+        }
+        let link = Link {
+            issuer: issuer.to_owned(),
+            subject: who.subject.clone(),
+            user: name,
+            uid: String::new(),
+            since: self.accounts.now(),
+        };
+        self.links.create(&link).await?;
+        let link = self.links.of(issuer, &who.subject)?;
+        Ok(link.ok_or(VaultError::Changed)?)
+    }
+
+    async fn finish_link(
+        &self,
+        mut link: Record<Link>,
+        who: &Who,
+    ) -> Result<Arc<Person>, ArrivalError> {
+        let inner = &*self.accounts.inner;
+        let users: Api<User> = Api::all(inner.server.client(Identity::controller("accounts")));
+        let name = link.value.user.clone();
+        let error = |error| ArrivalError::User(Box::new(error));
+        let user = match users.create(&PostParams::default(), &new_user(&link.value, who)).await {
+            Ok(user) => user,
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let there = users.get_opt(&name).await.map_err(error)?;
+                match there.filter(|user| is_of(user, &link.value)) {
+                    Some(user) => user,
+                    None => {
+                        self.links.remove(&link).await?;
+                        return Err(ArrivalError::Taken(name));
+                    }
+                }
+            }
+            Err(refused) => return Err(error(refused)),
+        };
+        link.value.uid = user.metadata.uid.unwrap_or_default();
+        self.links.update(&link).await?;
+        tracing::info!(user = name, issuer = link.value.issuer, "a first login made a user");
+        let person = inner.directory.same(&name, &link.value.uid);
+        person.ok_or(ArrivalError::Gone(name))
+    }
+}
+
+fn new_user(link: &Link, who: &Who) -> User {
+    let spec = UserSpec {
+        display_name: who.display_name.clone(),
+        email: who.email.clone(),
+        ..UserSpec::default()
+    };
+    let mut user = User::new(&link.user, spec);
+    let annotations = [(ISSUER, &link.issuer), (SUBJECT, &link.subject)];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value.clone()));
+    user.metadata.annotations = Some(annotations.into());
+    user
+}
+
+/// Whether a login that was cut off made this User.
+fn is_of(user: &User, link: &Link) -> bool {
+    let annotations = user.metadata.annotations.as_ref();
+    let text = |key: &str| annotations.and_then(|all| all.get(key)).map(String::as_str);
+    text(ISSUER) == Some(&*link.issuer) && text(SUBJECT) == Some(&*link.subject)
+}
