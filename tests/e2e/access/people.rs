@@ -81,6 +81,11 @@ impl Office {
              spec: {{url: 'ssh://{authority}{}', interval: 1s, secretRef: {{name: git}}}}\n",
             repository.dir.display()
         ));
+        eventually("the repository to be applied", || {
+            let found = hades.object("configrepository", "config", project);
+            let ready = condition(&found, "Ready");
+            if ready["status"] == "True" { Ok(()) } else { Err(ready) }
+        });
         hades.wait_ready("staging");
     }
 
