@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server: API, store and controllers.
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Look after the store while the server is stopped.
     Store {
         #[command(subcommand)]
