@@ -190,7 +190,13 @@ async fn converse(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = stranger => return tracing::debug!("a connection closed: nobody logged in on it"),
+        () = stranger => {
+            tracing::debug!("a connection closes: nobody logged in on it");
+            // A login that is under way may end.
+            connection.as_mut().graceful_shutdown();
+            let Ok(outcome) = tokio::time::timeout(PATIENCE, connection).await else { return };
+            outcome
+        }
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");

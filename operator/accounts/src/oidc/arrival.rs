@@ -127,3 +127,53 @@ fn is_of(user: &User, link: &Link) -> bool {
     let text = |key: &str| annotations.and_then(|all| all.get(key)).map(String::as_str);
     text(ISSUER) == Some(&*link.issuer) && text(SUBJECT) == Some(&*link.subject)
 }
+
+#[cfg(test)]
+mod tests {
+    use hades_apiserver::{ApiServer, ServerConfig};
+
+    use super::*;
+    use crate::{Accounts, Cost, Settings, SignInSettings};
+
+    const ISSUER_OF_TEST: &str = "https://id.example.com";
+
+    fn who(subject: &str) -> Who {
+        Who {
+            subject: subject.to_owned(),
+            name: Ok("jane".to_owned()),
+            display_name: None,
+            email: None,
+            groups: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_login_that_was_cut_off_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(directory.path(), hades_api::schema::crds());
+        let server = ApiServer::open(config).await.unwrap();
+        let mut settings = Settings::new(directory.path());
+        settings.cost = Cost { memory: 64, passes: 1, lanes: 1 };
+        let accounts = Accounts::open(&server, settings).await.unwrap();
+        let sign_in = SignIn::new(&accounts, SignInSettings::default()).unwrap();
+        let users: Api<User> = Api::all(server.client(Identity::controller("tester")));
+        let arrive = async |subject| sign_in.arrive(ISSUER_OF_TEST, &who(subject)).await;
+        // Before the User was made: somebody else made one of the name meanwhile.
+        sign_in.begin_link(ISSUER_OF_TEST, &who("1")).await.unwrap();
+        let other = User::new("jane", UserSpec::default());
+        users.create(&PostParams::default(), &other).await.unwrap();
+        assert!(matches!(arrive("1").await, Err(ArrivalError::Taken(name)) if name == "jane"));
+        assert!(sign_in.links.of(ISSUER_OF_TEST, "1").unwrap().is_none());
+        users.delete("jane", &kube::api::DeleteParams::default()).await.unwrap();
+        // Before the User was made.
+        sign_in.begin_link(ISSUER_OF_TEST, &who("1")).await.unwrap();
+        let first = arrive("1").await.unwrap();
+        assert_eq!(arrive("1").await.unwrap().uid, first.uid);
+        assert!(matches!(arrive("2").await, Err(ArrivalError::Taken(_))));
+        users.delete("jane", &kube::api::DeleteParams::default()).await.unwrap();
+        // After it was made.
+        let link = sign_in.begin_link(ISSUER_OF_TEST, &who("3")).await.unwrap().value;
+        let made = users.create(&PostParams::default(), &new_user(&link, &who("3"))).await;
+        assert_eq!(arrive("3").await.unwrap().uid, made.unwrap().metadata.uid.unwrap());
+    }
+}

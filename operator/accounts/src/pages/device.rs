@@ -102,7 +102,7 @@ fn ask_for_code(problem: &str) -> Page<'static> {
          <button type=\"submit\">Go on</button>\n</form>",
         problem = alert(problem),
     );
-    Page { title: "Let the command line log in", body }
+    Page { title: "Command line login", body }
 }
 
 /// Shows who asks, and lets somebody decide.
@@ -180,8 +180,8 @@ pub(crate) async fn decide(State(sign_in): State<Arc<SignIn>>, request: Request)
 
 fn decided(approved: bool) -> Page<'static> {
     if approved {
-        let body = "<p>The command line is logged in in a few seconds. You can close this \
-                    page.</p>\n<p class=\"foot\">Logging out here within these seconds stops it.</p>";
+        let body = "<p>The command line will be logged in within seconds. You can close this \
+                    page.</p>\n<p class=\"foot\">Log out here at once if that was a mistake.</p>";
         return Page { title: "Done", body: body.to_owned() };
     }
     let body = "<p>Nobody was logged in. If you didn't begin this yourself, somebody tried to get \

@@ -36,13 +36,19 @@ pub(crate) async fn show(
     let query = Form::of_query(uri.query()).unwrap_or_default();
     let next = next::local(query.text("next")).unwrap_or_default();
     match &browser.session {
-        Some(_) if !next.is_empty() && !next.starts_with(LOGIN) => page::redirect(next, &[]),
+        Some(_) if leads_on(next) => page::redirect(next, &[]),
         Some(session) => logged_in(session).answer(StatusCode::OK, &browser.cookies),
         None => {
             let asked = Asked { next, ..Asked::default() };
             form(&sign_in, &browser, &asked).answer(StatusCode::OK, &browser.cookies)
         }
     }
+}
+
+/// Whether a path leads further than this page.
+fn leads_on(next: &str) -> bool {
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    !path.is_empty() && path != LOGIN
 }
 
 /// What the login page says and is filled with.
@@ -93,7 +99,7 @@ fn logged_in(session: &SessionInfo) -> Page<'static> {
     let expires = session.expires.strftime("%Y-%m-%d %H:%M");
     let body = format!(
         "<dl><dt>User</dt><dd>{user}</dd><dt>Until</dt><dd>{expires} UTC</dd></dl>\n\
-         <p><a class=\"button\" href=\"{DEVICE}\">Let the command line log in</a></p>\n\
+         <p><a class=\"button\" href=\"{DEVICE}\">Command line login</a></p>\n\
          <p><a class=\"button plain\" href=\"{LOGOUT}\">Log out</a></p>",
         user = Text(&session.identity.name),
     );

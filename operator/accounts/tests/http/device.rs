@@ -122,7 +122,7 @@ async fn whoever_confirmed_must_be_logged_in_still() {
             "disabled" => web.bed.patch(user, json!({"disabled": true})).await,
             _ => {
                 web.bed.delete(user).await;
-                web.bed.person(user).await;
+                web.bed.user(user, json!({})).await;
             }
         }
         assert_eq!(error(&web, &asked).await, "access_denied", "{user}");
