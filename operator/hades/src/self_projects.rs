@@ -83,7 +83,8 @@ pub(crate) fn announced(group: &str, version: &str) -> Announced {
 async fn answer(State(context): State<Context>, Extension(who): Extension<Identity>) -> Response {
     let Context { server, client } = context;
     // What a token leaves of it is looked at below: it may be limited to projects.
-    let whole = Identity { scope: None, ..who.clone() };
+    let mut whole = who.clone();
+    whole.scope = None;
     let wide = IN_PROJECTS.iter().any(|(group, resource)| {
         server.may(&whole, Right { verb: "list", group, resource, ..Right::default() })
     });

@@ -343,7 +343,9 @@ fn somebody_who_is_there_for_one_environment() {
     let grant = "grant alice viewer -p shop --environment production --binding";
     assert_eq!(admin.run(grant).status, 0);
     let alice = logged_in(&server, "alice");
-    for line in ["get env -A -o name", "get env -p shop -o name", "ps -A -o name", "ps shop -o name"] {
+    for line in
+        ["get env -A -o name", "get env -p shop -o name", "ps -A -o name", "ps shop -o name"]
+    {
         let outcome = alice.run(line);
         assert_eq!(outcome.status, 0, "{line}: {outcome:?}");
     }
