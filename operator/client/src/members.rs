@@ -382,10 +382,15 @@ pub async fn bind(session: &Session, project: &str, grant: &Grant) -> Result<Str
     let api: Api<RoleBinding> = Api::namespaced(session.client().clone(), project);
     let patched = api.patch(&name, &parameters, &Patch::Apply(&binding)).await;
     patched.map_err(|error| session.error(error))?;
-    for role in ProjectRole::ALL.into_iter().filter(|role| *role != grant.role) {
-        let other = Grant { role, ..grant.clone() };
-        let name = other.binding(project).1.name_any();
-        remove_binding(session, project, &name, None).await?;
+    let others: Vec<String> = ProjectRole::ALL
+        .into_iter()
+        .filter(|role| *role != grant.role)
+        .map(|role| Grant { role, ..grant.clone() }.binding(project).1.name_any())
+        .collect();
+    let ours = ListParams::default().labels(&format!("{}={FIELD_MANAGER}", label::MANAGED_BY));
+    let known = api.list(&ours).await.map_err(|error| session.error(error))?;
+    for binding in known.items.iter().filter(|known| others.contains(&known.name_any())) {
+        remove_binding(session, project, &binding.name_any(), binding.resource_version()).await?;
     }
     Ok(name)
 }

@@ -178,9 +178,14 @@ async fn tables(context: &Context, arguments: &Arguments, kinds: &[Kind]) -> Res
             Err(error) => hidden.note(kind, error)?,
         }
     }
+    let seen: Vec<Kind> = kinds
+        .iter()
+        .filter(|kind| !hidden.kinds.contains(&kind.resource.plural))
+        .cloned()
+        .collect();
     hidden.tell(context, kinds)?;
     if sections.is_empty() {
-        return nothing(context, session, kinds, looked_into.as_deref()).await;
+        return nothing(context, session, &seen, looked_into.as_deref()).await;
     }
     let layout = Layout {
         wide: arguments.output == Output::Wide,
