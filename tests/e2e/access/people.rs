@@ -8,7 +8,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::person::administrator;
-use crate::hades::{Engine, Hades, Repository, condition, eventually, testbed};
+use crate::bed::PrivateEngine;
+use crate::hades::{Hades, Repository, condition, eventually, testbed};
 use crate::sshd::Sshd;
 
 /// A project with an environment that runs, and a repository that its people may
@@ -17,6 +18,7 @@ struct Office {
     hades: Hades,
     repository: Repository,
     _server: Sshd,
+    _engine: PrivateEngine,
 }
 
 /// Somebody at a terminal.
@@ -25,8 +27,12 @@ struct Terminal<'a> {
     kubeconfig: PathBuf,
 }
 
+/// The engine, which has a network of its own: a project may name no repository on
+/// Hades's own machine.
+const ENGINE: &str = "e2e-people";
+
 fn tell(what: &str) -> String {
-    let output = Command::new(testbed("dockerd.sh")).arg(what).output().unwrap();
+    let output = Command::new(testbed("dockerd.sh")).args([what, ENGINE]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -41,7 +47,8 @@ fn environment(project: &str, name: &str, replicas: u32) -> String {
 
 impl Office {
     fn open() -> Self {
-        let hades = Hades::start(Engine::shared());
+        let private = PrivateEngine::start(ENGINE);
+        let hades = Hades::start(private.engine.clone());
         let project = &hades.project;
         hades.apply(&format!(
             "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {{name: {project}}}\n\
@@ -53,23 +60,22 @@ impl Office {
             hades.hadesctl(&["wait", &format!("hadesproject/{name}")]);
         }
         let repository = Repository::new(hades.dir.path().join("config"));
-        let port = crate::hades::free_port();
-        let server = Sshd::start_at(&tell("address"), port, Some(&tell("namespace")));
-        let office = Self { hades, repository, _server: server };
+        let server = Sshd::start_at(&tell("address"), 22, Some(&tell("namespace")));
+        let office = Self { hades, repository, _server: server, _engine: private };
         office.follow();
         office
     }
 
     /// The project follows its repository, over SSH as a forge's.
     fn follow(&self) {
-        let Self { hades, repository, _server: server } = self;
+        let Self { hades, repository, _server: server, _engine: _ } = self;
         let project = &hades.project;
         let folder = hades.dir.path();
         let (key, known) = (folder.join("key"), folder.join("known_hosts"));
         std::fs::write(&key, server.login().expose_secret()).unwrap();
         let authority = server.authority();
-        let (host, port) = authority.rsplit_once('@').unwrap().1.rsplit_once(':').unwrap();
-        std::fs::write(&known, format!("[{host}]:{port} {}\n", server.host_key())).unwrap();
+        let host = tell("address");
+        std::fs::write(&known, format!("{host} {}\n", server.host_key())).unwrap();
         let files = [("identity", &key), ("known_hosts", &known)]
             .map(|(name, path)| format!("--from-file={name}={}", path.display()));
         hades.kubectl(&["create", "secret", "generic", "git", "-n", project, &files[0], &files[1]]);
@@ -87,6 +93,9 @@ impl Office {
             if ready["status"] == "True" { Ok(()) } else { Err(ready) }
         });
         hades.wait_ready("staging");
+        // One that doesn't come from git.
+        hades.apply(&environment(project, "live", 1));
+        hades.wait_ready("live");
     }
 
     /// Why the repository can't be applied.
@@ -141,23 +150,33 @@ impl Terminal<'_> {
     }
 }
 
+/// A RoleBinding that makes somebody an admin of the project.
+fn grant(user: &str, project: &str) -> String {
+    let group = "rbac.authorization.k8s.io";
+    json!({
+        "apiVersion": format!("{group}/v1"), "kind": "RoleBinding",
+        "metadata": {"name": "me", "namespace": project},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "hades:admin"},
+    })
+    .to_string()
+}
+
 /// Vera looks, and changes nothing by any road.
 fn look(vera: &Terminal<'_>, project: &str) {
     let p = |line: &str| line.replace("PROJECT", project);
-    assert!(vera.may(&p("kubectl get environments -n PROJECT"), "").contains("staging"));
-    assert!(vera.may(&p("hadesctl get environments -p PROJECT"), "").contains("staging"));
-    vera.may(&p("hadesctl ps PROJECT/staging"), "");
-    vera.may(&p("hadesctl logs PROJECT/staging --tail 5"), "");
-    vera.may(&p("hadesctl describe env staging -p PROJECT"), "");
+    assert!(vera.may(&p("kubectl get environments -n PROJECT"), "").contains("live"));
+    assert!(vera.may(&p("hadesctl get environments -p PROJECT"), "").contains("live"));
+    vera.may(&p("hadesctl ps PROJECT/live"), "");
+    vera.may(&p("hadesctl logs PROJECT/live --tail 5"), "");
+    vera.may(&p("hadesctl describe env live -p PROJECT"), "");
     vera.may(&p("kubectl get events -n PROJECT"), "");
     assert_eq!(vera.may(&p("kubectl auth can-i list environments -n PROJECT"), "").trim(), "yes");
-    let manifest = environment(project, "staging", 5);
-    let secret = p("{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: PROJECT}}");
-    let grant = p(
-        "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: \
-                   me, namespace: PROJECT}, subjects: [{kind: User, name: vera}], roleRef: {apiGroup: \
-                   rbac.authorization.k8s.io, kind: ClusterRole, name: 'hades:admin'}}",
-    );
+    let manifest = environment(project, "live", 5);
+    let secret = json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "s", "namespace": project}})
+    .to_string();
+    let grant = grant("vera", project);
     for (line, input) in [
         ("kubectl apply -f -", manifest.as_str()),
         ("kubectl apply --server-side --force-conflicts -f -", &manifest),
@@ -165,28 +184,25 @@ fn look(vera: &Terminal<'_>, project: &str) {
         ("kubectl create -f -", &secret),
         ("kubectl create -f -", &grant),
         ("kubectl get secrets -n PROJECT", ""),
-        ("kubectl delete environment staging -n PROJECT", ""),
-        ("kubectl label environment staging -n PROJECT a=b", ""),
+        ("kubectl delete environment live -n PROJECT", ""),
+        ("kubectl label environment live -n PROJECT a=b", ""),
         ("kubectl annotate configrepository config -n PROJECT hades.dev/confirm-prune=x", ""),
-        ("kubectl patch environment staging -n PROJECT --type merge -p {}", ""),
-        (
-            "kubectl patch environment staging -n PROJECT --subresource status --type merge -p {}",
-            "",
-        ),
+        ("kubectl patch environment live -n PROJECT --type merge -p {}", ""),
+        ("kubectl patch environment live -n PROJECT --subresource status --type merge -p {}", ""),
         ("kubectl patch hadesproject PROJECT --type merge -p {}", ""),
         ("kubectl get environments -n PROJECT --as dora", ""),
         ("kubectl get environments -n PROJECT --as vera --as-group system:masters", ""),
         ("kubectl get users", ""),
         ("hadesctl apply -f -", &manifest),
-        ("hadesctl scale PROJECT/staging/web=3", ""),
-        ("hadesctl set env PROJECT/staging/web A=1", ""),
-        ("hadesctl set image PROJECT/staging/web hades-sample:2", ""),
-        ("hadesctl restart PROJECT/staging", ""),
-        ("hadesctl stop PROJECT/staging", ""),
-        ("hadesctl sync PROJECT/staging", ""),
-        ("hadesctl suspend PROJECT/staging", ""),
-        ("hadesctl exec PROJECT/staging/web -- id", ""),
-        ("hadesctl delete env staging -p PROJECT --yes", ""),
+        ("hadesctl scale PROJECT/live/web=3", ""),
+        ("hadesctl set env PROJECT/live/web A=1", ""),
+        ("hadesctl set image PROJECT/live/web hades-sample:2", ""),
+        ("hadesctl restart PROJECT/live", ""),
+        ("hadesctl stop PROJECT/live", ""),
+        ("hadesctl sync PROJECT/live", ""),
+        ("hadesctl suspend PROJECT/live", ""),
+        ("hadesctl exec PROJECT/live/web -- id", ""),
+        ("hadesctl delete env live -p PROJECT --yes", ""),
     ] {
         vera.may_not(&p(line), input);
     }
@@ -203,17 +219,14 @@ fn deploy(dora: &Terminal<'_>, project: &str) {
     let read = dora.may(&p("kubectl get secret s -n PROJECT -o yaml"), "");
     assert!(!read.contains("planted-value") && !read.contains("cGxhbnRlZC12YWx1ZQ"), "{read}");
     let elsewhere = environment(&format!("{project}-other"), "preview", 1);
-    let host = "{apiVersion: hades.dev/v1alpha1, kind: DockerHost, metadata: {name: x}, spec: \
-                {endpoint: 'unix:///x.sock'}}";
-    let grant = p(
-        "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: \
-                   me, namespace: PROJECT}, subjects: [{kind: User, name: dora}], roleRef: {apiGroup: \
-                   rbac.authorization.k8s.io, kind: ClusterRole, name: 'hades:admin'}}",
-    );
+    let host = json!({"apiVersion": "hades.dev/v1alpha1", "kind": "DockerHost",
+        "metadata": {"name": "x"}, "spec": {"endpoint": "unix:///x.sock"}})
+    .to_string();
+    let grant = grant("dora", project);
     for (line, input) in [
         ("kubectl apply -f -", elsewhere.as_str()),
         ("hadesctl apply -f -", &elsewhere),
-        ("kubectl apply -f -", host),
+        ("kubectl apply -f -", &host),
         ("kubectl create -f -", &grant),
         ("kubectl get environments -n PROJECT-other", ""),
         ("kubectl get environments -A", ""),
@@ -247,12 +260,7 @@ fn push(office: &Office, project: &str) {
     repository.write("other.yaml", &project_manifest);
     repository.commit("the project's policy");
     office.refusal("InvalidManifests");
-    let grant = format!(
-        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: me, \
-         namespace: {project}}}, subjects: [{{kind: User, name: dora, apiGroup: \
-         rbac.authorization.k8s.io}}], roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: \
-         ClusterRole, name: 'hades:admin'}}}}"
-    );
+    let grant = grant("dora", project);
     repository.write("other.yaml", &grant);
     repository.commit("a grant");
     let said = office.refusal("Forbidden");
@@ -287,8 +295,9 @@ fn two_people_at_once_stay_within_their_rights() {
         scope.spawn(|| push(&office, &project));
     });
     // Nothing that was refused was done, and each refusal is on record.
-    let staging = office.hades.object("environment", "staging", &project);
-    assert_eq!(staging["spec"]["services"]["web"]["env"], json!(null));
+    let live = office.hades.object("environment", "live", &project);
+    let web = &live["spec"]["services"]["web"];
+    assert_eq!((&web["env"], &web["replicas"]), (&json!(null), &json!(1)));
     let path = "/apis/operations.hades.dev/v1alpha1/auditevents?user=vera&limit=1000";
     let records = office.hades.kubectl(&["get", "--raw", path]);
     let refused = records.lines().filter(|line| line.contains("\"code\":403")).count();
