@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -168,8 +168,8 @@ impl Device {
         if answer.code.is_success() {
             let Granted { access_token, expires_in } =
                 serde_json::from_slice(&answer.body).map_err(|error| server.protocol(error))?;
-            let until = expires_in
-                .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds)).ok());
+            let until = expires_in.and_then(|seconds| now.as_second().checked_add(seconds));
+            let until = until.and_then(|end| Timestamp::from_second(end).ok());
             return Ok(Progress::In(LoggedIn { token: access_token, until }));
         }
         let refused: Option<Refused> = serde_json::from_slice(&answer.body).ok();
