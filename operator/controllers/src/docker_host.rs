@@ -6,22 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{StreamExt, future, stream};
-use hades_api::{
-    Capacity, DockerHost, DockerHostStatus, SYSTEM_NAMESPACE, condition, label, reason,
-};
+use hades_api::{Capacity, DockerHost, DockerHostStatus, condition, label, reason};
 use hades_provider::{ErrorClass, HostInfo, Provider, ProviderError};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Meta, Progress, ReconcileError, Reconciler, references};
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::reachability::{FAILURES, Streak, Verdict, needs_a_person};
-use crate::{Context, error_chain, images, status};
+use crate::{Context, error_chain, images, status, system_secrets};
 
 /// How often a host is looked at that nothing else speaks with.
 const PROBE: Duration = Duration::from_secs(15);
@@ -60,15 +54,7 @@ impl Reconciler for DockerHosts {
         context: &Arc<Context>,
         store: Store<Meta<DockerHost>>,
     ) -> BoxStream<'static, ObjectRef<Meta<DockerHost>>> {
-        let secrets: Api<PartialObjectMeta<Secret>> =
-            Api::namespaced(context.client.clone(), SYSTEM_NAMESPACE);
-        watcher(secrets, watcher::Config::default())
-            .default_backoff()
-            .touched_objects()
-            .filter_map(|secret| future::ready(secret.ok()))
-            // Which host uses which Secret isn't kept; a probe more costs little.
-            .flat_map(move |_| stream::iter(references(&store, None)))
-            .boxed()
+        system_secrets::wakes(&context.client, store)
     }
 
     async fn reconcile(

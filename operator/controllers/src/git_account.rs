@@ -5,23 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{StreamExt, future, stream};
 use hades_api::{
     GitAccount, GitAccountSpec, GitAccountStatus, GitProvider, HadesProject, SYSTEM_NAMESPACE,
     condition, reason,
 };
 use hades_source::git::host_of;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 
-use crate::driver::{Meta, Progress, ReconcileError, Reconciler, references};
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::git_credentials::{self, GitAccess};
 use crate::status::set_condition;
-use crate::{Context, status};
+use crate::{Context, status, system_secrets};
 
 /// Why credentials can't be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,15 +144,7 @@ impl Reconciler for GitAccounts {
         context: &Arc<Context>,
         store: Store<Meta<GitAccount>>,
     ) -> BoxStream<'static, ObjectRef<Meta<GitAccount>>> {
-        let secrets: Api<PartialObjectMeta<Secret>> =
-            Api::namespaced(context.client.clone(), SYSTEM_NAMESPACE);
-        watcher(secrets, watcher::Config::default())
-            .default_backoff()
-            .touched_objects()
-            .filter_map(|secret| future::ready(secret.ok()))
-            .map(move |_| stream::iter(references(&store, None)))
-            .flatten()
-            .boxed()
+        system_secrets::wakes(&context.client, store)
     }
 
     async fn reconcile(

@@ -42,6 +42,7 @@ mod project;
 mod reachability;
 mod registry_account;
 mod status;
+mod system_secrets;
 pub mod volume_copy;
 
 use std::sync::Arc;

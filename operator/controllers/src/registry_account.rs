@@ -6,21 +6,17 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{StreamExt, future, stream};
 use hades_api::{RegistryAccount, SYSTEM_NAMESPACE, annotation, condition, reason};
 use hades_registry::{Login, LoginAnswer, Registries, RegistryError};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::OnceCell;
 
-use crate::driver::{Meta, Progress, ReconcileError, Reconciler, references};
+use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::environment::secrets;
 use crate::images::account_login;
 use crate::status::{self, set_condition};
-use crate::{Context, error_chain};
+use crate::{Context, error_chain, system_secrets};
 
 /// How often credentials that work are tried again.
 const RECHECK: Duration = Duration::from_secs(3600);
@@ -59,14 +55,7 @@ impl Reconciler for RegistryAccounts {
         context: &Arc<Context>,
         store: Store<Meta<RegistryAccount>>,
     ) -> BoxStream<'static, ObjectRef<Meta<RegistryAccount>>> {
-        let secrets: Api<PartialObjectMeta<Secret>> =
-            Api::namespaced(context.client.clone(), SYSTEM_NAMESPACE);
-        watcher(secrets, watcher::Config::default())
-            .default_backoff()
-            .touched_objects()
-            .filter_map(|object| future::ready(object.ok()))
-            .flat_map(move |_| stream::iter(references(&store, None)))
-            .boxed()
+        system_secrets::wakes(&context.client, store)
     }
 
     async fn reconcile(

@@ -62,6 +62,16 @@ async fn synced(hades: &Hades, commit: &str) -> ConfigRepositoryStatus {
     .await
 }
 
+/// A repository of these files whose first commit, the last value, is applied.
+async fn applied(files: &[(&str, &str)]) -> (Hades, Repository, String) {
+    let hades = Hades::start().await;
+    let repository = Repository::new(files);
+    follow(&hades, "hades-system", &repository).await;
+    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    synced(&hades, &first).await;
+    (hades, repository, first)
+}
+
 async fn stalled(hades: &Hades, commit: &str, reason: &str) -> ConfigRepositoryStatus {
     until(hades, reason, |status| {
         let ready = condition::find(&status.conditions, condition::READY);
@@ -105,15 +115,12 @@ async fn a_commit_becomes_containers_and_a_second_one_changes_them() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_leaves_git_is_pruned_and_only_that() {
-    let hades = Hades::start().await;
-    let repository = Repository::new(&[
+    let (hades, repository, _) = applied(&[
         ("project.yaml", PROJECT),
         ("a.yaml", &environment("a", "x")),
         ("b.yaml", &environment("b", "x")),
-    ]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    ])
+    .await;
     let by_hand = json!({
         "apiVersion": "hades.dev/v1alpha1", "kind": "Environment",
         "metadata": {"name": "mine", "namespace": "blog"}, "spec": {},
@@ -165,12 +172,8 @@ async fn whether_what_is_pruned_has_gone_is_no_question_to_the_forge() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_with_errors_changes_nothing_and_every_error_has_its_place() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, repository, first) =
+        applied(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]).await;
 
     let syntax = repository.commit(&[
         ("b.yaml", "a: [1, 2\n"),
@@ -206,12 +209,8 @@ async fn a_commit_with_errors_changes_nothing_and_every_error_has_its_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_repository_deletes_nothing() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, repository, first) =
+        applied(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]).await;
     let emptied = repository.commit(&[("project.yaml", ""), ("a.yaml", "")]);
     stalled(&hades, &emptied, "NoManifests").await;
     assert!(blog(&hades).get_opt("a").await.unwrap().is_some());
@@ -255,12 +254,8 @@ async fn pruning_a_project_waits_for_a_word() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_repositories_do_not_fight_over_an_object() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, _repository, _) =
+        applied(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]).await;
     let rival = Repository::new(&[("a.yaml", &environment("a", "mine"))]);
     hades
         .apply(json!({
@@ -283,12 +278,8 @@ async fn two_repositories_do_not_fight_over_an_object() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_edit_of_what_git_owns_is_undone() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, _repository, _) =
+        applied(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]).await;
     let edit = json!({"spec": {"services": {"web": {"env": {"MESSAGE": "edited"}}}}});
     let api = blog(&hades);
     api.patch("a", &PatchParams::default(), &Patch::Merge(edit)).await.unwrap();
@@ -322,12 +313,8 @@ async fn web(hades: &Hades) -> (serde_json::Value, bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_override_goes_before_git_until_it_ends_and_then_leaves_nothing() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("envs/a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, repository, _) =
+        applied(&[("project.yaml", PROJECT), ("envs/a.yaml", &environment("a", "x"))]).await;
     let before = web(&hades).await;
     let file = blog(&hades).get("a").await.unwrap().metadata.annotations.unwrap();
     assert_eq!(file[annotation::CONFIG_FILE], "envs/a.yaml");
@@ -360,12 +347,8 @@ async fn an_override_goes_before_git_until_it_ends_and_then_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_an_override_is_not_waited_for_until_the_next_interval() {
-    let hades = Hades::start().await;
-    let repository =
-        Repository::new(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]);
-    follow(&hades, "hades-system", &repository).await;
-    let first = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
-    synced(&hades, &first).await;
+    let (hades, _repository, _) =
+        applied(&[("project.yaml", PROJECT), ("a.yaml", &environment("a", "x"))]).await;
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
     override_by_hand(&hades, &soon.to_string()).await;
     let hourly = json!({
