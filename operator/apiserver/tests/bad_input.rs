@@ -324,6 +324,58 @@ async fn code(stream: &mut TlsStream<TcpStream>) -> u16 {
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
+/// The head of the next answer on a connection that stays open, all of it but the
+/// body in lower case.
+async fn next_head(stream: &mut TlsStream<TcpStream>) -> Option<String> {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(answer).unwrap().to_lowercase();
+    let length = head.split("content-length: ").nth(1)?.split("\r\n").next()?;
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).await.ok()?;
+    Some(head)
+}
+
+#[tokio::test]
+async fn a_connection_outlives_an_answer_that_needed_no_body() {
+    let (server, address, connector, shutdown) = listening().await;
+    let mut stream = connect(address, &connector).await;
+    // The head and the body come one after the other, as many clients send them.
+    let head = format!("POST {MAPS} HTTP/1.1\r\nhost: x\r\ncontent-length: 300\r\n\r\n");
+    for _ in 0..2 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(&[b'x'; 300]).await.unwrap();
+        let answer = next_head(&mut stream).await.expect("the connection is open");
+        assert!(answer.starts_with("http/1.1 401"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    shutdown.cancel();
+    server.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_answer_says_when_its_connection_closes() {
+    let (server, address, connector, shutdown) = listening().await;
+    for (length, body) in [
+        // A body that doesn't come, one that is long, and one that waits to be asked for.
+        ("content-length: 300", String::new()),
+        ("content-length: 400000", "x".repeat(300_000)),
+        ("content-length: 300\r\nexpect: 100-continue", String::new()),
+    ] {
+        let mut stream = connect(address, &connector).await;
+        let head = format!("POST {MAPS} HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n{body}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = next_head(&mut stream).await.expect("an answer");
+        assert!(answer.starts_with("http/1.1 401"), "{length}: {answer}");
+        assert!(answer.contains("connection: close"), "{length}: {answer}");
+    }
+    shutdown.cancel();
+    server.server.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_without_end_is_cut_off() {
     let (server, address, connector, shutdown) = listening().await;

@@ -8,6 +8,7 @@ mod collection;
 mod discovery;
 pub(crate) mod feed;
 pub(crate) mod filter;
+mod leftover;
 mod limits;
 pub(crate) mod list;
 mod panics;
@@ -62,6 +63,7 @@ pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Rout
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
         .layer(middleware::from_fn(panics::catch))
+        .layer(middleware::from_fn(leftover::take))
 }
 
 #[derive(Clone)]
