@@ -147,6 +147,8 @@ start() {
 }
 
 tell() {
+    local address
+    address=$(sed -n 's/^HADES_LISTEN=//p' "$settings")
     echo
     echo "Hades $("$programs/hades" version | cut -d' ' -f2) is installed."
     if [ -e "$data/first-login" ]; then
@@ -155,7 +157,7 @@ tell() {
         sed 's/^/  /' "$data/first-login"
         echo
         echo "Next:"
-        echo "  hadesctl login https://${listen:-127.0.0.1:7443}"
+        echo "  hadesctl login https://$address --user admin"
     else
         echo "Next, as root:"
         echo "  KUBECONFIG=/var/lib/hades/admin.kubeconfig hadesctl get dockerhosts"

@@ -25,7 +25,8 @@ step "What the tests need"
 install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables \
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
     busybox=busybox-static ssh-keygen=openssh-client docker-registry=docker-registry \
-    htpasswd=apache2-utils
+    htpasswd=apache2-utils systemd-nspawn=systemd-container openssl=openssl \
+    shellcheck=shellcheck
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
@@ -46,6 +47,7 @@ step "Formatting"
 cargo fmt --all --check
 
 step "Lints"
+shellcheck --shell bash --external-sources --source-path "$root" hack/*.sh hack/*/*.sh .ci/run
 cargo clippy --workspace --all-targets --quiet -- --deny warnings
 
 step "Tests"

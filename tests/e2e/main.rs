@@ -13,6 +13,7 @@ mod faults;
 mod gate;
 mod hades;
 mod hosts;
+mod install;
 mod journey;
 mod restored;
 mod rollouts;
