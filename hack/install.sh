@@ -4,7 +4,7 @@
 # data stays.
 #
 #   hack/install.sh [--bin DIR]      programs hades and hadesctl from DIR; by default
-#                                    those that were built here, or they are built
+#                                    they are built from this checkout
 #   hack/install.sh --listen ADDR    listen there (default 127.0.0.1:7443)
 #   hack/install.sh --tls-san NAME   further name for the certificate; may be repeated
 #   hack/install.sh --uninstall      remove service and programs; the data stays
@@ -45,6 +45,8 @@ has_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 remove() {
     if has_systemd && [ -e "$unit" ]; then
         systemctl disable --now hades || true
+    elif [ -n "$root" ] && [ -e "$unit" ]; then
+        systemctl --root "$root" disable --quiet hades
     fi
     rm -f "$unit" "$programs/hades" "$programs/hadesctl"
     has_systemd && systemctl daemon-reload
@@ -52,23 +54,34 @@ remove() {
     echo "Its data is still in $data, and its settings in $settings: remove them when you are sure."
 }
 
-# Where the programs are: given, built before, or built now.
+# Where the programs are: given, or built now.
 find_programs() {
-    if [ -z "$bin" ]; then
-        # shellcheck source=hack/lib/install.sh
-        . "$here/lib/install.sh"
-        bin=$CARGO_TARGET_DIR/release
-        if [ ! -x "$bin/hades" ] || [ ! -x "$bin/hadesctl" ]; then
-            require_rust
-            say "Building the programs, which takes some minutes"
-            (cd "$here/.." && cargo build --release --locked --package hades --package hadesctl)
-        fi
-    fi
+    [ -n "$bin" ] || build
     local program
     for program in hades hadesctl; do
         [ -x "$bin/$program" ] || die "there is no program $bin/$program"
     done
     "$bin/hades" version >/dev/null || die "$bin/hades doesn't run on this machine"
+}
+
+# Builds what isn't built yet, as whoever called sudo: the toolchain and what was
+# built before are his.
+build() {
+    # shellcheck source=hack/lib/install.sh
+    . "$here/lib/install.sh"
+    install_packages cc=build-essential
+    # shellcheck disable=SC2016
+    local run=(bash -euc '
+        . "$0/lib/install.sh"
+        require_rust
+        cd "$0/.."
+        cargo build --release --locked --package hades --package hadesctl >&2
+        echo "$CARGO_TARGET_DIR/release"' "$here")
+    if [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ]; then
+        run=(sudo --user "$SUDO_USER" --set-home -- "${run[@]}")
+    fi
+    say "Building the programs, which takes some minutes the first time"
+    bin=$("${run[@]}")
 }
 
 # The user that Hades runs as; a member of the group that may use Docker.
@@ -96,27 +109,32 @@ put() {
     mv -f "$to.new" "$to"
 }
 
-# The settings of a first installation; later they are the administrator's.
-write_settings() {
-    local arguments="" name
-    for name in "${names[@]}"; do arguments+=" --tls-san $name"; done
-    if [ -e "$settings" ] && [ -z "$listen$arguments" ]; then return; fi
-    mkdir -p "$(dirname "$settings")"
-    {
-        echo "# Settings of the service hades; see docs/operations.md. Read at its start."
-        echo "HADES_LISTEN=${listen:-127.0.0.1:7443}"
-    } >"$settings.new"
-    chmod 644 "$settings.new"
+# The value of a setting; nothing when it isn't there.
+setting() { sed -n "s/^$1=//p" "$settings" 2>/dev/null | tail -n 1; }
+
+# Sets one; the others are the administrator's.
+set_setting() {
+    { grep -v "^$1=" "$settings" || true; echo "$1=$2"; } >"$settings.new"
+    chmod --reference="$settings" "$settings.new"
     mv -f "$settings.new" "$settings"
-    local dropin=$root/etc/systemd/system/hades.service.d/names.conf
-    if [ -n "$arguments" ]; then
-        mkdir -p "$(dirname "$dropin")"
-        {
-            echo "[Service]"
-            echo "ExecStart="
-            echo "ExecStart=/usr/local/bin/hades serve --data-dir /var/lib/hades$arguments"
-        } >"$dropin"
+}
+
+write_settings() {
+    if [ ! -e "$settings" ]; then
+        mkdir -p "$(dirname "$settings")"
+        echo "# Settings of the service hades; see docs/operations.md. Read at its start." >"$settings"
+        chmod 644 "$settings"
+        set_setting HADES_LISTEN 127.0.0.1:7443
     fi
+    [ -z "$listen" ] || set_setting HADES_LISTEN "$listen"
+    local name known
+    for name in "${names[@]}"; do
+        known=$(setting HADES_TLS_SAN)
+        case ,$known, in
+            *",$name,"*) ;;
+            *) set_setting HADES_TLS_SAN "${known:+$known,}$name" ;;
+        esac
+    done
 }
 
 # The data directory, for its user alone. systemd sees to it too; this is for what
@@ -131,6 +149,7 @@ close_data() {
 
 start() {
     if ! has_systemd; then
+        [ -z "$root" ] || systemctl --root "$root" enable --quiet hades
         echo "systemd doesn't run here. Start Hades by hand:"
         echo "  setpriv --reuid hades --regid hades --init-groups \\"
         echo "    hades serve --data-dir /var/lib/hades"
@@ -148,7 +167,12 @@ start() {
 
 tell() {
     local address
-    address=$(sed -n 's/^HADES_LISTEN=//p' "$settings")
+    address=$(setting HADES_LISTEN)
+    # Everywhere is no address to go to.
+    case $address in
+        0.0.0.0:* | "[::]:"*) address=127.0.0.1:${address##*:} ;;
+        "") address=127.0.0.1:7443 ;;
+    esac
     echo
     echo "Hades $("$programs/hades" version | cut -d' ' -f2) is installed."
     if [ -e "$data/first-login" ]; then
@@ -158,9 +182,10 @@ tell() {
         echo
         echo "Next:"
         echo "  hadesctl login https://$address --user admin"
+        echo "  hadesctl passwd"
     else
-        echo "Next, as root:"
-        echo "  KUBECONFIG=/var/lib/hades/admin.kubeconfig hadesctl get dockerhosts"
+        echo "Next:"
+        echo "  hadesctl login https://$address"
     fi
 }
 

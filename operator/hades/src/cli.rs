@@ -166,7 +166,7 @@ pub(crate) struct ServeFlags {
 
     /// Further names or addresses that clients use for this server; they go into
     /// its certificate. May be given several times.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "HADES_TLS_SAN", value_delimiter = ',', value_name = "NAME")]
     pub(crate) tls_san: Vec<String>,
 
     /// Certificate chain for the names that the world knows this server by, PEM. It
