@@ -140,12 +140,11 @@ fn an_upgrade_keeps_data_and_settings_and_a_removal_keeps_the_data() {
     let before = machine.property("MainPID");
     let programs = machine.run("stat -c %i /usr/local/bin/hades");
 
-    let said = machine.run(install);
+    let said = machine.run(&format!("{install} --tls-san hades.example.org"));
     assert_eq!(password(&said), first);
-    assert!(
-        said.contains("https://127.0.0.1:8443"),
-        "the settings are the administrator's: {said}"
-    );
+    assert!(said.contains("https://127.0.0.1:8443"), "{said}");
+    let settings = machine.run("cat /etc/hades/hades.env");
+    assert!(settings.contains("HADES_LOG=debug"), "they are the administrator's: {settings}");
     assert_ne!(machine.property("MainPID"), before, "the new program runs");
     assert_ne!(machine.run("stat -c %i /usr/local/bin/hades"), programs);
     let users = machine.run(&format!("{administrator} hadesctl get users"));
