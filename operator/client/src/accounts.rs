@@ -252,22 +252,87 @@ pub async fn reset_factor(session: &Session, user: &str) -> Result<(), Error> {
 }
 
 /// A login that goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionEntry {
+    /// Its id and when it began.
+    pub metadata: Named,
+    /// How it stands.
+    pub status: SessionStatus,
+}
+
+/// How a login stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStatus {
+    /// Whose it is.
+    pub user: String,
     /// How: `password`, `device`, `sso`.
     pub method: String,
     /// When it ends at the latest.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration_timestamp: Option<Timestamp>,
+    /// When it was last used, to a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_time: Option<Timestamp>,
     /// From where.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// What the client said of itself.
+    #[serde(default)]
+    pub user_agent: String,
+    /// Whether it is the one that asks.
+    #[serde(default)]
+    pub current: bool,
 }
 
-#[derive(Deserialize)]
-struct SessionDocument {
-    status: SessionEntry,
+impl SessionStatus {
+    /// By what somebody logged in, in words.
+    pub fn how(&self) -> &str {
+        match self.method.as_str() {
+            "password" => "a password",
+            "device" => "a browser",
+            "sso" => "single sign-on",
+            other => other,
+        }
+    }
+}
+
+/// The sessions, the one that began last at the end.
+///
+/// # Errors
+/// When the server refuses or doesn't answer.
+pub async fn sessions(session: &Session, whose: Whose<'_>) -> Result<Vec<SessionEntry>, Error> {
+    let path = whose.path("sessions");
+    let mut list: Items<SessionEntry> = session.call(Method::GET, &path, None).await?;
+    list.items.sort_by(|one, other| {
+        let key =
+            |entry: &SessionEntry| (entry.metadata.creation_timestamp, entry.metadata.name.clone());
+        key(one).cmp(&key(other))
+    });
+    Ok(list.items)
+}
+
+/// Ends a session at once.
+///
+/// # Errors
+/// When there is none of that id, or the server refuses.
+pub async fn end_session(session: &Session, whose: Whose<'_>, id: &str) -> Result<(), Error> {
+    let path = match whose {
+        Whose::Own => format!("{}/{}", whose.path("sessions"), segment(id)),
+        Whose::Of(_) => format!("{}?session={}", whose.path("sessions"), segment(id)),
+    };
+    session.call::<Value>(Method::DELETE, &path, None).await.map(drop)
+}
+
+/// Ends all of one's own sessions but the one that asks. Says how many, in the words of
+/// the server.
+///
+/// # Errors
+/// When the server refuses, as it does to API tokens.
+pub async fn end_other_sessions(session: &Session) -> Result<String, Error> {
+    let path = Whose::Own.path("sessions");
+    let answer: Value = session.call(Method::DELETE, &path, None).await?;
+    Ok(answer["message"].as_str().unwrap_or("other sessions ended").to_owned())
 }
 
 /// One's own session of that id.
@@ -276,8 +341,7 @@ struct SessionDocument {
 /// When there is none, or the server doesn't answer.
 pub async fn own_session(session: &Session, id: &str) -> Result<SessionEntry, Error> {
     let path = format!("{}/{}", Whose::Own.path("sessions"), segment(id));
-    let answer: SessionDocument = session.call(Method::GET, &path, None).await?;
-    Ok(answer.status)
+    session.call(Method::GET, &path, None).await
 }
 
 /// One's own API token of that name.

@@ -91,6 +91,11 @@ impl Anonymous {
             _ if answer.code == StatusCode::NOT_FOUND => {
                 self.protocol("it knows no logins: is this a Hades server, and not too old?")
             }
+            // Somebody in between, while the server starts anew.
+            _ if answer.code.is_server_error() => {
+                let message = format!("the server at {} says {}", self.server, answer.code);
+                Error::Api(Box::new(Status::failure(&message, "").with_code(answer.code.as_u16())))
+            }
             _ => self.protocol(format!("it says {}", answer.code)),
         }
     }
@@ -138,6 +143,9 @@ fn config(server: &ServerUrl, authority: Option<&Authority>) -> Result<Config, E
     })?;
     let mut config = Config::new(uri);
     config.connect_timeout = Some(std::time::Duration::from_secs(CONNECT_SECONDS));
+    // The library waits as long as the server says, which is a quarter of an hour after
+    // wrong passwords: somebody sits there, and is told so.
+    config.default_retry = false;
     config.root_cert = authority.map(|authority| authority.der().to_vec());
     Ok(config)
 }

@@ -225,6 +225,10 @@ fn kinds_of(groups: APIGroupDiscoveryList) -> Vec<Kind> {
 /// The kinds of a group's preferred version.
 fn kinds_of_group(group: APIGroupDiscovery) -> Vec<Kind> {
     let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+    // Its documents are no objects: they have no tables, and commands of their own.
+    if name == hades_api::role::OPERATIONS_GROUP {
+        return vec![];
+    }
     let Some(preferred) = group.versions.into_iter().next() else {
         return vec![];
     };
@@ -311,22 +315,25 @@ mod tests {
 
     #[test]
     fn discovery_keeps_what_can_be_listed() {
-        let groups: APIGroupDiscoveryList = serde_json::from_value(serde_json::json!({
-            "items": [{"metadata": {"name": "operations.hades.dev"}, "versions": [{
+        let group = |name: &str| {
+            serde_json::json!({"metadata": {"name": name}, "versions": [{
                 "version": "v1alpha1",
                 "resources": [
-                    {"resource": "environments", "scope": "Namespaced", "verbs": ["get"],
-                     "responseKind": {"kind": "Environment"}},
+                    {"resource": "reviews", "scope": "Namespaced", "verbs": ["create"],
+                     "responseKind": {"kind": "Review"}},
                     {"resource": "things", "scope": "Cluster", "verbs": ["get", "list"],
                      "singularResource": "thing", "responseKind": {"kind": "Thing"},
                      "subresources": [{"subresource": "status"}]},
                 ],
-            }]}],
+            }]})
+        };
+        let groups: APIGroupDiscoveryList = serde_json::from_value(serde_json::json!({
+            "items": [group("example.com"), group("operations.hades.dev")],
         }))
         .unwrap();
         let kinds = kinds_of(groups);
         assert_eq!(kinds.len(), 1);
-        assert_eq!(kinds[0].qualified(), "thing.operations.hades.dev");
+        assert_eq!(kinds[0].qualified(), "thing.example.com");
         assert!(kinds[0].has_status && !kinds[0].namespaced);
     }
 }

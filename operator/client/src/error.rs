@@ -54,6 +54,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A kubeconfig that no login is kept in.
+    #[error("no login is kept in {}: {why}", path.display())]
+    NotForLogins {
+        /// Its path.
+        path: PathBuf,
+        /// Whose it is instead.
+        why: &'static str,
+    },
     /// A file can't be read.
     #[error("cannot read {}", path.display())]
     ReadFile {
@@ -164,7 +172,10 @@ impl Error {
 
     /// Whether it is about what somebody wrote, and nothing was asked yet.
     pub fn is_called_wrongly(&self) -> bool {
-        matches!(self, Self::BadServer { .. } | Self::NoCertificate { .. })
+        matches!(
+            self,
+            Self::BadServer { .. } | Self::NoCertificate { .. } | Self::NotForLogins { .. }
+        )
     }
 
     /// Whether the server says that the object isn't there.
@@ -180,6 +191,18 @@ impl Error {
     /// Whether trying again later may help.
     pub fn is_connection(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether it says nothing about the next try: a connection that broke off, a
+    /// server that is busy or starts anew.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { failure, .. } => {
+                !matches!(failure, Failure::UnknownCa | Failure::Certificate(_))
+            }
+            Self::Api(status) => matches!(status.code, 429 | 502..=504),
+            _ => false,
+        }
     }
 
     /// What to do about it.
@@ -201,6 +224,11 @@ impl Error {
             Self::NoCertificate { .. } => {
                 Some("the server keeps it as ca.crt in its data directory".to_owned())
             }
+            Self::NotForLogins { .. } => Some(
+                "name one of your own, such as --kubeconfig ~/.hades/kubeconfig, or unset \
+                 KUBECONFIG"
+                    .to_owned(),
+            ),
             Self::Api(status) if status.is_forbidden() => {
                 Some("ask an administrator of the project for the role that allows it".to_owned())
             }
@@ -243,11 +271,10 @@ impl Failure {
 }
 
 fn no_kubeconfig_hint(home: Option<&std::path::Path>) -> String {
-    let home = home.map_or_else(String::new, |path| format!(", or put it at {}", path.display()));
+    let home = home.map_or_else(String::new, |path| format!(" as {}", path.display()));
     format!(
-        "`hadesctl login URL` makes one. On the server itself, `hades serve` writes \
-         admin.kubeconfig into its data directory: pass it with --kubeconfig, set KUBECONFIG to \
-         it{home}"
+        "`hadesctl login URL` makes one{home}. On the server itself, `hades serve` writes \
+         admin.kubeconfig into its data directory: pass it with --kubeconfig"
     )
 }
 
@@ -346,6 +373,27 @@ mod tests {
         let error = of_service(io::Error::other(io::Error::other(tls)));
         assert!(error.to_string().contains("not signed by the CA"), "{error}");
         assert!(error.hint().unwrap().contains("another installation"));
+    }
+
+    #[test]
+    fn what_passes_and_what_does_not() {
+        let unreachable = |failure| Error::Unreachable { server: String::new(), failure };
+        let answer = |code| {
+            let status = Status::failure("x", "").with_code(code);
+            Error::of_call("s", Credential::Other, kube::Error::Api(Box::new(status)))
+        };
+        for passing in [
+            unreachable(Failure::Broken),
+            unreachable(Failure::Refused),
+            unreachable(Failure::TimedOut),
+            answer(429),
+            answer(503),
+        ] {
+            assert!(passing.is_passing(), "{passing}");
+        }
+        for lasting in [unreachable(Failure::UnknownCa), answer(400), answer(401), answer(500)] {
+            assert!(!lasting.is_passing(), "{lasting}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! file stays as it is.
 
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 
 use crate::authority::Authority;
 use crate::{Credential, Error, Locations, ServerUrl};
+
+/// What is beside a kubeconfig that is the server's own: in its data directory.
+const DATA_DIRECTORY_SIGN: &str = "installation-id";
 
 /// A login as it is kept.
 #[derive(Debug)]
@@ -69,11 +72,39 @@ impl KubeconfigFile {
         &self.path
     }
 
+    /// Whether a login may be kept in it: not where it is somebody else's, who could
+    /// not read it any more, and not where it is the server's own, which has to lead to
+    /// the administrator whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::NotForLogins`].
+    pub fn check_own(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        let real = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        if real.with_file_name(DATA_DIRECTORY_SIGN).exists() {
+            let why = "it is the server's own, for emergencies, in its data directory";
+            return Err(Error::NotForLogins { path: self.path.clone(), why });
+        }
+        Ok(())
+    }
+
+    fn check_owner(&self) -> Result<(), Error> {
+        let owner = std::fs::metadata(&self.path).map(|metadata| metadata.uid());
+        match owner {
+            Ok(owner) if owner != rustix::process::geteuid().as_raw() => {
+                let why = "it belongs to another user of this machine, who could not use it then";
+                Err(Error::NotForLogins { path: self.path.clone(), why })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps a login.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] and [`Error::WriteKubeconfig`].
+    /// [`Error::NotForLogins`], [`Error::Kubeconfig`] and [`Error::WriteKubeconfig`].
     pub fn keep(&self, login: &Login<'_>) -> Result<(), Error> {
+        self.check_own()?;
         let mut config = self.read()?;
         add(&mut config, login);
         self.write(&config)
@@ -83,8 +114,9 @@ impl KubeconfigFile {
     /// which; none where nothing was kept by a login.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] and [`Error::WriteKubeconfig`].
+    /// [`Error::NotForLogins`], [`Error::Kubeconfig`] and [`Error::WriteKubeconfig`].
     pub fn forget(&self, context: Option<&str>) -> Result<Option<String>, Error> {
+        self.check_owner()?;
         let mut config = self.read()?;
         let Some(context) = take_token(&mut config, context) else { return Ok(None) };
         self.write(&config)?;
@@ -171,21 +203,19 @@ fn add(config: &mut Value, login: &Login<'_>) {
     let Login { context, server, authority, user, token, until } = login;
     let cluster_name = server.short_name();
     let user_name = format!("{user}@{cluster_name}");
-    let mut cluster = json!({"server": server.to_string()});
-    if let Some(authority) = authority {
-        cluster["certificate-authority-data"] = json!(STANDARD.encode(authority.pem()));
-    }
+    let cluster = cluster(config, &cluster_name, server, *authority);
     let mut credentials = json!({"token": token.expose_secret()});
     if let Some(until) = until {
         credentials["extensions"] = Credential::extensions(*until);
     }
     let before = named(config, "contexts", context).map(|found| found["context"].clone());
     let before = before.unwrap_or_default();
-    let mut inner = json!({"cluster": cluster_name, "user": user_name});
     // The project that was chosen stays, on the same server.
-    if before["cluster"] == inner["cluster"] && before["namespace"].is_string() {
-        inner["namespace"] = before["namespace"].clone();
-    }
+    let mut inner = match before["cluster"] == *cluster_name {
+        true => before.clone(),
+        false => json!({"cluster": cluster_name}),
+    };
+    inner["user"] = json!(user_name);
     put(config, "clusters", "cluster", &cluster_name, cluster);
     put(config, "users", "user", &user_name, credentials);
     put(config, "contexts", "context", context, inner);
@@ -198,6 +228,27 @@ fn add(config: &mut Value, login: &Login<'_>) {
     {
         remove(config, "users", former);
     }
+}
+
+/// How a server is reached: as before, and by the authority that it was just known by.
+fn cluster(config: &Value, name: &str, server: &ServerUrl, authority: Option<&Authority>) -> Value {
+    let known = named(config, "clusters", name).map(|found| found["cluster"].clone());
+    let is_same = |known: &Value| {
+        let address = known["server"].as_str().map(ServerUrl::parse);
+        matches!(address, Some(Ok(address)) if address == *server)
+    };
+    let mut cluster = known.filter(is_same).unwrap_or_else(|| json!({}));
+    cluster["server"] = json!(server.to_string());
+    if let Some(fields) = cluster.as_object_mut() {
+        // The login looked at its certificate, and so does whoever comes after.
+        fields.remove("insecure-skip-tls-verify");
+        if let Some(authority) = authority {
+            fields.remove("certificate-authority");
+            let data = json!(STANDARD.encode(authority.pem()));
+            fields.insert("certificate-authority-data".to_owned(), data);
+        }
+    }
+    cluster
 }
 
 /// Users that logins make are called `NAME@SERVER`.
@@ -374,6 +425,77 @@ current-context: hades
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(!format!("{error} {cause}").contains("s3cret"), "{error} {cause}");
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "- token: s3cret\n\t");
+    }
+
+    #[test]
+    fn how_a_server_is_reached_stays() {
+        let (_folder, file) = file();
+        std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
+        let written = |server: &str| {
+            format!(
+                "apiVersion: v1\nkind: Config\n\
+                 clusters: [{{name: hades.example.com, cluster: {{server: '{server}', \
+                 proxy-url: 'socks5://127.0.0.1:1080', tls-server-name: inner, \
+                 certificate-authority: ca.crt, insecure-skip-tls-verify: true}}}}]\n\
+                 contexts: [{{name: hades.example.com, context: {{cluster: hades.example.com, \
+                 user: x, namespace: shop, extensions: [{{name: e}}]}}}}]\n"
+            )
+        };
+        std::fs::write(file.path(), written("https://hades.example.com:7443")).unwrap();
+        log_in(&file, "alice", "hds_1");
+        let config = file.read().unwrap();
+        let mut cluster = config["clusters"][0]["cluster"].clone();
+        assert!(cluster["certificate-authority-data"].take().is_string(), "{config}");
+        let expected = json!({"server": "https://hades.example.com:7443", "tls-server-name": "inner",
+            "proxy-url": "socks5://127.0.0.1:1080", "certificate-authority-data": null});
+        assert_eq!(cluster, expected);
+        let context = &config["contexts"][0]["context"];
+        let expected = json!({"cluster": "hades.example.com", "user": "alice@hades.example.com",
+            "namespace": "shop", "extensions": [{"name": "e"}]});
+        assert_eq!(*context, expected);
+        // What is called the same and is elsewhere is another one.
+        std::fs::write(file.path(), written("https://elsewhere.example.com")).unwrap();
+        log_in(&file, "alice", "hds_1");
+        let config = file.read().unwrap();
+        assert!(config["clusters"][0]["cluster"].get("proxy-url").is_none(), "{config}");
+    }
+
+    #[test]
+    fn the_kubeconfig_of_the_server_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("installation-id"), "x").unwrap();
+        let real = folder.path().join("admin.kubeconfig");
+        std::fs::write(&real, ADMIN).unwrap();
+        let link = folder.path().join("deep/link");
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        for path in [real.clone(), link] {
+            let error = KubeconfigFile { path }.check_own().unwrap_err();
+            assert!(error.to_string().contains("server's own"), "{error}");
+            assert!(error.hint().unwrap().contains("unset KUBECONFIG"), "{error:?}");
+        }
+        assert_eq!(std::fs::read_to_string(&real).unwrap(), ADMIN);
+        // A copy of it is somebody's.
+        let copy = folder.path().join("deep/copy");
+        std::fs::copy(&real, &copy).unwrap();
+        KubeconfigFile { path: copy }.check_own().unwrap();
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let others = match rustix::process::geteuid().is_root() {
+            true => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("kubeconfig");
+                std::fs::write(&path, ADMIN).unwrap();
+                std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+                let error = KubeconfigFile { path: path.clone() }.check_own().unwrap_err();
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), ADMIN);
+                error
+            }
+            false => KubeconfigFile { path: "/etc/passwd".into() }.check_own().unwrap_err(),
+        };
+        assert!(others.to_string().contains("another user"), "{others}");
     }
 
     #[test]

@@ -22,6 +22,12 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// 3.2), and how much longer after `slow_down` (3.5).
 const INTERVAL: u64 = 5;
 
+/// The longest wait between two questions (seconds).
+const MAX_INTERVAL: u64 = 60;
+
+/// How long a person is waited for at most, whatever the server says (seconds).
+const MAX_PATIENCE: u64 = 3600;
+
 /// What came of a login.
 #[derive(Debug)]
 pub struct LoggedIn {
@@ -149,12 +155,18 @@ impl Device {
 
     /// How long to wait before asking.
     pub fn interval(&self) -> Duration {
-        Duration::from_secs(self.interval.unwrap_or(INTERVAL).clamp(1, 60))
+        Duration::from_secs(self.interval.unwrap_or(INTERVAL).clamp(1, MAX_INTERVAL))
     }
 
     /// How long the person has.
     pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.expires_in)
+        Duration::from_secs(self.expires_in.min(MAX_PATIENCE))
+    }
+
+    /// Asks half as often from now on, as is due after a question that got no answer
+    /// (RFC 8628, 3.5).
+    pub fn ask_less(&mut self) {
+        self.interval = Some(self.interval.unwrap_or(INTERVAL).saturating_mul(2));
     }
 
     /// Asks once.
@@ -176,7 +188,7 @@ impl Device {
         match refused.as_ref().map(|refused| refused.error.as_str()) {
             Some("authorization_pending") => Ok(Progress::Pending),
             Some("slow_down") => {
-                self.interval = Some(self.interval.unwrap_or(INTERVAL) + INTERVAL);
+                self.interval = Some(self.interval.unwrap_or(INTERVAL).saturating_add(INTERVAL));
                 Ok(Progress::Pending)
             }
             Some("access_denied") => Ok(Progress::Denied),
@@ -248,5 +260,17 @@ mod tests {
         .unwrap();
         assert_eq!(device.interval(), Duration::from_secs(5));
         assert!(!format!("{device:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn no_number_of_the_server_is_too_large() {
+        let mut device: Device = serde_json::from_value(json!({
+            "device_code": "x", "user_code": "x", "verification_uri": "https://h/d",
+            "expires_in": u64::MAX, "interval": u64::MAX,
+        }))
+        .unwrap();
+        device.ask_less();
+        assert_eq!(device.interval(), Duration::from_secs(60));
+        assert!(std::time::Instant::now().checked_add(device.patience()).is_some());
     }
 }

@@ -121,8 +121,21 @@ impl Grant {
         member
     }
 
+    /// Whether a membership gives no more than this does.
+    pub fn covers(&self, membership: &Membership) -> bool {
+        let is_role = membership.project_role().is_some_and(|role| role <= self.role);
+        let others = &membership.environments;
+        is_role
+            && match &self.environments {
+                None => true,
+                Some(names) => !others.is_empty() && others.iter().all(|it| names.contains(it)),
+            }
+    }
+
     fn binding(&self, project: &str) -> (Option<Role>, RoleBinding) {
         let Self { who, role, environments } = self;
+        // In whatever order they were typed, it is the same binding.
+        let environments = &sorted(environments);
         let name = match environments {
             None => format!("{PREFIX}:{role}:{}", who.slug()),
             Some(names) => format!("{PREFIX}:{role}:{}:{}", who.slug(), hash(&names.join("\n"))),
@@ -192,6 +205,14 @@ impl Revocation {
             && self.role.is_none_or(|wanted| role == Some(wanted))
             && (self.environments.is_none() || sorted(environments) == sorted(&self.environments))
     }
+
+    /// Whether it is about this membership.
+    pub fn is_about(&self, membership: &Membership) -> bool {
+        let environments = &membership.environments;
+        let environments = (!environments.is_empty()).then(|| environments.clone());
+        let role = membership.project_role();
+        role.is_some() && self.hits(&membership.who, role, &environments)
+    }
 }
 
 /// The members without those that a revocation hits, and these.
@@ -217,6 +238,13 @@ pub struct Membership {
     pub binding: Option<String>,
 }
 
+impl Membership {
+    /// The role, if it is one of those that come with Hades.
+    pub fn project_role(&self) -> Option<ProjectRole> {
+        ProjectRole::ALL.into_iter().find(|known| known.name() == self.role)
+    }
+}
+
 /// What is known of a project's members.
 #[derive(Debug, Clone, Default)]
 pub struct Members {
@@ -231,7 +259,7 @@ impl Members {
     /// Reads both.
     ///
     /// # Errors
-    /// When neither may be seen, or the server doesn't answer.
+    /// When neither may be seen, there is no such project, or the server doesn't answer.
     pub async fn read(session: &Session, project: &str) -> Result<Self, Error> {
         let client = session.client();
         let of_project = Api::<HadesProject>::all(client.clone()).get(project).await;
@@ -243,6 +271,10 @@ impl Members {
         let roles = allowed(roles.map_err(|error| session.error(error)))?;
         match (of_project, bindings) {
             (Err(refused), Err(_)) => Err(refused),
+            // A namespace that isn't there has no bindings, and no error either.
+            (Err(missing), Ok(bindings)) if missing.is_not_found() && bindings.items.is_empty() => {
+                Err(missing)
+            }
             (of_project, bindings) => Ok(Self {
                 of_project: of_project.ok().map(|project| project.spec.members),
                 bindings: bindings.ok().map(|list| list.items),
@@ -277,6 +309,17 @@ impl Members {
         }
         found.sort();
         found
+    }
+
+    /// What somebody has in the project, but for what groups give.
+    pub fn of(&self, who: &Who) -> Vec<Membership> {
+        self.all().into_iter().filter(|membership| membership.who == *who).collect()
+    }
+
+    /// What groups give: to their users.
+    pub fn of_groups(&self) -> Vec<Membership> {
+        let is_group = |membership: &Membership| matches!(membership.who, Who::Group(_));
+        self.all().into_iter().filter(is_group).collect()
     }
 
     /// Who may make others members.
@@ -511,6 +554,31 @@ mod tests {
         assert!(!odd.contains(['/', '%']), "{odd}");
         let one = name(&grant(alice(), ProjectRole::Viewer, &["a"]));
         assert_ne!(one, name(&grant(alice(), ProjectRole::Viewer, &["b"])));
+    }
+
+    #[test]
+    fn the_order_of_environments_says_nothing() {
+        let binding = |names: &[&str]| grant(alice(), ProjectRole::Viewer, names).binding("shop");
+        assert_eq!(binding(&["a", "b"]), binding(&["b", "a", "b"]));
+    }
+
+    #[test]
+    fn what_is_covered_by_a_grant() {
+        let has = |role: &str, environments: &[&str]| Membership {
+            who: alice(),
+            role: role.to_owned(),
+            environments: environments.iter().map(|&name| name.to_owned()).collect(),
+            binding: None,
+        };
+        let whole = grant(alice(), ProjectRole::Deployer, &[]);
+        assert!(whole.covers(&has("deployer", &[])) && whole.covers(&has("viewer", &["a"])));
+        assert!(!whole.covers(&has("admin", &["a"])) && !whole.covers(&has("Role logs", &[])));
+        let limited = grant(alice(), ProjectRole::Deployer, &["a", "b"]);
+        assert!(limited.covers(&has("viewer", &["a"])));
+        assert!(!limited.covers(&has("viewer", &[])) && !limited.covers(&has("viewer", &["c"])));
+        let revocation = Revocation { who: alice(), role: None, environments: None };
+        assert!(revocation.is_about(&has("viewer", &["a"])));
+        assert!(!revocation.is_about(&has("Role logs", &[])), "not ours to take");
     }
 
     #[test]

@@ -58,11 +58,11 @@ impl ServerUrl {
         self.port
     }
 
-    /// A short name for it in a kubeconfig: the host, with the port where it is an
-    /// unusual one.
+    /// A short name for it in a kubeconfig: the host, with the port where it isn't the
+    /// usual one. Another server has another name.
     pub fn short_name(&self) -> String {
         match self.port {
-            443 | USUAL_PORT => self.host.clone(),
+            USUAL_PORT => self.host.clone(),
             port => format!("{}:{port}", self.host),
         }
     }
@@ -85,7 +85,7 @@ mod tests {
     fn as_people_write_them() {
         for (text, url, name) in [
             ("hades.example.com", "https://hades.example.com:7443", "hades.example.com"),
-            ("https://Hades.example.com/", "https://hades.example.com", "hades.example.com"),
+            ("https://Hades.example.com/", "https://hades.example.com", "hades.example.com:443"),
             ("127.0.0.1:8443", "https://127.0.0.1:8443", "127.0.0.1:8443"),
             ("https://[::1]:7443", "https://[::1]:7443", "[::1]"),
         ] {

@@ -298,9 +298,8 @@ fn greet(
         println!();
     }
     println!("What to do next, in another terminal:");
-    println!("  export KUBECONFIG={kubeconfig}");
-    println!("  hadesctl get dockerhosts              # the engines that Hades knows");
+    println!("  hadesctl --kubeconfig {kubeconfig} get dockerhosts");
     println!("  hadesctl init my-config               # a repository of manifests to start from");
     println!("  hadesctl apply -f my-config           # or point a ConfigRepository at it");
-    println!("kubectl works with the same kubeconfig.");
+    println!("After a login --kubeconfig isn't needed. kubectl works with the same files.");
 }

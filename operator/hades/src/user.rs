@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hades_accounts::{ADMINISTRATORS, FIRST_USER};
 use hades_api::{User, UserSpec};
+use hades_apiserver::bootstrap;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
@@ -48,22 +49,25 @@ pub(crate) async fn run(
 ) -> Result<(), UserCommandError> {
     match command {
         UserCommand::Recover(RecoverFlags { data_dir, name }) => {
-            let client = client(&data_dir.join(KUBECONFIG)).await?;
+            // Several are linked, and TLS would not know which to take.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let config = config(&data_dir.join(KUBECONFIG)).await?;
+            let client = Client::try_from(config)
+                .map_err(|source| UserCommandError::Unreachable { source: Box::new(source) })?;
             recover(client, name, out).await
         }
     }
 }
 
-async fn client(path: &Path) -> Result<Client, UserCommandError> {
+/// By the context that the server writes: another one may be the current one, such as
+/// that of a login which has ended by now.
+async fn config(path: &Path) -> Result<Config, UserCommandError> {
     let failed =
         |source| UserCommandError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
-    // Several are linked, and TLS would not know which to take.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?;
-    Client::try_from(config)
-        .map_err(|source| UserCommandError::Unreachable { source: Box::new(source) })
+    let context = Some(bootstrap::CONTEXT.to_owned());
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
 }
 
 fn refused(what: &'static str) -> impl Fn(kube::Error) -> UserCommandError {
@@ -177,6 +181,27 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let password = text.lines().find_map(|line| line.strip_prefix("password: "));
         Ok(SecretString::from(password.unwrap()))
+    }
+
+    #[tokio::test]
+    async fn it_is_the_administrator_who_recovers_whoever_is_logged_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let installation =
+            bootstrap::prepare(directory.path(), &[], "https://127.0.0.1:7443").unwrap();
+        let text = std::fs::read_to_string(&installation.kubeconfig).unwrap();
+        let mut file: Value = serde_json::from_str(&text).unwrap();
+        let token = file["users"][0]["user"]["token"].clone();
+        let list = |file: &mut Value, list: &str, entry: Value| {
+            file[list].as_array_mut().unwrap().push(entry);
+        };
+        list(&mut file, "users", json!({"name": "a@h", "user": {"token": "hds_ended"}}));
+        let context = json!({"cluster": bootstrap::CONTEXT, "user": "a@h"});
+        list(&mut file, "contexts", json!({"name": "h", "context": context}));
+        file["current-context"] = json!("h");
+        std::fs::write(&installation.kubeconfig, file.to_string()).unwrap();
+        let config = config(&installation.kubeconfig).await.unwrap();
+        let shown = config.auth_info.token.unwrap();
+        assert_eq!(json!(shown.expose_secret()), token);
     }
 
     #[tokio::test]

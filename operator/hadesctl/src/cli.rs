@@ -126,6 +126,8 @@ pub enum Command {
     Totp(command::totp::Arguments),
     /// Make, list and revoke API tokens
     Token(command::token::Arguments),
+    /// Show and end logins
+    Session(command::session::Arguments),
     /// Make users, keep them out, set their passwords
     User(command::user::Arguments),
     /// Make somebody a member of a project

@@ -33,6 +33,7 @@ mod right;
 mod rollout;
 mod scope;
 mod service;
+mod standing;
 mod target;
 mod terminal;
 

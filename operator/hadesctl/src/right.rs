@@ -13,7 +13,7 @@ const OPERATIONS: &str = "operations.hades.dev";
 
 /// Parts of objects that are in the object's own group; all others of Hades are in
 /// [`OPERATIONS`].
-const OWN_PARTS: [&str; 2] = ["status", "scale"];
+const OWN_PARTS: [&str; 5] = ["finalizers", "policy", "scale", "status", "volumes"];
 
 /// Whom `impersonate` is about: no kinds that can be listed.
 const PERSONS: [(&str, &str); 6] = [
@@ -96,6 +96,10 @@ mod tests {
         assert_eq!(group(&environment, ""), "hades.dev");
         assert_eq!(group(&environment, "status"), "hades.dev");
         assert_eq!(group(&environment, "exec"), OPERATIONS);
+        // Rights on which nothing is served.
+        assert_eq!(group(&environment, hades_api::role::DATA_DELETION.1), "hades.dev");
+        assert_eq!(group(&catalog::project(), hades_api::role::PROJECT_POLICY.1), "hades.dev");
+        assert_eq!(group(&catalog::project(), "finalizers"), "hades.dev");
         assert_eq!(group(&catalog::namespace(), "status"), "");
     }
 }

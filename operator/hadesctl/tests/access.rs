@@ -8,6 +8,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::Shell;
@@ -117,6 +118,147 @@ fn logging_in_and_out() {
     let mode = std::fs::metadata(&kubeconfig).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(!std::fs::read_to_string(&kubeconfig).unwrap().contains("hds_"));
+}
+
+#[test]
+fn whoever_tries_too_often_is_told_at_once() {
+    let (server, _admin) = studio();
+    let shell = machine(&server);
+    shell.write("wrong", "something else\n");
+    let login = |password: &str| {
+        format!("login https://{} --ca-file ca.crt --user alice < {password}", server.address)
+    };
+    let mut said = String::new();
+    for password in ["wrong", "wrong", "wrong", "wrong", "wrong", "wrong", "password"] {
+        let mut command = shell.command(&login(password));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("it waits and says nothing");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        said.clear();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    }
+    assert!(said.contains("try again in"), "{said}");
+}
+
+#[test]
+fn no_login_is_kept_in_the_kubeconfig_of_the_server() {
+    let (server, admin) = studio();
+    let before = std::fs::read_to_string(&server.kubeconfig).unwrap();
+    let login = format!("login https://{} --user alice < password", server.address);
+    let refused = admin.run(&login);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.stderr.contains("it is the server's own"), "{refused:?}");
+    assert!(refused.stderr.contains("unset KUBECONFIG"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&server.kubeconfig).unwrap(), before);
+    // One's own is named as the words say.
+    admin.write("ca.crt", &server.authority);
+    let login = format!(
+        "login https://{} --ca-file ca.crt --user alice --kubeconfig mine < password",
+        server.address
+    );
+    let done = admin.run(&login);
+    assert_eq!(done.status, 0, "{done:?}");
+}
+
+#[test]
+fn sessions() {
+    let (server, admin) = studio();
+    let one = logged_in(&server, "alice");
+    let other = logged_in(&server, "alice");
+    let list = |shell: &Shell| -> Vec<Value> {
+        serde_json::from_str(&shell.run("session list -o json").stdout).unwrap()
+    };
+    let all = list(&one);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(all[0]["status"]["method"], "password");
+    assert_eq!(all[0]["status"]["address"], "127.0.0.1");
+    let [own, others]: [Vec<&Value>; 2] = [true, false]
+        .map(|current| all.iter().filter(|it| it["status"]["current"] == current).collect());
+    assert_eq!((own.len(), others.len()), (1, 1), "{all:?}");
+    let id = |entry: &Value| entry["metadata"]["name"].as_str().unwrap().to_owned();
+    let table = one.run("session list").stdout;
+    let marked = table.lines().find(|line| line.starts_with('*')).unwrap();
+    assert!(marked.contains(&id(own[0])) && marked.contains("a password"), "{table}");
+    // One of one's own, by its id.
+    let ended = one.run(&format!("session end {}", id(others[0])));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(other.run("whoami").status, 1, "the other one has ended");
+    assert_eq!(one.run(&format!("session end {}", id(others[0]))).status, 1);
+    // All others.
+    let another = logged_in(&server, "alice");
+    let ended = one.run("session end --others");
+    assert_eq!(ended.stdout, "1 other sessions ended\n", "{ended:?}");
+    assert_eq!(another.run("whoami").status, 1);
+    assert_eq!(one.run("whoami").status, 0);
+    // Those of somebody else.
+    let bob = logged_in(&server, "bob");
+    let refused = bob.run("session list --user alice");
+    assert!(refused.stderr.contains("is forbidden"), "{refused:?}");
+    let named = admin.run("session list --user alice -o name").stdout;
+    assert_eq!(named.trim(), id(own[0]));
+    let ended = admin.run(&format!("session end {} --user alice", named.trim()));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert_eq!(one.run("whoami").status, 1);
+    for line in ["session end", "session end x --others", "session end --others --user alice"] {
+        assert_eq!(bob.run(line).status, 2, "{line}");
+    }
+}
+
+#[test]
+fn forms_for_programs() {
+    let (server, admin) = studio();
+    let alice = logged_in(&server, "alice");
+    let json = |shell: &Shell, line: &str| -> Value {
+        let outcome = shell.run(line);
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{line}: {outcome:?}"))
+    };
+    let users = json(&admin, "user list -o json");
+    assert_eq!(users["kind"], "List");
+    assert_eq!(users["items"][1]["metadata"]["name"], "alice");
+    assert_eq!(json(&alice, "totp status -o json")["enabled"], false);
+    assert_eq!(json(&admin, "audit verify -o json")["records"], 7);
+    assert_eq!(admin.run("audit verify -o json").status, 1, "records are missing");
+    let may = json(&alice, "auth can-i list users -o json");
+    assert_eq!(may["allowed"], false);
+    assert_eq!(alice.run("auth can-i list users -o json").status, 1);
+    let token = json(&alice, "token create ci --read-only -o json");
+    assert!(token["status"]["token"].as_str().unwrap().starts_with("hdt_"));
+    assert_eq!(token["metadata"]["name"], "ci");
+}
+
+#[test]
+fn what_is_no_kind_has_a_command() {
+    let (server, _admin) = studio();
+    let alice = logged_in(&server, "alice");
+    for (line, command) in [
+        ("get selftokens", "hadesctl token list"),
+        ("get selfsessions", "hadesctl session list"),
+        ("get auditevents", "hadesctl audit"),
+        ("get selftotp.operations.hades.dev", "hadesctl totp status"),
+    ] {
+        let outcome = alice.run(line);
+        assert_eq!(outcome.status, 1, "{line}: {outcome:?}");
+        assert!(outcome.stderr.contains(command), "{line}: {outcome:?}");
+    }
+}
+
+#[test]
+fn rights_on_which_nothing_is_served() {
+    let (server, admin) = studio();
+    bind(&server, "alice", "deployer");
+    bind(&server, "bob", "admin");
+    let [alice, bob] = ["alice", "bob"].map(|user| logged_in(&server, user));
+    let line = "auth can-i delete env/production --subresource volumes -p shop";
+    assert_eq!(alice.run(line).status, 1);
+    assert_eq!(bob.run(line).status, 0);
+    let who = admin.run("who-can delete env --subresource volumes -p shop").stdout;
+    assert!(who.contains("User bob") && !who.contains("User alice"), "{who}");
 }
 
 #[test]
@@ -293,6 +435,59 @@ fn members_and_their_rights() {
         "auth can-i create users",
     ]);
     assert_golden!("members_by_a_project_admin", text);
+}
+
+/// Makes alice a member as the controller does for what a HadesProject says.
+fn by_project(server: &Server, role: &str) {
+    server.apply(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        Some("shop"),
+        json!({"metadata": {"name": "hades:member", "labels": {"hades.dev/members-of": "shop"}},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                "name": format!("hades:{role}")}}),
+    );
+}
+
+#[test]
+fn roles_that_add_up() {
+    let (server, admin) = studio();
+    bind(&server, "bob", "admin");
+    let bob = logged_in(&server, "bob");
+    let by_bob = bob.session(&["grant alice admin -p shop"]);
+    let by_admin = admin.session(&[
+        "grant alice viewer -p shop",
+        "grant alice deployer -p shop --environment test --environment staging",
+        "grant alice deployer -p shop --environment staging,test --binding",
+        "revoke alice deployer -p shop --environment staging",
+        "revoke alice viewer -p shop",
+        "revoke alice deployer -p shop",
+        "revoke alice -p shop",
+        "revoke alice -p shop",
+    ]);
+    let other_way_round = admin.session(&["grant alice admin -p shop"]);
+    by_project(&server, "admin");
+    let not_hers = bob.session(&["grant alice viewer -p shop"]);
+    assert_golden!("roles_that_add_up", format!("{by_bob}{by_admin}{other_way_round}{not_hers}"));
+}
+
+#[test]
+fn what_stays_is_told() {
+    let (server, admin) = studio();
+    by_project(&server, "viewer");
+    bind(&server, "bob", "admin");
+    let bob = logged_in(&server, "bob");
+    assert_eq!(admin.run("grant --group dev deployer -p shop").status, 0);
+    let by_admin = admin.session(&[
+        "grant alice viewer -p shop",
+        "revoke alice -p shop",
+        "members -p blog",
+        "revoke alice -p blog",
+    ]);
+    // Of the HadesProject he sees only what it leads to.
+    let by_bob = bob.session(&["grant alice deployer -p shop", "revoke alice -p shop"]);
+    assert_golden!("what_stays_is_told", format!("{by_admin}{by_bob}"));
 }
 
 #[test]

@@ -43,6 +43,19 @@ impl Person {
             .header("content-type", format!("application/{kind}"))
             .body(Body::from(body))
             .unwrap();
+        self.send(request).await
+    }
+
+    /// Asks for what everybody may see, in the name of somebody else.
+    pub async fn ask_in_the_name(&self, mask: &[(&'static str, String)]) -> (StatusCode, String) {
+        let mut request = Request::get("/version").body(Body::empty()).unwrap();
+        for (header, value) in mask {
+            request.headers_mut().insert(*header, value.parse().unwrap());
+        }
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
         let response = self.client.send(request).await.unwrap();
         let code = response.status();
         let body = response.into_body().collect_bytes().await.unwrap();

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
+use crate::output;
 
 /// Records that are asked for if nothing is said.
 const USUAL: u32 = 100;
@@ -60,7 +61,23 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Have the server look whether records were changed or are missing
-    Verify,
+    Verify(Verification),
+}
+
+/// How to show what was found.
+#[derive(Debug, Args)]
+struct Verification {
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Report,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Report {
+    #[default]
+    Text,
+    Yaml,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -72,8 +89,8 @@ enum Output {
 
 /// Shows records.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
-    if let Some(Command::Verify) = arguments.command {
-        return verify(context).await;
+    if let Some(Command::Verify(verification)) = &arguments.command {
+        return verify(context, verification.output).await;
     }
     let Arguments { command: _, user, verb, resource, since, until, limit, output: form } =
         arguments;
@@ -164,19 +181,16 @@ fn what(record: &Value) -> String {
     what
 }
 
-async fn verify(context: &Context) -> Result<(), Error> {
+async fn verify(context: &Context, form: Report) -> Result<(), Error> {
     let report = audit::verify(context.session().await?).await?;
-    for note in &report.notes {
-        context.terminal.note(&format!("note: {note}"));
+    match form {
+        Report::Text => print_report(context, &report)?,
+        Report::Json => context.terminal.print(&output::json(&report)?)?,
+        Report::Yaml => context.terminal.print(&output::yaml(&report)?)?,
     }
-    for problem in &report.problems {
-        context.terminal.line(problem)?;
-    }
-    let AuditReport { files, records, first, last, problems, .. } = report;
+    let AuditReport { problems, .. } = report;
     if problems.is_empty() {
-        let line =
-            format!("the log is whole: {records} records ({first} to {last}), {files} files");
-        return context.terminal.line(&line);
+        return Ok(());
     }
     Err(Error::Incomplete {
         message: format!("the log is not whole: {} problems", problems.len()),
@@ -186,6 +200,22 @@ async fn verify(context: &Context) -> Result<(), Error> {
                 .to_owned(),
         ),
     })
+}
+
+fn print_report(context: &Context, report: &AuditReport) -> Result<(), Error> {
+    let AuditReport { files, records, first, last, problems, notes } = report;
+    for note in notes {
+        context.terminal.note(&format!("note: {note}"));
+    }
+    for problem in problems {
+        context.terminal.line(problem)?;
+    }
+    if problems.is_empty() {
+        let line =
+            format!("the log is whole: {records} records ({first} to {last}), {files} files");
+        context.terminal.line(&line)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

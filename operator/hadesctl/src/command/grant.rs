@@ -2,7 +2,7 @@
 
 use clap::Args;
 use hades_api::{HadesProject, Member, ProjectRole};
-use hades_client::members::{self, Grant, Members, Revocation, Who};
+use hades_client::members::{self, Grant, Members, Membership, Revocation, Who};
 use hades_client::ownership::Ownership;
 use hades_client::rights::{self, Right};
 use hades_client::{Session, catalog, object};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::change::{self, Changed, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
+use crate::standing;
 use crate::target::{self, Target};
 
 const AFTER_HELP: &str = "\
@@ -139,7 +140,9 @@ pub async fn grant(context: &Context, arguments: &GrantArguments) -> Result<(), 
     if !arguments.binding
         && let Some((target, object)) = writable(session, &project).await?
     {
-        return in_project(context, &target, &object, &grant, &arguments.overriding).await;
+        in_project(context, &target, &object, &grant, &arguments.overriding).await?;
+        standing::tell_beside(context, session, &project, &grant).await;
+        return Ok(());
     }
     if arguments.overriding.override_until.is_some() {
         return Err(Error::usage(
@@ -148,7 +151,9 @@ pub async fn grant(context: &Context, arguments: &GrantArguments) -> Result<(), 
         ));
     }
     let name = members::bind(session, &project, &grant).await?;
-    context.terminal.line(&format!("{} (RoleBinding {name})", is(&grant, &project)))
+    context.terminal.line(&format!("{} (RoleBinding {name})", is(&grant, &project)))?;
+    standing::tell_beside(context, session, &project, &grant).await;
+    Ok(())
 }
 
 /// A member who isn't there is no mistake: he may come by single sign-on. Mostly it is
@@ -164,10 +169,7 @@ async fn tell_unknown(context: &Context, session: &Session, who: &Who) {
 
 fn is(grant: &Grant, project: &str) -> String {
     let Grant { who, role, environments } = grant;
-    let place = match environments {
-        None => String::new(),
-        Some(names) => format!(", environment {} alone", names.join(", ")),
-    };
+    let place = standing::place(environments.as_deref().unwrap_or_default());
     format!("{who} is {role} of project {project}{place}")
 }
 
@@ -280,45 +282,114 @@ pub async fn revoke(context: &Context, arguments: &RevokeArguments) -> Result<()
     let project = project(context).await?;
     let session = context.session().await?;
     let revocation = Revocation { who, role, environments: arguments.whom.environments() };
-    let known = Members::read(session, &project).await?;
-    let (left, gone) =
-        members::without(known.of_project.as_deref().unwrap_or_default(), &revocation);
-    let mut taken = vec![];
-    let mut kept = None;
-    if !gone.is_empty() {
-        match writable(session, &project).await? {
-            Some((target, object)) => {
-                let entries = gone.iter().map(|member| format!("- {}", entry(member))).collect();
-                keep_to_git(context, &target, &object, &arguments.overriding, entries, None)?;
-                let patch = patch(&object, &left);
-                let flags = &arguments.overriding;
-                if change::merge(context, &target, &object, &patch, flags).await? == Changed::Yes {
-                    taken.push(format!("HadesProject {project}"));
-                }
+    let before = standing::read(session, &project).await?;
+    let taken = take(context, session, &project, &before, &revocation, arguments).await?;
+    let after = match taken.is_empty() {
+        true => before,
+        false => match standing::read(session, &project).await {
+            Ok(after) => after,
+            Err(error) => {
+                context.terminal.line(&from(&revocation, &project, &taken))?;
+                return Err(error);
             }
-            None => kept = Some(gone),
-        }
-    }
-    let names = members::unbind(session, &known, &revocation).await?;
-    taken.extend(names.into_iter().map(|name| format!("RoleBinding {name}")));
-    let Revocation { who, .. } = &revocation;
-    let what = role.map_or_else(|| "no member".to_owned(), |role| format!("no {role}"));
+        },
+    };
+    let left = after.of(&revocation.who);
     if !taken.is_empty() {
-        let how = taken.join(", ");
-        context.terminal.line(&format!("{who} is {what} of project {project} any more ({how})"))?;
+        context.terminal.line(&told(&revocation, &project, &left, &taken))?;
     }
-    match kept {
-        Some(_) => Err(Error::Incomplete {
+    let is_other_set = taken.is_empty() && revocation.environments.is_some();
+    let others = left.iter().filter(|it| it.project_role().is_some());
+    let mut others = others.filter(|it| revocation.role.is_none_or(|_| it.project_role() == role));
+    match others.next() {
+        // All that could be taken was.
+        _ if left.iter().any(|it| revocation.is_about(it)) => Err(Error::Incomplete {
             message: format!(
-                "{who} is a member by the HadesProject {project}, which is not yours to change"
+                "{} is a member by the HadesProject {project}, which is not yours to change",
+                revocation.who
             ),
             hint: Some("whoever may write HadesProjects can: ask an administrator of Hades".into()),
         }),
-        None if taken.is_empty() => Err(Error::NotFound {
-            what: format!("{who} is {what} of project {project}, so nothing was taken"),
-            hint: format!("`hadesctl members -p {project}` shows who is"),
-        }),
-        None => Ok(()),
+        Some(other) if is_other_set => Err(another_set(other, &project)),
+        _ => {
+            standing::tell_left(context, session, &project, &after, &revocation).await;
+            match taken.is_empty() {
+                false => Ok(()),
+                true => Err(nothing_taken(&revocation, &project)),
+            }
+        }
+    }
+}
+
+/// Takes what may be taken, and says by what it was given.
+async fn take(
+    context: &Context,
+    session: &Session,
+    project: &str,
+    known: &Members,
+    revocation: &Revocation,
+    arguments: &RevokeArguments,
+) -> Result<Vec<String>, Error> {
+    let of_project = known.of_project.as_deref().unwrap_or_default();
+    let (left, gone) = members::without(of_project, revocation);
+    let mut taken = vec![];
+    if !gone.is_empty()
+        && let Some((target, object)) = writable(session, project).await?
+    {
+        let flags = &arguments.overriding;
+        let entries = gone.iter().map(|member| format!("- {}", entry(member))).collect();
+        keep_to_git(context, &target, &object, flags, entries, None)?;
+        let patch = patch(&object, &left);
+        if change::merge(context, &target, &object, &patch, flags).await? == Changed::Yes {
+            taken.push(format!("HadesProject {project}"));
+        }
+    }
+    let names = members::unbind(session, known, revocation).await?;
+    taken.extend(names.into_iter().map(|name| format!("RoleBinding {name}")));
+    Ok(taken)
+}
+
+/// `no member`, `no viewer`.
+fn what(revocation: &Revocation) -> String {
+    revocation.role.map_or_else(|| "no member".to_owned(), |role| format!("no {role}"))
+}
+
+fn from(revocation: &Revocation, project: &str, taken: &[String]) -> String {
+    format!("taken from {} in project {project}: {}", revocation.who, taken.join(", "))
+}
+
+/// What came of it. Whoever has such a role all the same is not told to be without.
+fn told(revocation: &Revocation, project: &str, left: &[Membership], taken: &[String]) -> String {
+    let is_such =
+        |it: &Membership| revocation.role.is_none_or(|role| it.project_role() == Some(role));
+    if left.iter().any(is_such) {
+        return from(revocation, project, taken);
+    }
+    let (who, what) = (&revocation.who, what(revocation));
+    format!("{who} is {what} of project {project} any more ({})", taken.join(", "))
+}
+
+fn nothing_taken(revocation: &Revocation, project: &str) -> Error {
+    let (who, what) = (&revocation.who, what(revocation));
+    Error::NotFound {
+        what: format!("{who} is {what} of project {project}, so nothing was taken"),
+        hint: format!("`hadesctl members -p {project}` shows who is"),
+    }
+}
+
+/// A role is for some environments together, and is taken as it was given.
+fn another_set(membership: &Membership, project: &str) -> Error {
+    let Membership { who, role, environments, .. } = membership;
+    let place = standing::place(environments);
+    Error::NotFound {
+        what: format!(
+            "{who} is {role} of project {project}{place}: --environment names exactly those that \
+             a role is for, so nothing was taken"
+        ),
+        hint: format!(
+            "{} takes it; then grant what is to stay",
+            standing::taking(membership, project)
+        ),
     }
 }
 

@@ -53,6 +53,7 @@ pub struct Arguments {
 /// Logs in.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     let file = KubeconfigFile::of(&context.locations())?;
+    file.check_own()?;
     let current = file.current(context.context_flag())?;
     let server = match (&arguments.url, &current) {
         (Some(url), _) => ServerUrl::parse(url)?,
@@ -185,7 +186,7 @@ fn agree(context: &Context, server: &ServerUrl, fingerprint: &str) -> Result<(),
     }
     context.terminal.note(&format!(
         "{known}. If it is the server's own authority, its SHA-256 fingerprint is\n  \
-         {fingerprint}\nCompare it with what this says on the server:\n  openssl x509 -in \
+         {fingerprint}\nCompare it with what this says on the server:\n  sudo openssl x509 -in \
          /var/lib/hades/ca.crt -noout -fingerprint -sha256"
     ));
     match context.terminal.confirm("Trust it?")? {
@@ -227,7 +228,15 @@ async fn by_browser(context: &Context, reached: &Anonymous) -> Result<LoggedIn, 
     let end = tokio::time::Instant::now() + device.patience();
     loop {
         tokio::time::sleep(device.interval()).await;
-        match device.ask(reached, context.now()).await? {
+        let progress = match device.ask(reached, context.now()).await {
+            // The person is in the browser meanwhile, and nothing is lost.
+            Err(error) if error.is_passing() && tokio::time::Instant::now() < end => {
+                device.ask_less();
+                continue;
+            }
+            answered => answered?,
+        };
+        match progress {
             Progress::In(logged_in) => return Ok(logged_in),
             Progress::Pending if tokio::time::Instant::now() < end => {}
             Progress::Pending | Progress::Expired => {

@@ -1,12 +1,13 @@
 //! `hadesctl members`.
 
 use clap::{Args, ValueEnum};
-use hades_client::members::{Members, Membership};
+use hades_client::members::Membership;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
 use crate::output;
+use crate::standing;
 
 /// Show who works on a project, as what, and what makes them a member
 #[derive(Debug, Args)]
@@ -29,13 +30,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let Some(project) = context.project().await? else {
         return Err(Error::usage("nothing says which project is meant", "name it with -p PROJECT"));
     };
-    let found = Members::read(context.session().await?, &project).await?;
+    let found = standing::read(context.session().await?, &project).await?;
     let all = found.all();
-    if found.is_partial() {
-        context
-            .terminal
-            .warn("there may be more: RoleBindings are for the project's admins to see");
-    }
+    standing::tell_partial(context, &found);
     match arguments.output {
         Output::Table if all.is_empty() => {
             context.terminal.note(&format!("project {project} has no members"));

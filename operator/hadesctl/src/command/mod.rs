@@ -23,6 +23,7 @@ pub mod ps;
 pub mod render;
 pub mod restart;
 pub mod scale;
+pub mod session;
 pub mod set;
 pub mod stop;
 pub mod suspend;
@@ -80,6 +81,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Passwd(arguments) => passwd::run(context, &arguments).await,
         Command::Totp(arguments) => totp::run(context, &arguments).await,
         Command::Token(arguments) => token::run(context, &arguments).await,
+        Command::Session(arguments) => session::run(context, &arguments).await,
         Command::Grant(arguments) => grant::grant(context, &arguments).await,
         Command::Revoke(arguments) => grant::revoke(context, &arguments).await,
         Command::Members(arguments) => members::run(context, &arguments).await,

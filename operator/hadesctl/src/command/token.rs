@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hades_client::accounts::{self, Token, TokenSpec, Whose};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 
 use crate::age::age;
 use crate::context::Context;
@@ -15,7 +16,7 @@ const AFTER_HELP: &str = "\
 Examples:
   hadesctl token create laptop                         all that you may, for 90 days
   hadesctl token create ci --user ci-bot -p shop --expires 30d
-  hadesctl token create grafana -p shop -p blog --read-only > token.txt
+  umask 077; hadesctl token create grafana -p shop -p blog --read-only > token.txt
   hadesctl token revoke laptop";
 
 /// Make, list and revoke API tokens
@@ -66,6 +67,18 @@ struct Creation {
     /// How long it is good: 90d, 12h; robots may have `never`
     #[arg(long, value_name = "TIME", value_parser = parse_lifetime, default_value = "90d")]
     expires: Lifetime,
+
+    /// Form of the output: the token alone, or with what is known of it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    #[default]
+    Text,
+    Yaml,
+    Json,
 }
 
 /// How long a token is good, in seconds; 0 for ever.
@@ -155,7 +168,18 @@ async fn create(context: &Context, creation: &Creation) -> Result<(), Error> {
     };
     // Alone on standard output, so that scripts can take it.
     context.terminal.note(&told(&made));
-    context.terminal.line(token.expose_secret())
+    let whole = || -> Result<Value, Error> {
+        let mut value =
+            serde_json::to_value(&made).map_err(|error| Error::Encode(Box::new(error)))?;
+        // Left out of everything else that is printed.
+        value["status"]["token"] = json!(token.expose_secret());
+        Ok(value)
+    };
+    match creation.output {
+        Form::Text => context.terminal.line(token.expose_secret()),
+        Form::Json => context.terminal.print(&output::json(&whole()?)?),
+        Form::Yaml => context.terminal.print(&output::yaml(&whole()?)?),
+    }
 }
 
 fn told(token: &Token) -> String {
@@ -219,7 +243,6 @@ fn table(tokens: &[Token], now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn lifetimes() {

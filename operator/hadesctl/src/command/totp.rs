@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hades_client::accounts::{self, Factor, Proof, Whose};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::output;
 use crate::prompt;
 
 /// Have your logins need a code from your telephone (TOTP)
@@ -28,7 +30,23 @@ enum Command {
     /// Remove it
     Disable(Removal),
     /// Show whether it is set up
-    Status,
+    Status(Look),
+}
+
+/// How to show it.
+#[derive(Debug, Args)]
+struct Look {
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Yaml,
+    Json,
 }
 
 /// How to show who you are.
@@ -44,10 +62,19 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     match &arguments.command {
         Command::Enable => enable(context).await,
         Command::Disable(removal) => disable(context, removal).await,
-        Command::Status => {
+        Command::Status(Look { output: form }) => {
             let session = context.session().await?;
             let factor = accounts::factor(session, Whose::Own).await?;
-            context.terminal.line(&status(&factor))
+            // Not all of it: what sets one up is a secret.
+            let Factor { enabled, since, recovery_codes_left, .. } = &factor;
+            let value = json!({
+                "enabled": enabled, "since": since, "recoveryCodesLeft": recovery_codes_left,
+            });
+            match form {
+                Output::Text => context.terminal.line(&status(&factor)),
+                Output::Json => context.terminal.print(&output::json(&value)?),
+                Output::Yaml => context.terminal.print(&output::yaml(&value)?),
+            }
         }
     }
 }

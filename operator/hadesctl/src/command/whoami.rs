@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use hades_client::Session;
-use hades_client::accounts::{self, SessionEntry, Token};
+use hades_client::accounts::{self, SessionStatus, Token};
 use hades_client::identity::{self, Identity};
 use hades_client::projects::{self, HeldRole, OwnProjects};
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ enum Output {
 /// By what somebody shows who he is.
 #[derive(Debug)]
 enum Shown {
-    Login(SessionEntry),
+    Login(SessionStatus),
     Token(Token),
     Else,
 }
@@ -69,7 +69,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
 
 async fn shown(session: &Session, who: &Identity) -> Result<Shown, Error> {
     let found = match (who.session(), who.token()) {
-        (Some(id), _) => accounts::own_session(session, id).await.map(Shown::Login),
+        (Some(id), _) => {
+            accounts::own_session(session, id).await.map(|entry| Shown::Login(entry.status))
+        }
         (_, Some(name)) => accounts::own_token(session, name).await.map(Shown::Token),
         _ => return Ok(Shown::Else),
     };
@@ -83,15 +85,7 @@ async fn shown(session: &Session, who: &Identity) -> Result<Shown, Error> {
 
 fn how(shown: &Shown) -> (String, Option<Timestamp>) {
     match shown {
-        Shown::Login(SessionEntry { method, expiration_timestamp, .. }) => {
-            let how = match method.as_str() {
-                "password" => "a password",
-                "device" => "a browser",
-                "sso" => "single sign-on",
-                other => other,
-            };
-            (how.to_owned(), *expiration_timestamp)
-        }
+        Shown::Login(status) => (status.how().to_owned(), status.expiration_timestamp),
         Shown::Token(token) => {
             let name = &token.metadata.name;
             (format!("the API token {name}"), token.status.expiration_timestamp)
@@ -103,7 +97,7 @@ fn how(shown: &Shown) -> (String, Option<Timestamp>) {
 fn text(server: &str, who: &Identity, shown: &Shown, own: &OwnProjects) -> String {
     let (how, until) = how(shown);
     let mut by = how;
-    if let Shown::Login(SessionEntry { address: Some(address), .. }) = shown {
+    if let Shown::Login(SessionStatus { address: Some(address), .. }) = shown {
         let _ = write!(by, ", from {address}");
     }
     let mut rows = vec![
@@ -184,8 +178,8 @@ mod tests {
             groups: vec!["dev".to_owned(), "system:authenticated".to_owned()],
             credential: Some("session/1".to_owned()),
         };
-        let entry: SessionEntry = serde_json::from_value(json!({
-            "method": "device", "expirationTimestamp": "2026-01-01T12:00:00Z",
+        let entry: SessionStatus = serde_json::from_value(json!({
+            "user": "alice", "method": "device", "expirationTimestamp": "2026-01-01T12:00:00Z",
             "address": "192.0.2.7",
         }))
         .unwrap();

@@ -164,7 +164,8 @@ async fn let_in(server: ApiServer, data: &std::path::Path) -> ApiServer {
         .public_routes(devices(accounts))
 }
 
-/// Logins by a browser: whoever asks a second time was let in as alice meanwhile.
+/// Logins by a browser: at the second question the server starts anew, and whoever asks
+/// a third time was let in as alice meanwhile.
 fn devices(accounts: Accounts) -> Router {
     let asked = Arc::new(AtomicU64::new(0));
     let begin = || async {
@@ -176,8 +177,10 @@ fn devices(accounts: Accounts) -> Router {
         if !form.contains("device_code=d3vice") || !form.contains("client_id=hadesctl") {
             return refused("invalid_grant");
         }
-        if asked.fetch_add(1, Ordering::Relaxed) == 0 {
-            return refused("authorization_pending");
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => return refused("authorization_pending"),
+            1 => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({}))),
+            _ => {}
         }
         let how = Method::Device { groups: vec![] };
         let token = accounts.start_session("alice", how, &Origin::default()).await.unwrap();

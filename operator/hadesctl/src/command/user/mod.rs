@@ -2,7 +2,7 @@
 
 mod create;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hades_api::User;
 use hades_client::object::{self, Selection};
 use hades_client::{Session, accounts, catalog};
@@ -16,6 +16,7 @@ use crate::change::{self, Changed, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
+use crate::output;
 use crate::prompt;
 use crate::target::{self, Target};
 
@@ -43,7 +44,7 @@ enum Command {
     Create(create::Arguments),
     /// Show the users
     #[command(visible_alias = "ls")]
-    List,
+    List(Listing),
     /// Keep users out at once: no login, no token, no session
     Disable(Named),
     /// Let users in again
@@ -55,6 +56,23 @@ enum Command {
     Delete(Removal),
     /// Look after second factors
     Totp(Factor),
+}
+
+/// How to show the users.
+#[derive(Debug, Args)]
+struct Listing {
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    #[default]
+    Table,
+    Yaml,
+    Json,
+    Name,
 }
 
 /// Some users.
@@ -104,7 +122,7 @@ enum FactorCommand {
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     match &arguments.command {
         Command::Create(arguments) => create::run(context, arguments).await,
-        Command::List => list(context).await,
+        Command::List(listing) => list(context, listing.output).await,
         Command::Disable(named) => let_in(context, named, false).await,
         Command::Enable(named) => let_in(context, named, true).await,
         Command::Passwd(One { name }) => set_password(context, name).await,
@@ -200,14 +218,24 @@ async fn delete(context: &Context, removal: &Removal) -> Result<(), Error> {
     Ok(())
 }
 
-async fn list(context: &Context) -> Result<(), Error> {
+async fn list(context: &Context, form: Output) -> Result<(), Error> {
     let session = context.session().await?;
     let found = object::list(session, &catalog::user(), &Selection::default()).await?;
-    if found.is_empty() {
-        context.terminal.note("no users found");
-        return Ok(());
+    // As `hadesctl get users` has them.
+    let all = || -> Result<_, Error> {
+        let values: Result<_, _> = found.iter().map(|it| output::value(it, false)).collect();
+        Ok(output::list(values?))
+    };
+    match form {
+        Output::Table if found.is_empty() => {
+            context.terminal.note("no users found");
+            Ok(())
+        }
+        Output::Table => context.terminal.print(&table(&found, context.now())),
+        Output::Json => context.terminal.print(&output::json(&all()?)?),
+        Output::Yaml => context.terminal.print(&output::yaml(&all()?)?),
+        Output::Name => found.iter().try_for_each(|user| context.terminal.line(&user.name_any())),
     }
-    context.terminal.print(&table(&found, context.now()))
 }
 
 fn table(users: &[DynamicObject], now: Timestamp) -> String {
