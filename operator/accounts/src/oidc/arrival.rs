@@ -73,7 +73,7 @@ impl SignIn {
         // Whoever unlinks ends the sessions that are there after the link is gone.
         let _turn = self.accounts.inner.changes.lock().await;
         let link = self.links.of(issuer, &who.subject)?;
-        if !link.is_some_and(|link| link.value.uid == person.uid) {
+        if link.is_none_or(|link| link.value.uid != person.uid) {
             return Err(SessionError::KeptOut(person.name.clone()));
         }
         self.accounts.begin_session(person, how, from).await
