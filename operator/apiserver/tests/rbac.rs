@@ -453,6 +453,14 @@ async fn a_scoped_token_grants_no_more_than_it_holds() {
     );
     assert_eq!(server.code(&scoped, "GET", BARNS, Value::Null).await, 403);
     assert_eq!(server.code(&scoped, "GET", "/apis", Value::Null).await, 200);
+    // The token of a service account would have no limits.
+    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
+    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
+    let tokens = format!("{accounts}/robot/token");
+    let (code, refused) = ask(&server.server, &scoped, "POST", &tokens, &json!({})).await;
+    assert_eq!(code, 403, "{refused}");
+    assert!(message(&refused).contains("a limited token makes no token"), "{refused}");
+    assert_eq!(server.code(&admin(), "POST", &tokens, json!({})).await, 201);
 }
 
 #[tokio::test]

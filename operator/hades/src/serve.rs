@@ -142,7 +142,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     notifier.ready();
     let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
     tokio::spawn(async move { living.live(ends).await });
-    greet(&flags, &installation, address, made, accounts.first_login().as_deref());
+    greet(&flags, &installation, address, made, accounts.first_login().await.as_deref());
     if copied {
         warn_of_copy(&flags);
     }

@@ -41,6 +41,11 @@ pub(super) fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     if !causes.is_empty() {
         return Err(StatusError::invalid(GROUP, KIND, ask.name(), causes));
     }
+    if ask.caller.scope.is_some() {
+        let why = "a limited token makes no token that may do more than it: log in, or use one \
+                   without limits";
+        return Err(StatusError::forbidden("", "serviceaccounts/token", ask.name(), why));
+    }
     let account = Meta::read(&stored(ask)?.object).map_err(StatusError::internal)?;
     let now = (ask.state.clock)().as_second();
     let wanted = spec.expiration_seconds.unwrap_or(USUAL);
