@@ -377,8 +377,9 @@ mod tests {
         let line = lines.next().await.unwrap().unwrap();
         assert!(line.starts_with(br#"{"type":"ADDED""#), "{line:?}");
         Bed::dismiss(&bed.server).await;
-        let line: serde_json::Value =
-            serde_json::from_slice(&lines.next().await.unwrap().unwrap()).unwrap();
+        let long = std::time::Duration::from_secs(20);
+        let line = tokio::time::timeout(long, lines.next()).await.expect("it goes on");
+        let line: serde_json::Value = serde_json::from_slice(&line.unwrap().unwrap()).unwrap();
         assert_eq!((&line["type"], &line["object"]["code"]), (&"ERROR".into(), &403.into()));
         assert!(lines.next().await.is_none());
     }
