@@ -4,7 +4,7 @@
 
 mod support;
 
-use hades_apiserver::{ApiServer, Identity, Scope};
+use hades_apiserver::{ApiServer, Credential, Identity, Scope};
 use serde_json::{Value, json};
 use support::{Server, config, eventually};
 
@@ -438,6 +438,93 @@ async fn no_binding_grants_what_its_author_does_not_hold() {
 }
 
 #[tokio::test]
+async fn a_role_that_comes_to_too_much_is_refused_at_once() {
+    let server = Server::with_keeper().await;
+    let words = |word: &str, count: usize| -> Vec<String> {
+        (0..count).map(|index| format!("{word}{index}")).collect()
+    };
+    let role = |count: usize| {
+        json!({"metadata": {"name": "huge"}, "rules": [{"verbs": words("v", count),
+            "apiGroups": words("g", count), "resources": words("r", count),
+            "resourceNames": words("n", count)}]})
+    };
+    let alice = person("alice");
+    for who in [&admin(), &alice] {
+        for query in ["", "?dryRun=All"] {
+            for (path, count) in [(ROLES, 300), (ROLES, 9), (CLUSTER_ROLES, 300)] {
+                let path = format!("{path}{query}");
+                let (code, refused) = ask(&server.server, who, "POST", &path, &role(count)).await;
+                assert_eq!(code, 422, "{path} {}", message(&refused));
+                let cause = &refused["details"]["causes"][0];
+                assert_eq!(
+                    (&cause["field"], &cause["reason"]),
+                    (&json!("rules"), &json!("FieldValueTooMany")),
+                    "{cause}"
+                );
+            }
+        }
+    }
+    // What may be written and isn't held is told in a few lines.
+    let (code, refused) = ask(&server.server, &alice, "POST", ROLES, &role(8)).await;
+    assert_eq!(code, 403);
+    assert_eq!(message(&refused).lines().count(), 12, "{refused}");
+    assert!(message(&refused).ends_with("\nand 502 more"), "{refused}");
+    assert_eq!(server.code(&admin(), "POST", ROLES, role(8)).await, 201);
+    // Many names beside many held rules: found out quickly, or refused.
+    let mut named = rule(&["get"], "farm.example", &["barns"]);
+    named["resourceNames"] = json!(words("n", 4096));
+    let small = json!({"metadata": {"name": "names"}, "rules": [named]});
+    assert_eq!(server.code(&alice, "POST", ROLES, small).await, 201);
+    let many: Vec<Value> =
+        words("r", 1000).iter().map(|one| rule(&["get"], "x", &[one.as_str()])).collect();
+    server.grant("alice", "", "many", json!(many)).await;
+    let mut named = rule(&["get"], "farm.example", &["barns"]);
+    named["resourceNames"] = json!(words("n", 4096));
+    let small = json!({"metadata": {"name": "more"}, "rules": [named]});
+    let (code, refused) = ask(&server.server, &alice, "POST", ROLES, &small).await;
+    assert_eq!(code, 403);
+    assert!(message(&refused).contains("too many rules to compare"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_finalizer_keeps_the_binding_and_not_the_right() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let list = json!([rule(&["list"], "farm.example", &["barns"])]);
+    server.grant("alice", "shop", "farmer", list.clone()).await;
+    server.grant("alice", "default", "other", list).await;
+    let ways = [
+        (format!("{RBAC}/namespaces/shop/rolebindings/farmer"), SHOP),
+        (format!("{RBAC}/clusterroles/other"), BARNS),
+    ];
+    for (path, what) in ways {
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 200);
+        let held = json!({"metadata": {"finalizers": ["farm.example/keep"]}});
+        assert_eq!(server.code(&admin(), "PATCH", &path, held).await, 200);
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 200);
+        assert_eq!(server.code(&admin(), "DELETE", &path, Value::Null).await, 200);
+        assert_eq!(server.code(&admin(), "GET", &path, Value::Null).await, 200, "still there");
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 403, "{path}");
+    }
+    let server = server.restart().await;
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 403, "nor after a start");
+}
+
+#[tokio::test]
+async fn a_role_has_a_name_that_requests_can_carry() {
+    let server = Server::with_namespace().await;
+    for name in ["x".repeat(1025), "a\nb".to_owned(), "a\0".to_owned()] {
+        let role = json!({"metadata": {"name": name}, "rules": []});
+        assert_eq!(server.code(&admin(), "POST", CLUSTER_ROLES, role).await, 422, "{name:?}");
+    }
+    let name = "\u{20ac}".repeat(341);
+    let role = json!({"metadata": {"name": name}, "rules": []});
+    assert_eq!(server.code(&admin(), "POST", CLUSTER_ROLES, role).await, 201);
+    let path = format!("{CLUSTER_ROLES}/{}", "%E2%82%AC".repeat(341));
+    assert_eq!(server.code(&admin(), "DELETE", &path, Value::Null).await, 200);
+}
+
+#[tokio::test]
 async fn a_scoped_token_grants_no_more_than_it_holds() {
     let server = Server::with_namespace().await;
     let scope =
@@ -711,6 +798,16 @@ async fn service_accounts_get_tokens_that_end_with_them() {
     let body = json!({"spec": {"token": token}});
     let answer = server.made(review, body).await;
     assert_eq!(answer["status"]["user"]["username"], "system:serviceaccount:shop:robot");
+    // For so many that it would not be accepted.
+    let many: Vec<String> =
+        (0..400).map(|index| format!("audience-{index}-{}", "x".repeat(10))).collect();
+    for query in ["", "?dryRun=All"] {
+        let body = json!({"spec": {"audiences": many}});
+        let path = format!("{tokens}{query}");
+        let (code, refused) = ask(&server.server, &alice, "POST", &path, &body).await;
+        assert_eq!(code, 400, "{refused}");
+        assert!(message(&refused).starts_with("spec.audiences: "), "{refused}");
+    }
     // For somebody else, who asks with his name.
     let vault = server.made(&tokens, json!({"spec": {"audiences": ["vault"]}})).await;
     let vault = vault["status"]["token"].as_str().unwrap();
@@ -737,6 +834,25 @@ async fn service_accounts_get_tokens_that_end_with_them() {
     assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
     server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
     assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
+}
+
+#[tokio::test]
+async fn a_token_of_limited_rights_is_nobody_s_to_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(&directory);
+    let scope = Scope { namespaces: vec!["shop".to_owned()], verbs: Vec::new() };
+    config.credentials = vec![
+        Credential::of_token("whole", person("jane")),
+        Credential::of_token("part", person("jane").within(scope)),
+    ];
+    let server = ApiServer::open(config).await.unwrap();
+    let review = "/apis/authentication.k8s.io/v1/tokenreviews";
+    for (token, known) in [("whole", true), ("part", false), ("none", false)] {
+        let body = json!({"spec": {"token": token}});
+        let (_, answer) = ask(&server, &admin(), "POST", review, &body).await;
+        assert_eq!(answer["status"]["authenticated"] == true, known, "{answer}");
+        assert_eq!(answer["status"]["user"]["username"] == "jane", known, "{answer}");
+    }
 }
 
 #[tokio::test]
