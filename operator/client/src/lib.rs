@@ -54,6 +54,7 @@ pub mod plan;
 pub mod projects;
 pub mod request;
 pub mod rights;
+pub mod secret;
 mod server_url;
 mod session;
 pub mod stats;

@@ -13,7 +13,7 @@ Addresses are PROJECT/ENVIRONMENT[/SERVICE[/REPLICA]], such as shop/production/a
 The server is found by --kubeconfig, KUBECONFIG or ~/.hades/kubeconfig.
 
 Exit status: 0 done; 1 failed (diff: there are changes); 2 called wrongly (diff: failed);
-exec: that of the command.";
+exec: that of the command; secret diff: as diff.";
 
 /// Steers Hades: see, change and follow environments.
 #[derive(Debug, Parser)]
@@ -96,6 +96,8 @@ pub enum Command {
     Scale(command::scale::Arguments),
     /// Change variables or the image of a service
     Set(command::set::Arguments),
+    /// Set, list, compare and delete Secrets
+    Secret(command::secret::Arguments),
     /// Change an object in an editor
     Edit(command::edit::Arguments),
     /// Show containers
@@ -154,7 +156,11 @@ impl Command {
     /// Exit status when the command fails.
     pub fn exit_code_of_errors(&self) -> u8 {
         // 1 says that there are changes.
-        if matches!(self, Self::Diff(_)) { 2 } else { 1 }
+        match self {
+            Self::Diff(_) => 2,
+            Self::Secret(arguments) if arguments.compares() => 2,
+            _ => 1,
+        }
     }
 }
 

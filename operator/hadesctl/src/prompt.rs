@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::raw_mode::RawMode;
 
-/// The longest line (bytes). Passwords are at most 1024 bytes, tokens are short.
+/// The longest line (bytes). Passwords are at most 1024 bytes, tokens are short; what is
+/// longer is a file.
 const LONGEST: usize = 4096;
 
 /// Asks for something that must not be seen.
@@ -68,6 +69,13 @@ fn missing(question: &str) -> Error {
     )
 }
 
+fn too_long(question: &str) -> Error {
+    Error::usage(
+        format!("the answer to {question} is longer than {LONGEST} bytes"),
+        "nothing was done; pass what is that long as a file, where the command takes one",
+    )
+}
+
 fn failed(source: io::Error) -> Error {
     Error::File { verb: "read", path: "the answer".into(), source }
 }
@@ -75,12 +83,16 @@ fn failed(source: io::Error) -> Error {
 /// The next line of standard input, whose buffer lives on for the one after it.
 fn line(question: &str) -> Result<SecretString, Error> {
     let mut text = String::new();
-    let limit = u64::try_from(LONGEST).unwrap_or(u64::MAX);
+    // With its line break.
+    let limit = u64::try_from(LONGEST + 2).unwrap_or(u64::MAX);
     io::stdin().lock().take(limit).read_line(&mut text).map_err(failed)?;
     if text.is_empty() {
         return Err(missing(question));
     }
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    if text.len() > LONGEST {
+        return Err(too_long(question));
+    }
     Ok(SecretString::from(text))
 }
 
@@ -88,13 +100,13 @@ fn hidden(context: &Context, question: &str) -> Result<SecretString, Error> {
     context.terminal.flush()?;
     let _ = write!(io::stderr(), "{question}: ");
     let raw = RawMode::begin()?;
-    let typed = type_in(&mut io::stdin().lock());
+    let typed = type_in(question, &mut io::stdin().lock());
     drop(raw);
     let _ = writeln!(io::stderr());
     typed
 }
 
-fn type_in(keys: &mut impl Read) -> Result<SecretString, Error> {
+fn type_in(question: &str, keys: &mut impl Read) -> Result<SecretString, Error> {
     let mut typed = Typed::default();
     let mut key = [0];
     loop {
@@ -106,6 +118,9 @@ fn type_in(keys: &mut impl Read) -> Result<SecretString, Error> {
             Pressed::Done => break,
             Pressed::GaveUp => return Err(Error::incomplete("given up, nothing was done")),
         }
+    }
+    if typed.bytes.len() > LONGEST {
+        return Err(too_long(question));
     }
     String::from_utf8(typed.bytes)
         .map(SecretString::from)
@@ -138,7 +153,8 @@ impl Typed {
             // Ctrl-U.
             0x15 => self.bytes.clear(),
             key if key < 0x20 => {}
-            key if self.bytes.len() < LONGEST => self.bytes.push(key),
+            // One more than there may be, which tells that there were too many.
+            key if self.bytes.len() <= LONGEST => self.bytes.push(key),
             _ => {}
         }
         Pressed::Goes
@@ -150,7 +166,7 @@ mod tests {
     use super::*;
 
     fn typed(keys: &[u8]) -> Result<String, String> {
-        let typed = type_in(&mut io::Cursor::new(keys));
+        let typed = type_in("Key", &mut io::Cursor::new(keys));
         typed.map(|text| text.expose_secret().to_owned()).map_err(|error| error.to_string())
     }
 
@@ -163,5 +179,9 @@ mod tests {
         assert!(typed(b"abc\x03").unwrap_err().contains("given up"));
         assert!(typed(b"\x04").unwrap_err().contains("given up"));
         assert!(typed(b"abc").unwrap_err().contains("closed"));
+        let long = |length: usize| typed(&[vec![b'x'; length], b"\r".to_vec()].concat());
+        assert_eq!(long(LONGEST).unwrap().len(), LONGEST);
+        // Cut short, it would be another secret.
+        assert!(long(LONGEST + 1).unwrap_err().contains("longer than"));
     }
 }

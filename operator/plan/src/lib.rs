@@ -53,5 +53,6 @@ pub use placement::Current;
 pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
 pub use resolve::{
-    FoundImages, Inputs, Needs, SecretData, SpecError, SpecErrorKind, check_offline, needs, resolve,
+    FoundImages, Inputs, Needs, SecretData, SecretUse, SpecError, SpecErrorKind, UsedBy,
+    check_offline, looks_secret, needs, resolve, secret_uses,
 };

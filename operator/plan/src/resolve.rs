@@ -18,6 +18,7 @@ mod policy;
 mod port;
 mod pull_secret;
 mod restart;
+mod secret_use;
 mod service;
 mod stop;
 mod strategy;
@@ -40,6 +41,8 @@ use crate::policy::{Rules, Standing};
 use findings::Findings;
 pub(crate) use host::selected as selected_hosts;
 pub use offline::check_offline;
+pub use secret_use::{SecretUse, UsedBy, secret_uses};
+pub use variables::looks_secret;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

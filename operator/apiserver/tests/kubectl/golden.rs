@@ -138,6 +138,36 @@ each_release! {
     sessions_with_1_37 = 37;
 }
 
+/// Whatever the golden files are made to say: a value that went in is in no answer, in
+/// the clear or in base64.
+#[test]
+fn no_session_prints_a_value_of_a_secret() {
+    use base64::Engine as _;
+    let steps = sessions_in("sessions").into_iter().flat_map(|(_, steps)| steps);
+    let steps: Vec<Step> = steps.filter(|step| !step.script.is_empty()).collect();
+    let mut planted: Vec<String> = steps
+        .iter()
+        .flat_map(|step| step.script.split(|c: char| !c.is_ascii_alphanumeric() && c != '-'))
+        .filter(|word| word.starts_with("planted-"))
+        .map(str::to_owned)
+        .collect();
+    assert!(planted.len() > 10, "{planted:?}");
+    let encoded = |word: &String| {
+        let text = base64::engine::general_purpose::STANDARD.encode(word);
+        // Without the end, which is otherwise where more follows.
+        text[..text.len() - 4].to_owned()
+    };
+    planted.extend(planted.iter().map(encoded).collect::<Vec<_>>());
+    let replies = steps.iter().flat_map(|step| {
+        std::iter::once(&step.usual).chain(step.unusual.iter().map(|(_, reply)| reply))
+    });
+    for reply in replies {
+        for word in &planted {
+            assert!(!reply.output.contains(word), "{word} is in:\n{}", reply.output);
+        }
+    }
+}
+
 /// The releases whose replies are written, by `HADES_MINORS=29,37`; otherwise all,
 /// since a missing one would lose what is expected of it.
 fn written_releases() -> (Vec<Release>, bool) {

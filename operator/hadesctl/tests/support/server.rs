@@ -1,6 +1,7 @@
 //! A real API server with the kinds of Hades over HTTPS, without controllers:
 //! what they would report is written by the tests.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use axum::{Extension, Json, Router};
 use hades_accounts::{Accounts, Cost, Method, Origin, Settings, UserRules};
 use hades_apiserver::{ApiServer, Identity, ServerConfig, bootstrap};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -97,6 +99,19 @@ impl Server {
         let api = self.api(hades_api::API_VERSION, kind, namespace);
         let patch = Patch::Merge(json!({"status": status}));
         self.runtime.block_on(api.patch_status(name, &PatchParams::default(), &patch)).unwrap();
+    }
+
+    /// An object as the controllers read it; null when there is none.
+    pub fn get(&self, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Value {
+        let found = self.runtime.block_on(self.api(api_version, kind, namespace).get_opt(name));
+        serde_json::to_value(found.unwrap()).unwrap()
+    }
+
+    /// The values of a Secret, as the controllers read them.
+    pub fn plain_secret(&self, namespace: &str, name: &str) -> BTreeMap<String, Vec<u8>> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let found = self.runtime.block_on(api.get(name)).unwrap();
+        found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
     }
 
     /// Does something to the server while the caller waits for a command.

@@ -98,7 +98,8 @@ fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings)
     }
 }
 
-fn looks_secret(key: &str) -> bool {
+/// Whether a variable of this name holds what nobody else may know, as people name them.
+pub fn looks_secret(key: &str) -> bool {
     let upper = key.to_ascii_uppercase();
     let mut parts = upper.split('_');
     let last = upper.rsplit('_').next().unwrap_or_default();

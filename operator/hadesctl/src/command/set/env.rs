@@ -5,30 +5,32 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hades_client::object::{self, ApplyMode, Owner};
-use hades_client::{Catalog, FIELD_MANAGER, Kind};
+use hades_client::secret::KeyChange;
 use serde_json::{Map, Value, json};
 
 use super::assignment::{self, Assignments};
-use crate::change::{self, Changed, OverrideFlags};
+use super::kept_secret::KeptSecret;
+use crate::change::{self, OverrideFlags};
 use crate::command::render;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
+use crate::proposal::{self, ProposalFlags};
 use crate::rollout::{self, WaitFlags};
 use crate::service::Service;
-use crate::target::Target;
 
 const AFTER_HELP: &str = "\
 Examples:
   hadesctl set env shop/production/api LOG_LEVEL=debug
   hadesctl set env shop/production/api LOG_LEVEL-
-  hadesctl set env shop/production/api --secret --from-file .env.secret
+  hadesctl set env shop/production/api --secret --from-env-file .env.secret
+  hadesctl set env shop/production/api LOG_LEVEL=debug --commit
   hadesctl set env shop/production/api              lists them";
 
 /// Change environment variables of a service, or list them
 ///
-/// Values that come from Secrets are never shown.
+/// What differs is shown first, and asked about where it comes from a file. Values
+/// that come from Secrets are never shown.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -41,13 +43,20 @@ pub struct Arguments {
     assignments: Vec<String>,
 
     /// Set all variables of a file of NAME=VALUE lines; - for standard input
-    #[arg(long, value_name = "FILE")]
-    from_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", alias = "from-file")]
+    from_env_file: Vec<PathBuf>,
 
     /// Put the values into a Secret of the project and refer to it; ENVIRONMENT-SERVICE, or the
     /// one of that name
     #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
     secret: Option<Option<String>>,
+
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+
+    #[command(flatten)]
+    proposing: ProposalFlags,
 
     #[command(flatten)]
     overriding: OverrideFlags,
@@ -59,10 +68,10 @@ pub struct Arguments {
 /// Changes or lists variables.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> {
     let address = context.address(&arguments.address).await?;
-    let mut assignments = match &arguments.from_file {
-        Some(path) => assignment::of_file(&path.display().to_string(), &read(path)?)?,
-        None => Assignments::new(),
-    };
+    let mut assignments = Assignments::new();
+    for path in &arguments.from_env_file {
+        assignments.extend(assignment::of_file(&path.display().to_string(), &read(path)?)?);
+    }
     assignments.extend(assignment::of_words(&arguments.assignments)?);
     let service = Service::find(context, address).await?;
     if assignments.is_empty() {
@@ -73,35 +82,181 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         let default = || format!("{}-{}", service.address.environment, service.name);
         name.clone().unwrap_or_else(default)
     });
-    let env = fields(&assignments, secret.as_deref());
-    let patch = service.patch(json!({"env": env}));
-    let (target, before) = (&service.target, &service.environment);
-    let change = change::plan(context, target, before, &patch, &arguments.overriding)?;
-    let set: Vec<&String> =
-        assignments.iter().filter(|(_, value)| value.is_some()).map(|(name, _)| name).collect();
-    // The Secret first: what refers to it must not come before it.
-    let changed_secret = match &secret {
-        Some(name) if !set.is_empty() => {
-            keep_secret(context, &service, name, &assignments, &arguments.overriding).await?
-        }
-        _ => Changed::No,
+    let wanted = Wanted {
+        env: fields(&assignments, secret.as_deref()),
+        removed,
+        kept: kept(context, &service, secret.as_deref(), &assignments, arguments).await?,
+        secret,
     };
-    let changed = match change {
-        Some(change) => change.write(context).await?,
-        None => Changed::No,
-    };
-    if (changed, changed_secret) == (Changed::No, Changed::No) {
-        context.terminal.line(&format!("{service} has these variables already"))?;
-    } else {
-        context
-            .terminal
-            .line(&format!("{service}: {}", summary(&set, &removed, secret.as_deref())))?;
+    if let names @ [_, ..] = in_the_clear(&wanted.env).as_slice() {
+        context.terminal.warn(&format!(
+            "everybody who reads the environment sees {}: pass --secret for what is secret",
+            names.join(", ")
+        ));
     }
-    if arguments.waiting.wait {
+    let changed = match arguments.proposing.is_wanted() {
+        true => propose(context, &service, &wanted, arguments).await?,
+        false => write(context, &service, &wanted, arguments).await?,
+    };
+    if changed && arguments.waiting.wait {
         let timeout = arguments.waiting.timeout;
         rollout::request_and_follow(context, &service.address, timeout).await?;
     }
     Ok(())
+}
+
+/// What is to become of the variables.
+struct Wanted {
+    /// As the patch has it.
+    env: Map<String, Value>,
+    removed: Vec<String>,
+    /// Name of the Secret that the values go to.
+    secret: Option<String>,
+    kept: Option<KeptSecret>,
+}
+
+impl Wanted {
+    /// The variables that are set.
+    fn set(&self) -> Vec<&str> {
+        let set = self.env.iter().filter(|(_, value)| !value.is_null());
+        set.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// Looks at the Secret that values are put into, if they are and there are any.
+async fn kept(
+    context: &Context,
+    service: &Service,
+    secret: Option<&str>,
+    assignments: &Assignments,
+    arguments: &Arguments,
+) -> Result<Option<KeptSecret>, Error> {
+    let Some(name) = secret.filter(|_| assignments.values().any(Option::is_some)) else {
+        return Ok(None);
+    };
+    let project = service.address.project.as_str();
+    let flags = &arguments.overriding;
+    Ok(Some(KeptSecret::look(context, project, name, assignments, flags).await?))
+}
+
+/// Makes the change on the server. Whether the environment is worth waiting for.
+async fn write(
+    context: &Context,
+    service: &Service,
+    wanted: &Wanted,
+    arguments: &Arguments,
+) -> Result<bool, Error> {
+    let patch = service.patch(json!({"env": wanted.env}));
+    let (target, before) = (&service.target, &service.environment);
+    let change = change::plan(context, target, before, &patch, &arguments.overriding)
+        .map_err(proposal::offered)?;
+    let is_kept_changed = wanted.kept.as_ref().is_some_and(KeptSecret::is_changed);
+    if change.is_none() && !is_kept_changed {
+        context.terminal.line(&format!("{service} has these variables already"))?;
+        return Ok(true);
+    }
+    if !agreed(context, service, wanted, arguments)? {
+        return Ok(false);
+    }
+    // The Secret first: what refers to it must not come before it.
+    if let Some(kept) = &wanted.kept {
+        kept.write(context, &arguments.overriding).await?;
+    }
+    if let Some(change) = change {
+        change.write(context).await?;
+    }
+    let done = summary(&wanted.set(), &wanted.removed, wanted.secret.as_deref());
+    context.terminal.line(&format!("{service}: {done}"))?;
+    Ok(true)
+}
+
+/// Makes the change in the repository that owns the environment.
+async fn propose(
+    context: &Context,
+    service: &Service,
+    wanted: &Wanted,
+    arguments: &Arguments,
+) -> Result<bool, Error> {
+    if !agreed(context, service, wanted, arguments)? {
+        return Ok(false);
+    }
+    match &wanted.kept {
+        // A patch is only shown, so nothing is stored for it either.
+        Some(_) if arguments.proposing.patch => context.terminal.note(
+            "the values are stored nowhere yet: set them with `hadesctl secret set`, or pass \
+             --commit",
+        ),
+        Some(kept) => kept.write(context, &arguments.overriding).await?,
+        None => {}
+    }
+    let patch = service.patch(json!({"env": wanted.env}));
+    let done = summary(&wanted.set(), &wanted.removed, wanted.secret.as_deref());
+    let subject = format!("{}: {done}", service.address);
+    let (target, before) = (&service.target, &service.environment);
+    proposal::propose(context, target, before, &patch, &arguments.proposing, &subject).await?;
+    // Nothing is otherwise before somebody merges it.
+    Ok(false)
+}
+
+/// Shows what differs. What comes from a file is asked about: not all of it was meant
+/// by whoever types the command.
+fn agreed(
+    context: &Context,
+    service: &Service,
+    wanted: &Wanted,
+    arguments: &Arguments,
+) -> Result<bool, Error> {
+    let mut text = format!("{service}:");
+    for (name, after) in &wanted.env {
+        let before = service.own("env").and_then(|env| env.get(name));
+        let inherited = service.inherited("env").and_then(|env| env.get(name));
+        let kept = wanted.kept.as_ref().and_then(|kept| kept.difference.get(name));
+        let after = Some(after).filter(|after| !after.is_null());
+        if let Some(line) = difference(name, before.or(inherited), after, kept.copied()) {
+            text.push_str(&format!("\n  {line}"));
+        }
+    }
+    context.terminal.note(&text);
+    let asks = !arguments.from_env_file.is_empty() && !arguments.yes && context.terminal.can_ask();
+    if asks && !context.terminal.confirm("Change it?")? {
+        context.terminal.note("nothing was changed");
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// A variable that differs, for people.
+fn difference(
+    name: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    kept: Option<KeyChange>,
+) -> Option<String> {
+    let hidden = |value: &Value| match value.is_object() || !hades_plan::looks_secret(name) {
+        true => shown(value),
+        false => "(hidden)".to_owned(),
+    };
+    let is_other_value = matches!(kept, Some(KeyChange::Changed | KeyChange::New));
+    let line = match (before, after) {
+        (None, None) => return None,
+        (Some(before), None) => format!("{name}: {} (removed)", hidden(before)),
+        (None, Some(after)) => format!("{name}: {} (new)", hidden(after)),
+        (Some(before), Some(after)) if before != after => {
+            format!("{name}: {} -> {}", hidden(before), hidden(after))
+        }
+        (Some(_), Some(after)) if is_other_value => {
+            format!("{name}: {}, another value", hidden(after))
+        }
+        (Some(_), Some(_)) => return None,
+    };
+    Some(line)
+}
+
+fn in_the_clear(env: &Map<String, Value>) -> Vec<&str> {
+    let is_secret = |(name, value): &(&String, &Value)| {
+        value.as_str().is_some_and(|text| !text.is_empty()) && hades_plan::looks_secret(name)
+    };
+    env.iter().filter(is_secret).map(|(name, _)| name.as_str()).collect()
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -169,51 +324,12 @@ fn fields(assignments: &Assignments, secret: Option<&str>) -> Map<String, Value>
     assignments.iter().map(field).collect()
 }
 
-fn secret_kind() -> Option<Kind> {
-    Catalog::built_in().kind("secret").cloned()
-}
-
-/// Writes values into a Secret of the project.
-async fn keep_secret(
-    context: &Context,
-    service: &Service,
-    name: &str,
-    assignments: &Assignments,
-    flags: &OverrideFlags,
-) -> Result<Changed, Error> {
-    let Some(kind) = secret_kind() else { return Ok(Changed::No) };
-    let session = context.session().await?;
-    let project = service.address.project.as_str();
-    let values: Map<String, Value> = assignments
-        .iter()
-        .filter_map(|(key, value)| Some((key.clone(), json!(value.as_ref()?))))
-        .collect();
-    let patch = json!({"stringData": values});
-    let before = object::get(session, &kind, Some(project), name).await?;
-    if let Some(before) = before {
-        let namespace = Some(project.to_owned());
-        let target = Target { kind, namespace, name: name.to_owned() };
-        // The Environment may be git's while this Secret is nobody's: then there is
-        // nothing to override here.
-        let none = OverrideFlags::default();
-        let flags = if Owner::of(&before).is_some() { flags } else { &none };
-        return change::merge(context, &target, &before, &patch, flags).await;
-    }
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": {"name": name, "namespace": project}, "stringData": values,
-    });
-    let mode = ApplyMode { dry_run: false, force: false, manager: FIELD_MANAGER };
-    object::apply(session, &kind, Some(project), &manifest, None, mode).await?;
-    Ok(Changed::Yes)
-}
-
-fn summary(set: &[&String], removed: &[String], secret: Option<&str>) -> String {
+fn summary(set: &[&str], removed: &[String], secret: Option<&str>) -> String {
     let names = |names: Vec<&str>| names.join(", ");
     let mut parts = vec![];
     if !set.is_empty() {
         let place = secret.map_or_else(String::new, |secret| format!(" in Secret {secret}"));
-        parts.push(format!("set {}{place}", names(set.iter().map(|name| name.as_str()).collect())));
+        parts.push(format!("set {}{place}", names(set.to_vec())));
     }
     if !removed.is_empty() {
         parts.push(format!("removed {}", names(removed.iter().map(String::as_str).collect())));
@@ -287,6 +403,27 @@ mod tests {
             json!({"A": {"secretKeyRef": {"name": "production-api", "key": "A"}}, "B": null});
         assert_eq!(found, expected);
         assert_eq!(Value::Object(fields(&assignments, None)), json!({"A": "s3cret", "B": null}));
+    }
+
+    #[test]
+    fn what_differs_is_told_without_a_secret() {
+        let reference = json!({"secretKeyRef": {"name": "db", "key": "K"}});
+        let told = |name, before: Option<&Value>, after: Option<&Value>, kept| {
+            difference(name, before, after, kept).unwrap_or_default()
+        };
+        let (a, b) = (json!("a"), json!("b"));
+        assert_eq!(told("K", Some(&a), Some(&b), None), "K: a -> b");
+        assert_eq!(told("K", Some(&a), None, None), "K: a (removed)");
+        assert_eq!(told("K", None, Some(&b), None), "K: b (new)");
+        assert_eq!(told("K", Some(&a), Some(&a), None), "");
+        assert_eq!(
+            told("DB_PASSWORD", Some(&a), Some(&b), None),
+            "DB_PASSWORD: (hidden) -> (hidden)"
+        );
+        let same = Some(KeyChange::Same);
+        assert_eq!(told("K", Some(&reference), Some(&reference), same), "");
+        let other = told("K", Some(&reference), Some(&reference), Some(KeyChange::Changed));
+        assert_eq!(other, "K: (key K of Secret db), another value");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::change::{self, Changed, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
+use crate::proposal::{self, ProposalFlags};
 use crate::rollout::{self, WaitFlags};
 use crate::service::Service;
 
@@ -18,6 +19,9 @@ pub struct Arguments {
 
     /// Image, as `docker pull` takes it
     image: String,
+
+    #[command(flatten)]
+    proposing: ProposalFlags,
 
     #[command(flatten)]
     overriding: OverrideFlags,
@@ -33,7 +37,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let image = &arguments.image;
     let patch = service.patch(json!({"image": image}));
     let (target, before) = (&service.target, &service.environment);
-    match change::merge(context, target, before, &patch, &arguments.overriding).await? {
+    if arguments.proposing.is_wanted() {
+        let subject = format!("{}: image {image}", service.address);
+        let flags = &arguments.proposing;
+        return proposal::propose(context, target, before, &patch, flags, &subject).await;
+    }
+    let changed = change::merge(context, target, before, &patch, &arguments.overriding).await;
+    match changed.map_err(proposal::offered)? {
         Changed::Yes => context.terminal.line(&format!("{service}: image set to {image}"))?,
         Changed::No => {
             context.terminal.line(&format!("{service} has the image {image} already"))?

@@ -1,8 +1,9 @@
 //! `hadesctl set`.
 
-mod assignment;
+pub mod assignment;
 mod env;
 mod image;
+mod kept_secret;
 
 use clap::{Args, Subcommand};
 
