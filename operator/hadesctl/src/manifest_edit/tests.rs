@@ -144,10 +144,11 @@ fn what_it_doesnt_understand_is_left_to_people() {
         // One text is two values.
         "spec:\n  services:\n    api: &x\n      env:\n        A: a\n    worker: *x\n",
         "spec:\n  services:\n    worker:\n      env: &x {A: a}\n    api:\n      env: *x\n",
-        "spec:\n  services:\n    api: {env: {A: a, # why\n      B: b}}\n",
     ] {
         assert_eq!(edited(body, &patch), Err(EditError::Unfit), "{body}");
     }
+    let commented = "spec:\n  services:\n    api: {env: {A: a, # why\n      B: b}}\n";
+    assert_eq!(edited(commented, &env(json!({"N": "c"}))), Err(EditError::Unfit));
     assert_eq!(edited("spec: {}\nsops: {mac: x}\n", &patch), Err(EditError::Encrypted));
     assert_eq!(edited("spec: [\n", &patch), Err(EditError::Unreadable));
     let other = Subject { name: "staging", ..SUBJECT };

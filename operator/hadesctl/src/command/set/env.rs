@@ -77,6 +77,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     if assignments.is_empty() {
         return list(context, &service).await;
     }
+    let typed = arguments.assignments.iter().any(|word| word.contains('='));
+    if typed && arguments.secret.is_some() {
+        context.terminal.warn(
+            "what is typed as NAME=VALUE stays in the shell's history, and lists of processes show \
+             it: pass --from-env-file",
+        );
+    }
     let removed = removals(context, &service, &mut assignments)?;
     let secret = arguments.secret.as_ref().map(|name| {
         let default = || format!("{}-{}", service.address.environment, service.name);
