@@ -183,10 +183,11 @@ fn is_short(fields: &Map<String, Value>) -> bool {
 /// Whether a text reads as itself without quotes, in every YAML.
 fn is_plain(text: &str) -> bool {
     let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_-./".contains(letter);
+    // A colon with a blank behind it ends a key.
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@".contains(letter);
     let word = text.to_ascii_lowercase();
     let means_more = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    starts && text.chars().all(fits) && !means_more.contains(&word.as_str())
+    starts && text.chars().all(fits) && !text.ends_with(':') && !means_more.contains(&word.as_str())
 }
 
 /// A text, and the object in it that is edited.

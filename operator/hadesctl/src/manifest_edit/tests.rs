@@ -89,6 +89,21 @@ fn a_new_key_comes_behind_a_list_at_the_depth_of_its_key() {
 }
 
 #[test]
+fn texts_are_quoted_where_they_would_read_otherwise() {
+    for text in ["a", "worker:2", "ghcr.io/a/b@sha256:0", "https://a.b/c", "_x"] {
+        assert_eq!(Style { json: false }.inline(&json!(text)), text);
+    }
+    for text in
+        ["", "1", "1.0", "true", "No", "n", "~", "a b", "a:", "a: b", "-", "*x", "a#b", "{a}", "ä"]
+    {
+        assert_eq!(Style { json: false }.inline(&json!(text)), format!("{text:?}"));
+        let found =
+            edited("spec:\n  services:\n    api: {env: {A: x}}\n", &env(json!({"A": text})));
+        assert!(found.is_ok(), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn braces() {
     let body =
         "spec:\n  services:\n    api: {replicas: 2, env: {A: it's, B: \"x, }\"}, image: i}\n";

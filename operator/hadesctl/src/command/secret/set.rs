@@ -46,14 +46,23 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         ));
     }
     let (target, before) = find(context, &arguments.name).await?;
+    if before.is_none() && arguments.sources.only_remove() {
+        return Err(target::not_found(context.session().await?, &target).await);
+    }
     let wanted = arguments.secret_type.as_deref().map(values::type_of);
     check_before(context, &target, before.as_ref(), wanted.as_deref(), &arguments.overriding)?;
     let changes = arguments.sources.read(context)?;
+    let shown = Shown::of(before.as_ref());
+    for (key, _) in changes.iter().filter(|(_, value)| value.is_none()) {
+        if !shown.keys().any(|known| known == key) {
+            context.terminal.warn(&format!("{target} has no key {key}"));
+        }
+    }
     let after = match &before {
         Some(before) => merge(context, &target, before, &changes, &arguments.overriding).await?,
         None => create(context, &target, wanted.as_deref(), &changes).await?,
     };
-    let difference = Shown::of(before.as_ref()).difference(&Shown::of(Some(&after)));
+    let difference = shown.difference(&Shown::of(Some(&after)));
     let done = difference.iter().filter(|(key, _)| changes.contains_key(*key));
     let is_changed = difference.values().any(|change| *change != KeyChange::Same);
     let verb = match (&before, is_changed) {
@@ -131,9 +140,6 @@ async fn create(
 ) -> Result<DynamicObject, Error> {
     let secret_type = secret_type.unwrap_or(OPAQUE);
     values::check_type(secret_type, changes)?;
-    for (key, _) in changes.iter().filter(|(_, value)| value.is_none()) {
-        context.terminal.warn(&format!("{target} isn't there, so it has no key {key}"));
-    }
     let session = context.session().await?;
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let created =

@@ -69,6 +69,14 @@ impl Sources {
         words.is_empty() && from_file.is_empty() && from_stdin.is_none() && from_env_file.is_empty()
     }
 
+    /// Whether keys are removed and nothing is set.
+    pub fn only_remove(&self) -> bool {
+        let Self { words, from_file, from_stdin, from_env_file } = self;
+        let removes = |word: &String| matches!(Word::read(word), Word::Remove(_));
+        let of_files = !from_file.is_empty() || from_stdin.is_some() || !from_env_file.is_empty();
+        !of_files && words.iter().all(removes)
+    }
+
     /// Reads all of them. What is typed comes last, when nothing else can go wrong.
     ///
     /// # Errors
