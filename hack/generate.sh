@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes what is generated from the code: schemas/ and the CRDs of the chart.
+# Writes what is generated from the code: schemas/, and the CRDs and roles of the chart.
 #
 #   hack/generate.sh           write
 #   hack/generate.sh --check   fail when something would change

@@ -11,6 +11,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/hack/lib/install.sh"
 # shellcheck source=hack/lib/kubectl.sh
 . "$root/hack/lib/kubectl.sh"
+# shellcheck source=hack/lib/oidc.sh
+. "$root/hack/lib/oidc.sh"
 # shellcheck source=hack/lib/schemathesis.sh
 . "$root/hack/lib/schemathesis.sh"
 # shellcheck source=hack/lib/webhooks.sh
@@ -23,12 +25,14 @@ step "What the tests need"
 install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=iptables \
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
     busybox=busybox-static ssh-keygen=openssh-client docker-registry=docker-registry \
-    htpasswd=apache2-utils
+    htpasswd=apache2-utils systemd-nspawn=systemd-container openssl=openssl \
+    shellcheck=shellcheck
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
 install_schemathesis
 install_webhook_examples
+install_oidc_provider
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)
 export DOCKER_HOST
 hack/testbed/sample-image.sh hades-sample:1
@@ -43,6 +47,7 @@ step "Formatting"
 cargo fmt --all --check
 
 step "Lints"
+shellcheck --shell bash --external-sources --source-path "$root" hack/*.sh hack/*/*.sh .ci/run
 cargo clippy --workspace --all-targets --quiet -- --deny warnings
 
 step "Tests"

@@ -96,6 +96,19 @@ class Hades:
         )
         self._connection, self._used = self._open(), time.monotonic()
 
+    def connect(self):
+        """A further connection, and `headers` for its requests."""
+        return self._open()
+
+    @property
+    def headers(self):
+        """By which the administrator is known."""
+        return dict(self._headers)
+
+    def metrics(self):
+        """All metrics, as text."""
+        return self._get("/metrics").decode()
+
     def _get(self, path):
         return self.request("GET", path)
 

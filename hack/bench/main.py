@@ -17,6 +17,7 @@ import heal
 import hook
 import memory
 import noop
+import rights
 import rollout
 import scale
 from engine import Engine
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "memory": memory,
     "fleet": fleet,
     "apiserver": apiserver,
+    "rights": rights,
 }
 
 

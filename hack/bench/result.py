@@ -27,6 +27,11 @@ def milliseconds(values):
     return Samples(values, "ms", 1e-3)
 
 
+def microseconds(values):
+    """Samples in seconds, shown in microseconds."""
+    return Samples(values, "µs", 1e-6)
+
+
 def mebibytes(values):
     """Samples in bytes, shown in MiB."""
     return Samples(values, "MiB", 1024 * 1024, "bytes")

@@ -4,6 +4,7 @@
 //! project of its own, so that they can run side by side on one engine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+mod access;
 mod bed;
 mod commands;
 mod crash;
@@ -12,6 +13,7 @@ mod faults;
 mod gate;
 mod hades;
 mod hosts;
+mod install;
 mod journey;
 mod restored;
 mod rollouts;

@@ -52,9 +52,17 @@ fn a_container_that_ends_at_once() {
     hades.apply(&environment("{image: 'hades-sample:1', env: {EXIT_AT_ONCE: 3}}"));
     let message = hades.wait_not_ready("production", "ContainerFailed");
     assert!(message.contains("web"), "{message}");
+    hades.apply(&environment("{image: 'hades-sample:1'}"));
+    hades.wait_ready("production");
+    assert_eq!(hades.containers().len(), 1);
+}
+
+#[test]
+fn a_container_that_ends_at_once_and_is_not_started_again() {
+    let hades = start();
     hades.apply(&environment("{image: 'hades-sample:1', env: {EXIT_AT_ONCE: 3}, restart: 'no'}"));
     let message = hades.wait_not_ready("production", "ContainerFailed");
-    assert!(message.contains('3'), "{message}");
+    assert!(message.contains("exit status 3"), "{message}");
     hades.apply(&environment("{image: 'hades-sample:1'}"));
     hades.wait_ready("production");
     assert_eq!(hades.containers().len(), 1);

@@ -26,5 +26,14 @@ pub const SPEC: &str = "hades.dev/spec";
 pub const CONFIG_REPOSITORY: &str = "hades.dev/config-repository";
 /// The HadesProject that owns a namespace.
 pub const OWNED_BY_PROJECT: &str = "hades.dev/owned-by-project";
-/// Prefix of all of the above; services can't set labels below it.
+/// The HadesProject whose members a role or binding gives their rights.
+pub const MEMBERS_OF: &str = "hades.dev/members-of";
+/// The ConfigRepository (`namespace.name`) whose service account a binding gives its
+/// rights.
+pub const ACCOUNT_OF: &str = "hades.dev/account-of";
+/// Who looks after an object of the API; [`MANAGER`] on those of the controllers.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY`].
+pub const MANAGER: &str = "hades";
+/// Prefix of all that are Hades's own; services can't set labels below it.
 pub const PREFIX: &str = "hades.dev/";

@@ -21,6 +21,7 @@
 pub mod annotation;
 pub mod condition;
 mod config_repository;
+mod device;
 mod docker_host;
 mod duration;
 mod env_value;
@@ -34,20 +35,24 @@ mod image;
 mod int_or_string;
 pub mod label;
 mod logging;
+mod member;
 pub mod name;
 pub mod overriding;
 mod placement;
+mod policy;
 mod port;
 mod project;
 mod quantity;
 pub mod reason;
 mod registry_account;
 mod resources;
+pub mod role;
 pub mod schema;
 mod service;
 mod strategy;
 mod tmpfs;
 mod ulimit;
+mod user;
 mod version_range;
 mod volume;
 
@@ -55,6 +60,7 @@ pub use config_repository::{
     ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
     ManifestProblem, OverrideEntry, Webhook,
 };
+pub use device::DeviceMapping;
 pub use docker_host::{
     Capacity, DockerHost, DockerHostSpec, DockerHostStatus, SSH_PRIVATE_KEY, SshAccess, TLS_CA,
     TLS_CERTIFICATE, TLS_KEY, TlsAccess,
@@ -78,7 +84,9 @@ pub use image::{
 };
 pub use int_or_string::IntOrString;
 pub use logging::{LogDriver, Logging};
+pub use member::{Member, ProjectRole};
 pub use placement::{HostSelector, Placement};
+pub use policy::{AllowedAccounts, POLICY_FIELD, PortRange, ProjectPolicy, ProjectQuotas};
 pub use port::{PortMapping, Protocol};
 pub use project::{HadesProject, HadesProjectSpec, HadesProjectStatus};
 pub use quantity::Quantity;
@@ -88,8 +96,9 @@ pub use service::{EnvFromSource, ImagePullPolicy, RestartPolicy, SecretRef, Serv
 pub use strategy::{Strategy, StrategyType};
 pub use tmpfs::Tmpfs;
 pub use ulimit::{Ulimit, UlimitRange};
+pub use user::{User, UserSpec, UserStatus};
 pub use version_range::{BadRange, VersionRange};
-pub use volume::{DeletionPolicy, VolumeMount, VolumeSpec};
+pub use volume::{DeletionPolicy, MountForm, MountSource, VolumeMount, VolumeSpec};
 
 /// API group of every kind of Hades.
 pub const GROUP: &str = "hades.dev";

@@ -44,6 +44,18 @@ pub fn check_label(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether an object of the API can have this name: a subdomain of RFC 1123.
+pub fn is_object_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.bytes().all(inner)
+    };
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
 /// Whether a HadesProject may not have this name, as the namespace belongs to
 /// Kubernetes or to Hades itself.
 pub fn is_reserved(project: &str) -> bool {
@@ -83,6 +95,16 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", &"a".repeat(64)] {
             assert!(check_label(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects() {
+        for good in ["db", "db.production", "a-b.0"] {
+            assert!(is_object_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "../other/db", "a/b", "a?b", "a%2fb", "A", "a..b"] {
+            assert!(!is_object_name(bad), "{bad}");
         }
     }
 

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::EnvValue;
+use crate::{EnvValue, Member, ProjectPolicy};
 
 /// A client's project.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -25,6 +25,7 @@ use crate::EnvValue;
     validation = ("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "names of projects are lower-case letters, digits and '-', at most 40"),
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.members", priority = 1),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
 )]
@@ -41,6 +42,17 @@ pub struct HadesProjectSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvValue>,
 
+    /// Who works on the project, and as what. The project's own admins can add
+    /// others by RoleBindings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub members: Vec<Member>,
+
+    /// What the environments of the project may ask for. Nothing that would give
+    /// a container its host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<ProjectPolicy>,
+
     /// Holds back all changes to all environments of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
@@ -53,6 +65,10 @@ pub struct HadesProjectStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+
+    /// How many of `spec.members` have their rights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<u32>,
 
     /// `Ready`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

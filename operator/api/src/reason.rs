@@ -7,6 +7,8 @@ pub const RECONCILED: &str = "Reconciled";
 pub const PROGRESSING: &str = "Progressing";
 /// The spec can't be turned into something to run.
 pub const INVALID_SPEC: &str = "InvalidSpec";
+/// The policy of the project doesn't allow what is written.
+pub const POLICY_VIOLATION: &str = "PolicyViolation";
 /// `templateRef` names a template that isn't there.
 pub const TEMPLATE_NOT_FOUND: &str = "TemplateNotFound";
 /// A service names a DockerHost that isn't there.
@@ -55,6 +57,8 @@ pub const NO_MANIFESTS: &str = "NoManifests";
 pub const OWNERSHIP_CONFLICT: &str = "OwnershipConflict";
 /// An object lies outside of what the repository may write.
 pub const OUT_OF_SCOPE: &str = "OutOfScope";
+/// RBAC doesn't let a repository do what a commit asks for.
+pub const FORBIDDEN: &str = "Forbidden";
 /// Objects of a commit were applied.
 pub const SYNCED: &str = "Synced";
 /// The API server refused an object.

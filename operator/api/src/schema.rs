@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     API_VERSION, ConfigRepository, ConfigRepositorySpec, DockerHost, DockerHostSpec, Environment,
     EnvironmentSpec, EnvironmentTemplate, EnvironmentTemplateSpec, GitAccount, GitAccountSpec,
-    HadesProject, HadesProjectSpec, RegistryAccount, RegistryAccountSpec,
+    HadesProject, HadesProjectSpec, RegistryAccount, RegistryAccountSpec, User, UserSpec,
 };
 
 /// The CustomResourceDefinitions of all kinds, sorted by name.
@@ -24,6 +24,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         GitAccount::crd(),
         HadesProject::crd(),
         RegistryAccount::crd(),
+        User::crd(),
     ];
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     crds
@@ -40,6 +41,7 @@ pub fn json_schemas() -> BTreeMap<&'static str, Value> {
         ("GitAccount", manifest::<GitAccountSpec>("GitAccount", false)),
         ("HadesProject", manifest::<HadesProjectSpec>("HadesProject", false)),
         ("RegistryAccount", manifest::<RegistryAccountSpec>("RegistryAccount", false)),
+        ("User", manifest::<UserSpec>("User", false)),
     ])
 }
 

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Duration, EnvValue, FileSpec, HealthCheck, ImagePolicy, ImagePullSecret, IntOrString, Logging,
-    Placement, PortMapping, Quantity, Resources, Strategy, Tmpfs, Ulimit, VolumeMount,
+    DeviceMapping, Duration, EnvValue, FileSpec, HealthCheck, ImagePolicy, ImagePullSecret,
+    IntOrString, Logging, Placement, PortMapping, Quantity, Resources, Strategy, Tmpfs, Ulimit,
+    VolumeMount,
 };
 
 /// A service of an environment. Everything is optional, as a template and an
@@ -85,7 +86,8 @@ pub struct ServiceSpec {
     pub ports: Option<Vec<PortMapping>>,
 
     /// Volumes of `spec.volumes` to mount: `data:/var/lib/data`, `data:/data:ro`,
-    /// or `{source: data, target: /data, readOnly: true}`.
+    /// or `{source: data, target: /data, readOnly: true}`; in place of a volume an
+    /// absolute path of the host, where the project's policy allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<VolumeMount>>,
 
@@ -144,14 +146,43 @@ pub struct ServiceSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ulimits: BTreeMap<String, Ulimit>,
 
-    /// Capabilities to have besides Docker's own set: `NET_ADMIN`. Those that
-    /// would give the host away are refused.
+    /// Capabilities to have besides Docker's own set: `NET_ADMIN`. The project's
+    /// policy says which are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_add: Option<Vec<String>>,
 
     /// Capabilities to do without; `ALL` drops every one that isn't in `capAdd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_drop: Option<Vec<String>>,
+
+    /// Makes the processes root on their host. The project's policy must allow it,
+    /// as it must for the five below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privileged: Option<bool>,
+
+    /// Devices of the host: `/dev/ttyUSB0`, `/dev/sda:/dev/xvda:r`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100))]
+    pub devices: Option<Vec<DeviceMapping>>,
+
+    /// Uses the network of the host in place of one of its own: every port that a
+    /// process opens is open on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_network: Option<bool>,
+
+    /// Sees the processes of the host.
+    #[serde(default, rename = "hostPID", skip_serializing_if = "Option::is_none")]
+    pub host_pid: Option<bool>,
+
+    /// Shares memory and queues with the processes of the host.
+    #[serde(default, rename = "hostIPC", skip_serializing_if = "Option::is_none")]
+    pub host_ipc: Option<bool>,
+
+    /// `no-new-privileges`, which everybody may have, `seccomp=unconfined`,
+    /// `apparmor=PROFILE` and `label=…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 256)))]
+    pub security_opt: Option<Vec<String>>,
 
     /// Further groups of the process, by number or by name in the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hades_api::role;
 use hades_api::schema::{any_json_schema, crds, json_schemas};
 use serde_json::Value;
 
@@ -31,6 +32,11 @@ fn generated() -> BTreeMap<PathBuf, String> {
         let name = format!("{}.yaml", crd.spec.names.plural);
         files.insert(Path::new("schemas/crds").join(&name), yaml(&crd));
         files.insert(Path::new("charts/hades-crds/templates").join(&name), yaml(&crd));
+    }
+    for role in role::cluster_roles().into_iter().chain([role::operator()]) {
+        let name = role.metadata.name.as_deref().unwrap().replace(':', "-");
+        let path = format!("charts/hades-crds/templates/roles/{name}.yaml");
+        files.insert(PathBuf::from(path), yaml(&role));
     }
     for (kind, schema) in json_schemas() {
         files.insert(PathBuf::from(format!("schemas/{}.json", kind.to_lowercase())), json(&schema));

@@ -30,6 +30,7 @@ pub struct Metrics {
     objects: Family<ResourceLabels, Gauge>,
     commit_seconds: Histogram,
     commit_writes: Histogram,
+    authorization_seconds: Histogram,
 }
 
 impl Default for Metrics {
@@ -38,12 +39,15 @@ impl Default for Metrics {
         // disk in trouble.
         let seconds = (0..14).map(|step| 0.0005 * f64::from(1 << step));
         let writes = (0..9).map(|step| f64::from(1 << step));
+        // From a quarter of a microsecond to half a millisecond.
+        let authorization = (0..12).map(|step| 0.000_000_25 * f64::from(1 << step));
         Self {
             requests: Family::default(),
             watchers: Family::default(),
             objects: Family::default(),
             commit_seconds: Histogram::new(seconds),
             commit_writes: Histogram::new(writes),
+            authorization_seconds: Histogram::new(authorization),
         }
     }
 }
@@ -79,6 +83,12 @@ impl Metrics {
             "Writes that shared one commit of the store",
             self.commit_writes.clone(),
         );
+        registry.register_with_unit(
+            "authorization",
+            "Time to find out whether a caller may do what he asks for",
+            Unit::Seconds,
+            self.authorization_seconds.clone(),
+        );
     }
 
     /// Counts an answered request. `resource` is `group/plural`, or empty where
@@ -112,6 +122,10 @@ impl Metrics {
         let labels = ResourceLabels { resource: display_resource(resource) };
         self.objects.remove(&labels);
         self.watchers.remove(&labels);
+    }
+
+    pub(crate) fn authorized(&self, elapsed: Duration) {
+        self.authorization_seconds.observe(elapsed.as_secs_f64());
     }
 
     pub(crate) fn committed(&self, elapsed: Duration, writes: usize) {

@@ -8,18 +8,17 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
 
 use crate::ApiServer;
-use crate::http::{Connection, Limits};
+use crate::http::{Connection, Limits, Peer};
+use crate::places::Places;
 use crate::stalled::{Impatient, Unread};
+pub use crate::tls::{ServerTls, TlsError};
 
 /// A peer that needs longer for its handshake or its headers is not a client.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// one carries many requests.
 const MAX_CONNECTIONS: usize = 1000;
 
+/// And as many from one network.
+const MAX_OF_NETWORK: usize = 250;
+
 /// A connection on which nobody showed a good token for this long is closed.
 const STRANGER: Duration = Duration::from_secs(30);
 
@@ -47,45 +49,25 @@ const MAX_HEAD: usize = 64 << 10;
 /// How long to wait when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// Why certificates can't be used. Holds no key.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The text is no PEM of what is expected.
-    #[error("the {0} can't be read: {1}")]
-    Pem(&'static str, String),
-    /// Certificate and key don't fit, or TLS can't be set up.
-    #[error("TLS can't be set up")]
-    Setup(#[from] rustls::Error),
+/// What connections are held to.
+#[derive(Clone, Debug)]
+struct Terms {
+    patience: Duration,
+    stranger: Duration,
+    limits: Arc<Limits>,
+    connections: usize,
+    of_network: usize,
 }
 
-/// The server's certificate and key.
-#[derive(Clone)]
-pub struct ServerTls(Arc<rustls::ServerConfig>);
-
-impl std::fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServerTls")
-    }
-}
-
-impl ServerTls {
-    /// Reads a certificate chain and its key.
-    ///
-    /// # Errors
-    /// When they can't be read or don't fit.
-    pub fn from_pem(chain: &str, key: &str) -> Result<Self, TlsError> {
-        let certificates = CertificateDer::pem_slice_iter(chain.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| TlsError::Pem("certificate", error.to_string()))?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|error| TlsError::Pem("key of the certificate", error.to_string()))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(certificates, key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            patience: PATIENCE,
+            stranger: STRANGER,
+            limits: Arc::default(),
+            connections: MAX_CONNECTIONS,
+            of_network: MAX_OF_NETWORK,
+        }
     }
 }
 
@@ -102,17 +84,26 @@ impl ApiServer {
         tls: &ServerTls,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        self.serve_on(listener, tls, shutdown, Terms::default()).await
+    }
+
+    async fn serve_on(
+        self,
+        listener: TcpListener,
+        tls: &ServerTls,
+        shutdown: CancellationToken,
+        terms: Terms,
+    ) -> io::Result<()> {
         let ends = shutdown.child_token();
         let router = self.router();
-        let limits = Arc::new(Limits::default());
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
+        let places = Places::new(terms.connections, terms.of_network);
+        let acceptor = TlsAcceptor::from(tls.config());
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
-            let stream = tokio::select! {
+            let (stream, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) if is_passing(&error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(EXHAUSTED).await;
@@ -122,12 +113,15 @@ impl ApiServer {
                 },
                 () = shutdown.cancelled() => break,
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!("a connection was refused: too many are open");
-                continue;
-            };
-            let context = Connection::new(ends.clone(), Arc::clone(&limits));
-            let connection = converse(stream, acceptor.clone(), router.clone(), context);
+            let Some(place) = places.take(address.ip()) else { continue };
+            let context = Connection::new(ends.clone(), Arc::clone(&terms.limits));
+            let connection = converse(
+                (stream, Peer(address)),
+                acceptor.clone(),
+                router.clone(),
+                context,
+                terms.clone(),
+            );
             let cut = cut.clone();
             connections.spawn(async move {
                 let _place = place;
@@ -159,20 +153,36 @@ fn is_passing(error: &io::Error) -> bool {
         )
 }
 
-async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, context: Connection) {
+async fn converse(
+    (stream, peer): (TcpStream, Peer),
+    acceptor: TlsAcceptor,
+    router: Router,
+    context: Connection,
+    terms: Terms,
+) {
     // Watch events are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
     let unread = Unread::new(UNREAD);
     let stream = Impatient::new(stream, unread.clone());
-    let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await {
+    let stream = match tokio::time::timeout(terms.patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MAX_HEAD);
+    // The handshake settled which HTTP it is. Looking at the first bytes instead
+    // would wait for them without end.
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => builder.http2_only(),
+        _ => builder.http1_only(),
+    };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(terms.patience)
+        .max_buf_size(MAX_HEAD);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -180,9 +190,9 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32);
     let ends = context.ends.clone();
-    let stranger = stranger(context.clone());
-    let service = axum::Extension(unread).layer(axum::Extension(context).layer(router));
-    let service = TowerToHyperService::new(service);
+    let stranger = stranger(context.clone(), terms.stranger);
+    let layers = (axum::Extension(unread), axum::Extension(peer), axum::Extension(context));
+    let service = TowerToHyperService::new(layers.layer(router));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
@@ -191,7 +201,13 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        () = stranger => return tracing::debug!("a connection closed: nobody logged in on it"),
+        () = stranger => {
+            tracing::debug!("a connection closes: nobody logged in on it");
+            // A login that is under way may end.
+            connection.as_mut().graceful_shutdown();
+            let Ok(outcome) = tokio::time::timeout(PATIENCE, connection).await else { return };
+            outcome
+        }
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early");
@@ -199,9 +215,12 @@ async fn converse(stream: TcpStream, acceptor: TlsAcceptor, router: Router, cont
 }
 
 /// Ends when a connection has had its time and nobody is known on it.
-async fn stranger(connection: Connection) {
-    tokio::time::sleep(STRANGER).await;
+async fn stranger(connection: Connection, time: Duration) {
+    tokio::time::sleep(time).await;
     if connection.is_known() {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

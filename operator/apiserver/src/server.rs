@@ -8,21 +8,26 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::client::Body;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::authn::{Credential, Identity, Tokens};
+use crate::admission::{Right, Surroundings, Validator};
+use crate::audit::{AuditError, AuditOptions, Auditor};
+use crate::authn::{Authenticator, Credential, Identity, ServiceAccounts, Tokens};
+use crate::authz::{self, Granted, Rights};
 use crate::definitions::{self, DefinitionError};
+use crate::first_objects;
 use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
 use crate::seal::{Keyring, SealError};
-use crate::state::{Clock, State, Validator};
-use crate::store::{Key, Store, StoreError};
+use crate::state::{Clock, State};
+use crate::store::{Key, Observer, Store, StoreError};
+use crate::vault::Vault;
 use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
 use crate::write::{self, Call, SYSTEM_NAMESPACES, WriteOptions};
@@ -52,6 +57,13 @@ pub struct ServerConfig {
     /// What routes of [`ApiServer::with_routes`] serve, so that clients find it by
     /// discovery.
     pub announced: Vec<Announced>,
+    /// How much of the audit log is kept, and where.
+    pub audit: AuditOptions,
+    /// Objects that must be there from the first start on. Roles and bindings are
+    /// looked through at every start: what they lack is put back, what people added
+    /// stays, unless their annotation `rbac.authorization.kubernetes.io/autoupdate`
+    /// says `false`. All others are only made where they are absent.
+    pub first_objects: Vec<Value>,
 }
 
 impl ServerConfig {
@@ -65,6 +77,8 @@ impl ServerConfig {
             watch_ring: DEFAULT_WATCH_RING,
             clock: Arc::new(Timestamp::now),
             announced: Vec::new(),
+            audit: AuditOptions::default(),
+            first_objects: Vec::new(),
         }
     }
 }
@@ -95,6 +109,9 @@ pub enum OpenError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log can't be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A first object could not be written.
     #[error("{what} could not be written: {message}")]
     FirstObject {
@@ -134,8 +151,17 @@ impl ApiServer {
     /// When the data directory is in use or unreadable, or a definition can't be
     /// served.
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
-        let ServerConfig { data_dir, crds, validators, credentials, watch_ring, clock, announced } =
-            config;
+        let ServerConfig {
+            data_dir,
+            crds,
+            validators,
+            credentials,
+            watch_ring,
+            clock,
+            announced,
+            audit,
+            first_objects: wanted,
+        } = config;
         private_file::make_directory(&data_dir)
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
@@ -145,7 +171,14 @@ impl ApiServer {
         let policy = registry.policy();
         let store =
             Store::open(&data_dir, policy, Arc::clone(&keyring), watch_ring, metrics.clone())?;
+        let (folder, key) = (audit.folder(&data_dir), keyring.audit_key());
+        let auditor = Auditor::open(&folder, key, audit, Arc::clone(&clock))?;
         let shutdown = CancellationToken::new();
+        let service_accounts = ServiceAccounts::open(store.clone(), Arc::clone(&clock))
+            .await
+            .map_err(|error| first_object("the key of service accounts' tokens", error))?;
+        let rights = Arc::<Rights>::default();
+        store.observe(Arc::<Rights>::clone(&rights))?;
         let state = Arc::new(State {
             store,
             served: RwLock::new(Arc::new(registry)),
@@ -155,7 +188,11 @@ impl ApiServer {
             validators,
             clock,
             metrics,
+            auditor,
             tokens: Tokens::new(credentials),
+            authenticators: RwLock::new(vec![Arc::new(service_accounts.clone())]),
+            rights,
+            service_accounts,
             announced,
             held: Held::default(),
             seats: Seats::default(),
@@ -166,6 +203,8 @@ impl ApiServer {
         installed.map_err(|error| first_object("the custom resource definitions", error))?;
         drop(turn);
         make_namespaces(&state).await?;
+        first_objects::reconcile(&state, &authz::bootstrap::objects()).await?;
+        first_objects::reconcile(&state, &wanted).await?;
         let tasks = lifecycle::start(&state);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -202,6 +241,45 @@ impl ApiServer {
         self.inner.state.keyring.fingerprint(place, value)
     }
 
+    /// Records of this kind that only this process reads and writes.
+    pub fn vault(&self, kind: &str) -> Vault {
+        Vault::new(self.inner.state.store.clone(), kind)
+    }
+
+    /// Shows somebody all objects of the resources that it follows, and from then
+    /// on each change before whoever made it hears that it is done.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn observe(&self, observer: Arc<dyn Observer>) -> Result<(), StoreError> {
+        self.inner.state.store.observe(observer)
+    }
+
+    /// The audit log, for what no request of the API tells: logins, consoles.
+    pub fn audit(&self) -> Auditor {
+        self.inner.state.auditor.clone()
+    }
+
+    /// Whether somebody may do something, by the rights as they are now.
+    #[must_use]
+    pub fn may(&self, who: &Identity, right: Right<'_>) -> bool {
+        Surroundings::may(&*self.inner.state, who, right)
+    }
+
+    /// Every binding that names somebody, those of the cluster first, whatever the
+    /// scope of a token leaves of them.
+    #[must_use]
+    pub fn granted(&self, who: &Identity) -> Vec<Granted> {
+        self.inner.state.rights.granted(who)
+    }
+
+    /// Has callers known by somebody besides the tokens that the server was
+    /// opened with.
+    pub fn authenticate_with(&self, authenticator: Arc<dyn Authenticator>) {
+        let authenticators = &self.inner.state.authenticators;
+        authenticators.write().unwrap_or_else(PoisonError::into_inner).push(authenticator);
+    }
+
     #[cfg(test)]
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.inner.state
@@ -231,6 +309,7 @@ impl ApiServer {
     /// Registers the server's metrics under `hades_apiserver_`.
     pub fn register_metrics(&self, registry: &mut MetricsRegistry) {
         self.inner.state.metrics.register(registry);
+        self.inner.state.auditor.register(registry);
     }
 
     /// Ends when a part panicked that the server can't do without: whoever runs
@@ -253,10 +332,11 @@ impl ApiServer {
         }
         self.inner.state.held.close();
         self.inner.state.store.close().await;
+        self.inner.state.auditor.close().await;
     }
 }
 
-fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
+pub(crate) fn first_object(what: impl Into<String>, error: impl std::fmt::Display) -> OpenError {
     OpenError::FirstObject { what: what.into(), message: error.to_string() }
 }
 
@@ -272,7 +352,8 @@ async fn make_namespaces(state: &State) -> Result<(), OpenError> {
         if state.store.get(&key)?.is_some() {
             continue;
         }
-        let call = Call { state, resource, namespace: None, options: &options };
+        let caller = &Identity::server();
+        let call = Call { state, resource, namespace: None, caller, options: &options };
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         let created = write::create(call, object, &[]).await;
         created

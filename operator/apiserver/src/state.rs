@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::extract::Request;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Cause;
-use crate::authn::Tokens;
+use crate::admission::Validator;
+use crate::audit::Auditor;
+use crate::authn::{Authenticator, Identity, ServiceAccounts, Tokens};
+use crate::authz::Rights;
 use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
@@ -24,14 +26,6 @@ pub use kube::core::GroupVersionKind;
 /// Tells the time; injected so that tests can stop it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// A further check of objects, as a validating webhook is.
-pub trait Validator: Send + Sync {
-    /// What is wrong with `object`, each mistake with its field path. `old` is
-    /// the stored object of an update. Runs after the schema was checked, and
-    /// must not block.
-    fn validate(&self, kind: &GroupVersionKind, object: &Value, old: Option<&Value>) -> Vec<Cause>;
-}
-
 /// The parts of a running server.
 pub(crate) struct State {
     pub store: Store,
@@ -45,7 +39,14 @@ pub(crate) struct State {
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,
+    /// Records who did what.
+    pub auditor: Auditor,
     pub tokens: Tokens,
+    /// Asked for callers whom no token of `tokens` proves.
+    pub authenticators: RwLock<Vec<Arc<dyn Authenticator>>>,
+    pub rights: Arc<Rights>,
+    /// Makes and checks the tokens of service accounts.
+    pub service_accounts: ServiceAccounts,
     /// What the extra routes serve, for discovery.
     pub announced: Vec<Announced>,
     /// What paged lists come back to.
@@ -67,6 +68,27 @@ impl State {
     /// they began with.
     pub fn serve(&self, registry: Arc<Registry>) {
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = registry;
+    }
+
+    /// The caller that a request proves, if it does.
+    pub fn authenticate(&self, request: &Request) -> Result<Option<Identity>, StatusError> {
+        if let Some(identity) = self.tokens.authenticate(request.headers()) {
+            return Ok(Some(identity));
+        }
+        for one in self.authenticators.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(identity) = one.authenticate(request)? {
+                return Ok(Some(identity));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The caller that a bearer token proves, if it does.
+    pub fn identify(&self, token: &str) -> Option<Identity> {
+        let authenticators = self.authenticators.read().unwrap_or_else(PoisonError::into_inner);
+        self.tokens
+            .identify(token)
+            .or_else(|| authenticators.iter().find_map(|it| it.identify(token)))
     }
 
     /// The time of day as objects carry it: RFC 3339 in UTC with seconds.

@@ -188,7 +188,7 @@ async fn what_is_answered_about_rights_is_what_happens() {
     assert_eq!(answer["kind"], "SelfSubjectAccessReview", "filled in from the path");
     let (code, answer) = server.as_user(JANE, "POST", ACCESS, ask).await;
     assert_eq!((code, &answer["status"]["allowed"]), (201, &json!(false)), "{answer}");
-    assert!(answer["status"]["reason"].as_str().unwrap().contains("system:masters"));
+    assert!(answer["status"].get("reason").is_none(), "{answer}");
     let path = json!({"spec": {"nonResourceAttributes": {"verb": "get", "path": "/apis"}}});
     let (_, answer) = server.as_user(JANE, "POST", ACCESS, path).await;
     assert_eq!(answer["status"]["allowed"], true);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::routing::get;
 use axum::{Extension, Router};
 use hades_apiserver::{
-    ApiServer, Cause, CauseReason, Credential, GroupVersionKind, Identity, OpenError, StoreError,
+    Admission, ApiServer, Cause, CauseReason, Credential, Identity, OpenError, StoreError,
     Validator,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -74,7 +74,8 @@ async fn extra_routes_stand_behind_the_login_and_public_ones_do_not() {
 struct NoGrowth;
 
 impl Validator for NoGrowth {
-    fn validate(&self, kind: &GroupVersionKind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    fn validate(&self, admission: &Admission<'_>) -> Vec<Cause> {
+        let Admission { kind, object, old, .. } = *admission;
         let cows = |object: &Value| object["spec"]["cows"].as_i64().unwrap_or_default();
         match old {
             Some(old) if kind.kind == "Barn" && cows(object) > cows(old) => vec![Cause::new(

@@ -2,7 +2,7 @@
 
 use hades_api::{
     ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GitAccount, HadesProject,
-    RegistryAccount,
+    RegistryAccount, User,
 };
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::core::discovery::v2::{APIGroupDiscovery, APIGroupDiscoveryList, APIResourceDiscovery};
@@ -68,7 +68,11 @@ impl Catalog {
             singular: resource.kind.to_lowercase(),
             resource,
             namespaced,
-            short_names: vec![short.to_owned()],
+            short_names: Some(short)
+                .filter(|it| !it.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
             categories: vec!["hades".to_owned()],
             has_status,
         };
@@ -90,6 +94,7 @@ impl Catalog {
                 hades(erase::<DockerHost>(), "dh", false, true),
                 hades(erase::<ConfigRepository>(), "cr", true, true),
                 hades(erase::<GitAccount>(), "ga", false, true),
+                hades(erase::<User>(), "", false, true),
                 core(erase::<Namespace>(), &["ns"], false),
                 core(erase::<Secret>(), &[], true),
                 core(erase::<Event>(), &["ev"], true),
@@ -187,6 +192,11 @@ pub fn secret() -> Kind {
     built_in_kind("secret")
 }
 
+/// The kind of Users.
+pub fn user() -> Kind {
+    built_in_kind("user")
+}
+
 /// The kind of Namespaces.
 pub fn namespace() -> Kind {
     built_in_kind("namespace")
@@ -215,6 +225,10 @@ fn kinds_of(groups: APIGroupDiscoveryList) -> Vec<Kind> {
 /// The kinds of a group's preferred version.
 fn kinds_of_group(group: APIGroupDiscovery) -> Vec<Kind> {
     let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+    // Its documents are no objects: they have no tables, and commands of their own.
+    if name == hades_api::role::OPERATIONS_GROUP {
+        return vec![];
+    }
     let Some(preferred) = group.versions.into_iter().next() else {
         return vec![];
     };
@@ -265,7 +279,7 @@ mod tests {
             let kind = catalog.kind(&names.plural).unwrap();
             assert_eq!(kind.resource.kind, names.kind);
             assert_eq!(Some(&kind.singular), names.singular.as_ref());
-            assert_eq!(Some(&kind.short_names), names.short_names.as_ref());
+            assert_eq!(kind.short_names, names.short_names.clone().unwrap_or_default());
             assert_eq!(Some(&kind.categories), names.categories.as_ref());
             assert_eq!(kind.namespaced, crd.spec.scope == "Namespaced");
             let has_status = crd.spec.versions[0]
@@ -301,22 +315,25 @@ mod tests {
 
     #[test]
     fn discovery_keeps_what_can_be_listed() {
-        let groups: APIGroupDiscoveryList = serde_json::from_value(serde_json::json!({
-            "items": [{"metadata": {"name": "operations.hades.dev"}, "versions": [{
+        let group = |name: &str| {
+            serde_json::json!({"metadata": {"name": name}, "versions": [{
                 "version": "v1alpha1",
                 "resources": [
-                    {"resource": "environments", "scope": "Namespaced", "verbs": ["get"],
-                     "responseKind": {"kind": "Environment"}},
+                    {"resource": "reviews", "scope": "Namespaced", "verbs": ["create"],
+                     "responseKind": {"kind": "Review"}},
                     {"resource": "things", "scope": "Cluster", "verbs": ["get", "list"],
                      "singularResource": "thing", "responseKind": {"kind": "Thing"},
                      "subresources": [{"subresource": "status"}]},
                 ],
-            }]}],
+            }]})
+        };
+        let groups: APIGroupDiscoveryList = serde_json::from_value(serde_json::json!({
+            "items": [group("example.com"), group("operations.hades.dev")],
         }))
         .unwrap();
         let kinds = kinds_of(groups);
         assert_eq!(kinds.len(), 1);
-        assert_eq!(kinds[0].qualified(), "thing.operations.hades.dev");
+        assert_eq!(kinds[0].qualified(), "thing.example.com");
         assert!(kinds[0].has_status && !kinds[0].namespaced);
     }
 }

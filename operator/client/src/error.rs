@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use kube::core::Status;
 
+use crate::Credential;
+
+/// Group of what is no object.
+const OPERATIONS: &str = "operations.hades.dev";
+
 /// An error of this crate. [`Error::hint`] says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,11 +46,51 @@ pub enum Error {
         /// What stood in the way.
         failure: Failure,
     },
+    /// A kubeconfig can't be written.
+    #[error("cannot write the kubeconfig {}", path.display())]
+    WriteKubeconfig {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A kubeconfig that no login is kept in.
+    #[error("no login is kept in {}: {why}", path.display())]
+    NotForLogins {
+        /// Its path.
+        path: PathBuf,
+        /// Whose it is instead.
+        why: &'static str,
+    },
+    /// A file can't be read.
+    #[error("cannot read {}", path.display())]
+    ReadFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What should be the address of a server is none.
+    #[error("{text:?} is no address of a server: {why}")]
+    BadServer {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that should hold the certificate of a CA.
+    #[error("{} holds no certificate in PEM", path.display())]
+    NoCertificate {
+        /// Its path.
+        path: PathBuf,
+    },
     /// The server doesn't know who asks.
-    #[error("the server at {server} doesn't accept the credentials of the kubeconfig")]
+    #[error("the server at {server} {}", credential.refused())]
     Unauthorized {
         /// Its address.
         server: String,
+        /// By what we asked.
+        credential: Credential,
     },
     /// The server answered, and the answer is no.
     #[error("{}", api_message(.0))]
@@ -105,11 +150,12 @@ pub enum Failure {
 }
 
 impl Error {
-    /// From an error of the Kubernetes client on a call to `server`.
-    pub(crate) fn of_call(server: &str, error: kube::Error) -> Self {
+    /// From an error of the Kubernetes client on a call to `server`, by what the
+    /// kubeconfig shows.
+    pub(crate) fn of_call(server: &str, credential: Credential, error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) if status.code == 401 => {
-                Self::Unauthorized { server: server.to_owned() }
+                Self::Unauthorized { server: server.to_owned(), credential }
             }
             kube::Error::Api(status) => Self::Api(status),
             error @ (kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => {
@@ -122,6 +168,14 @@ impl Error {
     /// Whether the server says that the person may not.
     pub fn is_forbidden(&self) -> bool {
         matches!(self, Self::Api(status) if status.is_forbidden())
+    }
+
+    /// Whether it is about what somebody wrote, and nothing was asked yet.
+    pub fn is_called_wrongly(&self) -> bool {
+        matches!(
+            self,
+            Self::BadServer { .. } | Self::NoCertificate { .. } | Self::NotForLogins { .. }
+        )
     }
 
     /// Whether the server says that the object isn't there.
@@ -139,6 +193,18 @@ impl Error {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// Whether it says nothing about the next try: a connection that broke off, a
+    /// server that is busy or starts anew.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { failure, .. } => {
+                !matches!(failure, Failure::UnknownCa | Failure::Certificate(_))
+            }
+            Self::Api(status) => matches!(status.code, 429 | 502..=504),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -151,9 +217,16 @@ impl Error {
                 Some(crate::nearest::suggestion(name, "contexts in it", known))
             }
             Self::Unreachable { server, failure } => failure.hint(server),
-            Self::Unauthorized { .. } => Some(
-                "the token may be of another installation: take admin.kubeconfig from the data \
-                 directory of this server"
+            Self::Unauthorized { credential, .. } => Some(credential.hint().to_owned()),
+            Self::BadServer { .. } => {
+                Some("write https://HOST[:PORT], such as https://hades.example.com:7443".to_owned())
+            }
+            Self::NoCertificate { .. } => {
+                Some("the server keeps it as ca.crt in its data directory".to_owned())
+            }
+            Self::NotForLogins { .. } => Some(
+                "name one of your own, such as --kubeconfig ~/.hades/kubeconfig, or unset \
+                 KUBECONFIG"
                     .to_owned(),
             ),
             Self::Api(status) if status.is_forbidden() => {
@@ -162,18 +235,28 @@ impl Error {
             Self::Stalled { .. } => {
                 Some("`hadesctl describe` shows all there is to know".to_owned())
             }
-            Self::Api(_) | Self::Protocol { .. } | Self::TimedOut { .. } => None,
+            Self::Api(_)
+            | Self::WriteKubeconfig { .. }
+            | Self::ReadFile { .. }
+            | Self::Protocol { .. }
+            | Self::TimedOut { .. } => None,
         }
     }
 }
 
 impl Failure {
+    /// Of a connection that was made by hand.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        failure(error)
+    }
+
     fn hint(&self, server: &str) -> Option<String> {
         match self {
             Self::Refused => Some(format!("is `hades serve` running at {server}?")),
             Self::UnknownCa => Some(
-                "the kubeconfig may be of another installation: take admin.kubeconfig from the \
-                 data directory of this server"
+                "the kubeconfig may be of another installation, or somebody listens in between. If \
+                 the server was set up anew: `hadesctl login`, or take admin.kubeconfig from its \
+                 data directory"
                     .to_owned(),
             ),
             Self::Certificate(_) => Some(
@@ -188,10 +271,10 @@ impl Failure {
 }
 
 fn no_kubeconfig_hint(home: Option<&std::path::Path>) -> String {
-    let home = home.map_or_else(String::new, |path| format!(", or put it at {}", path.display()));
+    let home = home.map_or_else(String::new, |path| format!(" as {}", path.display()));
     format!(
-        "`hades serve` writes admin.kubeconfig into its data directory: pass it with \
-         --kubeconfig, set KUBECONFIG to it{home}"
+        "`hadesctl login URL` makes one{home}. On the server itself, `hades serve` writes \
+         admin.kubeconfig into its data directory: pass it with --kubeconfig"
     )
 }
 
@@ -200,12 +283,23 @@ fn api_message(status: &Status) -> String {
         let reason = if status.reason.is_empty() { "no reason given" } else { &status.reason };
         return format!("the server answered {} ({reason})", status.code);
     }
+    // Small documents have no name and no kind that people know.
+    if let Some(details) = status.details.as_ref()
+        && details.group == OPERATIONS
+        && !details.causes.is_empty()
+    {
+        let causes = details.causes.iter().map(|cause| {
+            let field = cause.field.strip_prefix("spec.").unwrap_or(&cause.field);
+            format!("{field}: {}", cause.message)
+        });
+        return causes.collect::<Vec<_>>().join("; ");
+    }
     status.message.clone()
 }
 
 /// What stood in the way, dug out of the layers of HTTP and TLS.
-fn failure(error: &kube::Error) -> Failure {
-    let mut current: Option<&(dyn std::error::Error + 'static)> = Some(error);
+fn failure(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut current = Some(error);
     let mut innermost = error.to_string();
     while let Some(layer) = current {
         innermost = layer.to_string();
@@ -256,7 +350,11 @@ mod tests {
     use super::*;
 
     fn of_service(error: io::Error) -> Error {
-        Error::of_call("https://127.0.0.1:7443", kube::Error::Service(Box::new(error)))
+        Error::of_call(
+            "https://127.0.0.1:7443",
+            Credential::Other,
+            kube::Error::Service(Box::new(error)),
+        )
     }
 
     #[test]
@@ -278,13 +376,44 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_and_what_does_not() {
+        let unreachable = |failure| Error::Unreachable { server: String::new(), failure };
+        let answer = |code| {
+            let status = Status::failure("x", "").with_code(code);
+            Error::of_call("s", Credential::Other, kube::Error::Api(Box::new(status)))
+        };
+        for passing in [
+            unreachable(Failure::Broken),
+            unreachable(Failure::Refused),
+            unreachable(Failure::TimedOut),
+            answer(429),
+            answer(503),
+        ] {
+            assert!(passing.is_passing(), "{passing}");
+        }
+        for lasting in [unreachable(Failure::UnknownCa), answer(400), answer(401), answer(500)] {
+            assert!(!lasting.is_passing(), "{lasting}");
+        }
+    }
+
+    #[test]
     fn answers_of_the_server_are_passed_on_plainly() {
         let status = Status::failure("environments \"x\" not found", "NotFound").with_code(404);
-        let error = Error::of_call("s", kube::Error::Api(Box::new(status)));
+        let error = Error::of_call("s", Credential::Other, kube::Error::Api(Box::new(status)));
         assert_eq!(error.to_string(), "environments \"x\" not found");
         assert!(error.is_not_found());
         let status = Status::failure("Unauthorized", "Unauthorized").with_code(401);
-        let error = Error::of_call("https://s", kube::Error::Api(Box::new(status)));
-        assert!(matches!(error, Error::Unauthorized { .. }));
+        let until = Some("2026-01-01T00:00:00Z".parse().unwrap());
+        let error = Error::of_call(
+            "https://s",
+            Credential::Session { until },
+            kube::Error::Api(Box::new(status)),
+        );
+        assert_eq!(
+            error.to_string(),
+            "the server at https://s doesn't accept your login any more (it was good until \
+             2026-01-01T00:00:00Z at most)"
+        );
+        assert!(error.hint().unwrap().contains("hadesctl login"), "{error:?}");
     }
 }

@@ -2,7 +2,8 @@
 //! that people look at Hades through.
 //!
 //! ```text
-//! kubeconfig ─▶ Session ─┬─ catalog   which kinds there are, by any of their names
+//! login ─▶ kubeconfig ─▶ Session
+//!                        ├─ catalog   which kinds there are, by any of their names
 //!                        ├─ table     lists as the server lays them out
 //!                        ├─ object    get, list, apply, delete
 //!                        ├─ ownership what git owns, and hand edits of that
@@ -14,7 +15,13 @@
 //!                        ├─ stats     what containers use
 //!                        ├─ host      tests of hosts
 //!                        ├─ volume    copies of volumes
-//!                        └─ webhook   what forges deliver to
+//!                        ├─ webhook   what forges deliver to
+//!                        ├─ accounts  passwords, tokens, second factors, sessions
+//!                        ├─ identity  who one is
+//!                        ├─ projects  where one may do anything at all
+//!                        ├─ rights    what one may, and who may
+//!                        ├─ members   who works on a project
+//!                        └─ audit     who did what
 //! ```
 //!
 //! Invariants:
@@ -23,18 +30,31 @@
 //! - every error says what failed and where, and [`Error::hint`] what to do;
 //! - no token or key is in an error or a Debug output.
 
+pub mod accounts;
 mod address;
+pub mod anonymous;
+pub mod audit;
+pub mod authority;
 pub mod catalog;
+mod credential;
 mod error;
+mod everywhere;
 pub mod exec;
 pub mod host;
+pub mod identity;
 mod kubeconfig;
+pub mod kubeconfig_file;
+pub mod login;
 pub mod logs;
+pub mod members;
 pub mod nearest;
 pub mod object;
 pub mod ownership;
 pub mod plan;
+pub mod projects;
 pub mod request;
+pub mod rights;
+mod server_url;
 mod session;
 pub mod stats;
 pub mod table;
@@ -45,8 +65,10 @@ pub mod webhook;
 
 pub use address::{Address, AddressError};
 pub use catalog::{Catalog, Kind};
+pub use credential::Credential;
 pub use error::{Error, Failure};
 pub use kubeconfig::{KubeconfigSource, Locations};
+pub use server_url::ServerUrl;
 pub use session::Session;
 pub use warnings::Warnings;
 

@@ -10,7 +10,8 @@ use kube::api::{
 };
 use serde_json::Value;
 
-use crate::{Error, FIELD_MANAGER, Kind, Session};
+use crate::everywhere::Place;
+use crate::{Error, FIELD_MANAGER, Kind, Session, everywhere};
 
 /// Which objects of a kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,18 @@ impl Selection {
     /// Everything of a project, or of all of them.
     pub fn of_project(namespace: Option<&str>) -> Self {
         Self { namespace: namespace.map(str::to_owned), ..Self::default() }
+    }
+
+    /// The same in a place.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        let Place { project, name } = place;
+        let by_name = name.map(|name| format!("metadata.name={name}"));
+        let fields: Vec<String> = self.fields.iter().cloned().chain(by_name).collect();
+        Self {
+            namespace: project,
+            labels: self.labels.clone(),
+            fields: (!fields.is_empty()).then(|| fields.join(",")),
+        }
     }
 
     pub(crate) fn parameters(&self) -> ListParams {
@@ -53,7 +66,8 @@ pub async fn get(
     Ok(found.map(|object| typed(kind, object)))
 }
 
-/// Objects of a kind, sorted as the server does.
+/// Objects of a kind, sorted as the server does. Where the person may not list
+/// those of all projects, those of his own ones.
 ///
 /// # Errors
 /// When the server refuses or doesn't answer.
@@ -62,12 +76,17 @@ pub async fn list(
     kind: &Kind,
     selection: &Selection,
 ) -> Result<Vec<DynamicObject>, Error> {
-    let list = session
-        .api(kind, selection.namespace.as_deref())
-        .list(&selection.parameters())
-        .await
-        .map_err(|error| session.error(error))?;
-    Ok(list.items.into_iter().map(|object| typed(kind, object)).collect())
+    let question = |place: Place| {
+        let selection = selection.at(place);
+        let api = session.api(kind, selection.namespace.as_deref());
+        async move {
+            let listed = api.list(&selection.parameters()).await;
+            listed.map_err(|error| session.error(error))
+        }
+    };
+    let lists = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
+    let items = lists.parts.into_iter().flat_map(|list| list.items);
+    Ok(items.map(|object| typed(kind, object)).collect())
 }
 
 /// Namespace and name of the objects of a kind; for suggestions.
@@ -79,15 +98,20 @@ pub async fn names(
     kind: &Kind,
     namespace: Option<&str>,
 ) -> Result<Vec<(Option<String>, String)>, Error> {
-    let list = session
-        .api(kind, namespace)
-        .list_metadata(&ListParams::default())
-        .await
-        .map_err(|error| session.error(error))?;
+    let question = |place: Place| {
+        let selection = Selection::default().at(place);
+        let api = session.api(kind, selection.namespace.as_deref());
+        async move {
+            let listed = api.list_metadata(&selection.parameters()).await;
+            listed.map_err(|error| session.error(error))
+        }
+    };
+    let lists = everywhere::ask(session, kind, namespace, question).await?;
     let name = |meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
         meta.name.map(|name| (meta.namespace, name))
     };
-    Ok(list.items.into_iter().filter_map(|item| name(item.metadata)).collect())
+    let items = lists.parts.into_iter().flat_map(|list| list.items);
+    Ok(items.filter_map(|item| name(item.metadata)).collect())
 }
 
 /// Items of lists don't say what they are; on their own they should.

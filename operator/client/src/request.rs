@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use hades_api::annotation;
+use http::Request;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{Address, Error, Kind, Session, catalog, object};
@@ -56,8 +58,39 @@ pub async fn sync(
         annotations[annotation::CONFIRM_PRUNE] = json!(commit);
     }
     let patch = json!({"metadata": {"annotations": annotations}});
-    object::merge(session, kind, namespace, name, &patch).await?;
-    Ok(now.to_string())
+    match object::merge(session, kind, namespace, name, &patch).await {
+        // Who may not edit a repository may have it looked at all the same. To agree to a
+        // prune is more than that.
+        Err(Error::Api(refusal))
+            if refusal.code == 403
+                && confirm_prune.is_none()
+                && *kind == catalog::config_repository() =>
+        {
+            let asked = sync_request(session, namespace.unwrap_or_default(), name).await;
+            asked.map_err(|_| Error::Api(refusal))
+        }
+        answer => answer.map(|_| now.to_string()),
+    }
+}
+
+/// What the server answers to a request for a sync.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncRequested {
+    requested_at: String,
+}
+
+/// Asks for a sync with the right to nothing else.
+async fn sync_request(session: &Session, namespace: &str, name: &str) -> Result<String, Error> {
+    let path = format!(
+        "/apis/operations.hades.dev/v1alpha1/namespaces/{namespace}/configrepositories/{name}/sync"
+    );
+    let request = Request::post(path)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(b"{}".to_vec())
+        .map_err(|error| session.protocol(error))?;
+    let answer: Result<SyncRequested, _> = session.client().request(request).await;
+    answer.map(|requested| requested.requested_at).map_err(|error| session.error(error))
 }
 
 /// The merge patch that sets annotations, and removes those with no value.

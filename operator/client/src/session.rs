@@ -3,15 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::{Method, Request, header};
 use kube::api::DynamicObject;
 use kube::client::ClientBuilder;
 use kube::client::retry::RetryPolicy;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tower::buffer::BufferLayer;
 use tower::retry::RetryLayer;
 use tower::util::{MapResponseLayer, option_layer};
 
-use crate::{Error, Kind, Locations, Warnings};
+use crate::{Credential, Error, Kind, Locations, Warnings};
 
 /// How long to try for a connection (seconds): longer only hides a wrong address.
 const CONNECT_SECONDS: u64 = 10;
@@ -30,6 +33,8 @@ pub struct Session {
     client: Client,
     server: String,
     project: Option<String>,
+    credential: Credential,
+    warnings: Option<Warnings>,
 }
 
 impl Session {
@@ -43,36 +48,46 @@ impl Session {
         context: Option<&str>,
         warnings: Warnings,
     ) -> Result<Self, Error> {
+        let source = locations.find()?;
+        Self::of_config(source.config(context).await?, warnings)
+    }
+
+    /// To the server of a configuration, as the one whom it names.
+    ///
+    /// # Errors
+    /// When no client can be made of it.
+    pub(crate) fn of_config(mut config: Config, warnings: Warnings) -> Result<Self, Error> {
         // A second provider in the program would make rustls refuse to choose.
         // An error says that one was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let source = locations.find()?;
-        let mut config = source.config(context).await?;
         config.connect_timeout = Some(Duration::from_secs(CONNECT_SECONDS));
         // The library's own goes on for an hour, as suits a controller.
         config.default_retry = false;
+        let credential = Credential::of(&config.auth_info);
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         // No project is called `default`: it is what a kubeconfig without a
         // namespace yields.
         let project =
             Some(config.default_namespace.clone()).filter(|namespace| namespace != "default");
+        let told = warnings.clone();
         let listen = MapResponseLayer::new(move |response: http::Response<_>| {
-            warnings.note(response.headers());
+            told.note(response.headers());
             response
         });
         let client = ClientBuilder::try_from(config)
-            .map_err(|error| Error::of_call(&server, error))?
+            .map_err(|error| Error::of_call(&server, credential, error))?
             .with_layer(&listen)
             // The library's service can't be cloned, which trying again takes.
             .with_layer(&BufferLayer::new(QUEUED))
             .with_layer(&option_layer(retries().map(RetryLayer::new)))
             .build();
-        Ok(Self { client, server, project })
+        Ok(Self { client, server, project, credential, warnings: Some(warnings) })
     }
 
     /// Over a client that is there already.
     pub fn of_client(client: Client, server: impl Into<String>, project: Option<String>) -> Self {
-        Self { client, server: server.into(), project }
+        let credential = Credential::Other;
+        Self { client, server: server.into(), project, credential, warnings: None }
     }
 
     /// The client below.
@@ -98,9 +113,41 @@ impl Session {
         }
     }
 
+    /// By what it shows who we are.
+    pub fn credential(&self) -> Credential {
+        self.credential
+    }
+
     /// Puts an error of a call into words.
     pub fn error(&self, error: kube::Error) -> Error {
-        Error::of_call(&self.server, error)
+        Error::of_call(&self.server, self.credential, error)
+    }
+
+    /// Tells something that the person should know of an answer.
+    pub(crate) fn warn(&self, text: &str) {
+        if let Some(warnings) = &self.warnings {
+            warnings.tell(text);
+        }
+    }
+
+    /// Asks for something that is no object of the usual kind: a small document of
+    /// JSON, or none, for another one.
+    ///
+    /// # Errors
+    /// When the server refuses or doesn't answer.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Error> {
+        let mut request = Request::builder().method(method).uri(path);
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = request.body(body).map_err(|error| self.protocol(error))?;
+        self.client.request(request).await.map_err(|error| self.error(error))
     }
 
     /// An answer that makes no sense.

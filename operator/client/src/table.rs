@@ -8,8 +8,9 @@ use kube::core::Request as Requests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::everywhere::Place;
 use crate::object::Selection;
-use crate::{Error, Kind, Session};
+use crate::{Error, Kind, Session, everywhere};
 
 /// Asks for a table, and for plain objects where the server has none.
 const ACCEPT_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -68,11 +69,34 @@ pub enum Change {
     Bookmark(String),
 }
 
-/// Objects of a kind as a table; only that of `name` if one is given.
+/// Objects of a kind as a table; only that of `name` if one is given. Where the
+/// person may not list those of all projects, those of his own ones: then there is
+/// no version to watch from.
 ///
 /// # Errors
 /// When the server refuses, doesn't answer or knows no tables.
 pub async fn get(
+    session: &Session,
+    kind: &Kind,
+    selection: &Selection,
+    name: Option<&str>,
+) -> Result<Table, Error> {
+    let question = |place: Place| {
+        let selection = selection.at(place);
+        async move { get_one(session, kind, &selection, name).await }
+    };
+    let tables = everywhere::ask(session, kind, selection.namespace.as_deref(), question).await?;
+    let one_by_one = tables.one_by_one;
+    let mut tables = tables.parts.into_iter();
+    let mut whole = tables.next().unwrap_or_default();
+    whole.rows.extend(tables.flat_map(|table| table.rows));
+    if one_by_one {
+        whole.metadata = ListMeta::default();
+    }
+    Ok(whole)
+}
+
+async fn get_one(
     session: &Session,
     kind: &Kind,
     selection: &Selection,

@@ -26,13 +26,18 @@ impl Warnings {
     pub(crate) fn note(&self, headers: &HeaderMap) {
         let values = headers.get_all(header::WARNING).iter();
         for text in values.filter_map(|value| value.to_str().ok()).flat_map(texts) {
-            let new = {
-                let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
-                told.insert(text.clone())
-            };
-            if new {
-                (self.0.tell)(&text);
-            }
+            self.tell(&text);
+        }
+    }
+
+    /// Hands a warning of our own on.
+    pub(crate) fn tell(&self, text: &str) {
+        let new = {
+            let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.insert(text.to_owned())
+        };
+        if new {
+            (self.0.tell)(text);
         }
     }
 }

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hades_api::role;
 use hades_provider::Connect;
+use http::{HeaderName, HeaderValue, Request};
 use jiff::Timestamp;
 use kube::Client;
+use kube::client::Body;
+use tower::service_fn;
 
 use crate::events::Events;
 use crate::health::Monitor;
@@ -15,8 +19,18 @@ use crate::images::Images;
 use crate::metrics::Metrics;
 use crate::volume_copy::Copies;
 
+/// In whose name a request is.
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+/// Somebody without any right.
+const NOBODY: &str = "system:anonymous";
+
 /// Tells the time; injected, so that tests stay still.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Makes keyed fingerprints of secret values, of a project and a value. Those of two
+/// projects must differ for the same value: members of one see its fingerprints, and
+/// could otherwise try guesses in another, where they write Secrets themselves.
+pub type Fingerprint = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
 
 /// What the binary decides.
 #[derive(Clone)]
@@ -28,7 +42,7 @@ pub struct Settings {
     /// Id of this installation; on everything it makes.
     pub installation: String,
     /// Keyed fingerprint of a secret value.
-    pub fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub fingerprint: Fingerprint,
     /// Folder for copies of git repositories; may be emptied at any time.
     pub cache_dir: PathBuf,
     /// Tells the time.
@@ -39,7 +53,7 @@ pub struct Settings {
 pub struct Context {
     pub(crate) client: Client,
     pub(crate) installation: String,
-    pub(crate) fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
@@ -75,6 +89,21 @@ impl Context {
     /// What the controllers count, for the binary to expose.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// A client that acts as a service account, with the rights of that one: the
+    /// controllers' own, with each request in the name of the account. Names must be
+    /// those of Kubernetes, which are texts that a header can hold.
+    pub fn client_as(&self, namespace: &str, service_account: &str) -> Client {
+        let client = self.client.clone();
+        let user = role::service_account_user(namespace, service_account);
+        let user = HeaderValue::try_from(user).unwrap_or(HeaderValue::from_static(NOBODY));
+        let service = service_fn(move |mut request: Request<Body>| {
+            request.headers_mut().insert(IMPERSONATE_USER, user.clone());
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        Client::new(service, namespace)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,18 +1,24 @@
-//! HadesProject: keeps the namespace of the project.
+//! HadesProject: keeps the namespace of the project, and gives its members their
+//! rights there.
+
+mod members;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use futures::{StreamExt, future};
+use futures::{StreamExt, future, stream};
 use hades_api::{HadesProject, HadesProjectStatus, condition, label, name, reason};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, finalizer, status};
@@ -36,14 +42,19 @@ impl Reconciler for Projects {
         context: &Arc<Context>,
         _store: Store<Meta<HadesProject>>,
     ) -> BoxStream<'static, ObjectRef<Meta<HadesProject>>> {
-        let namespaces: Api<Meta<Namespace>> = Api::all(context.client.clone());
-        watcher(namespaces, watcher::Config::default().labels(label::OWNED_BY_PROJECT))
-            .default_backoff()
-            .touched_objects()
-            .filter_map(|namespace| {
-                future::ready(namespace.ok().map(|namespace| ObjectRef::new(&namespace.name_any())))
-            })
-            .boxed()
+        let client = &context.client;
+        let owned = watcher::Config::default().labels(label::OWNED_BY_PROJECT);
+        let lent = || watcher::Config::default().labels(label::MEMBERS_OF);
+        // Those of others count, too: they say who sees the project.
+        let bindings = watcher::Config::default();
+        stream::select_all([
+            touched(client, owned, |namespace: &Meta<Namespace>| Some(namespace.name_any())),
+            touched(client, bindings, |binding: &Meta<RoleBinding>| binding.namespace()),
+            touched(client, lent(), |role: &Meta<Role>| role.namespace()),
+            touched(client, lent(), members_of::<ClusterRole>),
+            touched(client, lent(), members_of::<ClusterRoleBinding>),
+        ])
+        .boxed()
     }
 
     async fn reconcile(
@@ -59,11 +70,44 @@ impl Reconciler for Projects {
             finalizer::set(&projects, &project, true).await?;
         }
         let verdict = keep_namespace(context, &project).await?;
+        match &verdict {
+            Ok(()) => members::lend(context, &project).await?,
+            Err(_) => members::withdraw(context, &project).await?,
+        }
         let before = project.status.clone().unwrap_or_default();
         let after = judged(&before, &project, verdict, context.now());
         status::write(&projects, &project, &before, &after).await?;
         Ok(Progress::Settled)
     }
+}
+
+/// Projects that changes of other objects are about.
+fn touched<K, P>(
+    client: &Client,
+    config: watcher::Config,
+    project: P,
+) -> BoxStream<'static, ObjectRef<Meta<HadesProject>>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    Meta<K>: Resource<DynamicType = ()>,
+    P: Fn(&Meta<K>) -> Option<String> + Send + 'static,
+{
+    let api: Api<Meta<K>> = Api::all(client.clone());
+    watcher(api, config)
+        .default_backoff()
+        .touched_objects()
+        .filter_map(move |object| {
+            let project = object.ok().and_then(|object| project(&object));
+            future::ready(project.map(|name| ObjectRef::new(&name)))
+        })
+        .boxed()
+}
+
+fn members_of<K>(grant: &Meta<K>) -> Option<String>
+where
+    Meta<K>: Resource<DynamicType = ()>,
+{
+    grant.labels().get(label::MEMBERS_OF).cloned()
 }
 
 /// Why a project can't have its namespace.
@@ -81,6 +125,11 @@ fn judged(
     let mut after = before.clone();
     let generation = project.meta().generation;
     after.observed_generation = generation;
+    let members = match &verdict {
+        Ok(()) => project.spec.members.len(),
+        Err(_) => 0,
+    };
+    after.members = u32::try_from(members).ok();
     let (ready, reason, message) = match verdict {
         Ok(()) => (true, reason::RECONCILED, format!("namespace {} is there", project.name_any())),
         Err(refusal) => (false, refusal.reason, refusal.message),

@@ -104,7 +104,19 @@ async fn an_account_serves_the_projects_that_it_allows() {
     hades.apply(account("other")).await;
     hades.not_ready("prod", "RegistryUnauthorized").await;
     assert!(hades.running().is_empty());
+    let policy = |names: Value| {
+        json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject",
+            "metadata": {"name": "shop"},
+            "spec": {"policy": {"accounts": {"registry": names}}},
+        })
+    };
+    hades.apply(policy(json!(["another"]))).await;
     hades.apply(account("shop")).await;
+    hades.apply_environment("late", service(IMAGE)).await;
+    hades.not_ready("late", "RegistryUnauthorized").await;
+    assert!(hades.running().is_empty(), "the policy of the project doesn't allow the account");
+    hades.apply(policy(json!(["fleet"]))).await;
     hades.ready("prod").await;
 }
 

@@ -109,6 +109,22 @@ async fn an_account_is_for_its_projects_and_its_host() {
     follow(&hades, "shop", other).await;
     let status = reason(&hades, "shop", "AccountNotAllowed").await;
     assert!(message(&status).contains("allowedProjects"), "{}", message(&status));
+    // Now the account allows the project, and the project's policy not the account.
+    hades
+        .apply(json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject",
+            "metadata": {"name": "shop"}, "spec": {"policy": {"accounts": {"git": []}}},
+        }))
+        .await;
+    let mut shared = elsewhere.clone();
+    shared["allowedProjects"] = json!(["shop"]);
+    account(&hades, shared).await;
+    eventually("the policy to keep the account from the project", || async {
+        let found = hades.repositories("shop").get("config").await.unwrap();
+        let said = format!("{:?}", found.status);
+        if said.contains("spec.policy.accounts.git") { Ok(()) } else { Err(said) }
+    })
+    .await;
 
     let mut here = elsewhere;
     here["url"] = json!("http://127.0.0.1");

@@ -3,13 +3,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use hades_apiserver::{ServerTls, TlsError};
 use hades_controllers::error_chain;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How often to look at the files. They are small, so they are read whole: times
@@ -21,10 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) enum CertificateError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is no {what} in PEM", path.display())]
-    Pem { path: PathBuf, what: &'static str, source: pem::Error },
-    #[error("certificate and key don't fit or can't be used")]
-    Unusable(#[from] rustls::Error),
+    #[error("{} is no text", path.display())]
+    NoText { path: PathBuf },
+    #[error("the certificate {} and its key can't be used", path.display())]
+    Refused { path: PathBuf, source: TlsError },
 }
 
 /// What the files held.
@@ -34,55 +32,39 @@ struct Texts {
     key: Vec<u8>,
 }
 
-/// A certificate as it is now; clones share it.
+/// Two files, and what was read from them last, good or not.
 #[derive(Clone)]
-pub(crate) struct Certificates {
+pub(crate) struct Files {
     chain: PathBuf,
     key: PathBuf,
-    current: Arc<RwLock<Arc<ServerConfig>>>,
-    /// What was read last, good or not.
     seen: Texts,
-    /// Whether the files could not be read at the last look.
+    /// Whether they could not be read at the last look.
     lost: bool,
 }
 
-impl Certificates {
+impl Files {
     /// Reads both files.
-    pub(crate) fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+    pub(crate) fn read(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
         let seen = read(chain, key)?;
-        let config = Arc::new(config(&seen, chain, key)?);
-        let (chain, key) = (chain.to_owned(), key.to_owned());
-        Ok(Self { chain, key, current: Arc::new(RwLock::new(config)), seen, lost: false })
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), seen, lost: false })
     }
 
-    /// For the next connection.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Certificate and key as texts.
+    pub(crate) fn texts(&self) -> Result<(&str, &str), CertificateError> {
+        let no_text = |path: &Path| CertificateError::NoText { path: path.to_owned() };
+        let chain = std::str::from_utf8(&self.seen.chain).map_err(|_| no_text(&self.chain))?;
+        let key = std::str::from_utf8(&self.seen.key).map_err(|_| no_text(&self.key))?;
+        Ok((chain, key))
     }
 
-    /// Looks at the files until `shutdown`.
-    pub(crate) async fn keep_current(mut self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            let (chain, key) = (self.chain.clone(), self.key.clone());
-            // A file system that hangs must not hold up anything else.
-            let Ok(texts) = tokio::task::spawn_blocking(move || read(&chain, &key)).await else {
-                return;
-            };
-            match self.refresh(texts) {
-                Ok(false) => {}
-                Ok(true) => tracing::info!("the public certificate was read again"),
-                // Half written, or wrong: the one that was good stays in use.
-                Err(error) => tracing::warn!(
-                    error = error_chain(&error),
-                    "the public certificate can't be read again; the former one stays in use"
-                ),
-            }
-        }
+    /// That they can't be used, and why.
+    pub(crate) fn unusable(&self, source: TlsError) -> CertificateError {
+        CertificateError::Refused { path: self.chain.clone(), source }
     }
 
-    /// Takes what is in the files now. Whether there was something new; an error is
-    /// told once for what is in the files, and once while they can't be read.
-    fn refresh(
+    /// Takes what was read from the files. Whether there was something new; that
+    /// they can't be read is told once.
+    fn changed(
         &mut self,
         texts: Result<Texts, CertificateError>,
     ) -> Result<bool, CertificateError> {
@@ -92,15 +74,86 @@ impl Certificates {
             Err(_) if was_lost => return Ok(false),
             Err(error) => return Err(error),
         };
-        if texts == self.seen {
-            return Ok(false);
-        }
-        let config = config(&texts, &self.chain, &self.key);
+        let new = texts != self.seen;
         self.seen = texts;
-        let config = Arc::new(config?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(true)
+        Ok(new)
     }
+
+    /// Looks at the files until `shutdown`, and hands over what is new in them. An
+    /// error is told once for what is in the files.
+    pub(crate) async fn watch(
+        &mut self,
+        what: &str,
+        shutdown: &CancellationToken,
+        mut take: impl FnMut(&Self) -> Result<(), CertificateError>,
+    ) {
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            let (chain, key) = (self.chain.clone(), self.key.clone());
+            // A file system that hangs must not hold up anything else.
+            let Ok(texts) = tokio::task::spawn_blocking(move || read(&chain, &key)).await else {
+                return;
+            };
+            let outcome = match self.changed(texts) {
+                Ok(false) => continue,
+                Ok(true) => take(self),
+                Err(error) => Err(error),
+            };
+            // Half written, or wrong: the one that was good stays in use.
+            match outcome {
+                Ok(()) => tracing::info!("the {what} was read again"),
+                Err(error) => tracing::warn!(
+                    error = error_chain(&error),
+                    "the {what} can't be read again; the former one stays in use"
+                ),
+            }
+        }
+    }
+}
+
+/// A certificate as it is now; clones share it.
+#[derive(Clone)]
+pub(crate) struct Certificates {
+    files: Files,
+    tls: ServerTls,
+}
+
+impl Certificates {
+    /// Reads both files.
+    pub(crate) fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let files = Files::read(chain, key)?;
+        let (chain, key) = files.texts()?;
+        let tls = ServerTls::from_pem(chain, key).map_err(|source| files.unusable(source))?;
+        Ok(Self { files, tls })
+    }
+
+    /// Shows the certificate as it is at each connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.tls.config())
+    }
+
+    /// Looks at the files until `shutdown`.
+    pub(crate) async fn keep_current(self, shutdown: CancellationToken) {
+        let Self { mut files, tls } = self;
+        files.watch("public certificate", &shutdown, |files| renew(&tls, files)).await;
+    }
+
+    /// Takes what was read from the files. Whether there was something new.
+    #[cfg(test)]
+    fn refresh(
+        &mut self,
+        texts: Result<Texts, CertificateError>,
+    ) -> Result<bool, CertificateError> {
+        let new = self.files.changed(texts)?;
+        if new {
+            renew(&self.tls, &self.files)?;
+        }
+        Ok(new)
+    }
+}
+
+fn renew(tls: &ServerTls, files: &Files) -> Result<(), CertificateError> {
+    let (chain, key) = files.texts()?;
+    tls.renew(chain, key).map_err(|source| files.unusable(source))
 }
 
 fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
@@ -111,35 +164,42 @@ fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
     Ok(Texts { chain: read(chain)?, key: read(key)? })
 }
 
-fn config(texts: &Texts, chain: &Path, key: &Path) -> Result<ServerConfig, CertificateError> {
-    let unreadable = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| CertificateError::Pem { path, what, source }
-    };
-    let certificates = CertificateDer::pem_slice_iter(&texts.chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable(chain, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&texts.key).map_err(unreadable(key, "private key"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+
     use super::*;
+
+    /// Whether a client that trusts this certificate is content with what is shown.
+    async fn shows(certificates: &Certificates, chain: &str) -> bool {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let acceptor = certificates.acceptor();
+        let accepting = tokio::spawn(async move { acceptor.accept(there).await.map(drop) });
+        let name = ServerName::try_from("hooks.example.com").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let is_content = connector.connect(name, here).await.is_ok();
+        let _ = accepting.await;
+        is_content
+    }
 
     fn pair() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["hooks.example.com".to_owned()]).unwrap();
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
-    #[test]
-    fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
+    #[tokio::test]
+    async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
         let (first, second) = (pair(), pair());
@@ -147,19 +207,20 @@ mod tests {
         std::fs::write(&key, &first.1).unwrap();
         let mut certificates = Certificates::load(&chain, &key).unwrap();
         let look = |certificates: &mut Certificates| certificates.refresh(read(&chain, &key));
-        let before = certificates.current();
+        assert!(shows(&certificates, &first.0).await);
         assert!(!look(&mut certificates).unwrap());
         // The certificate is renewed, its key not yet.
         std::fs::write(&chain, &second.0).unwrap();
-        assert!(matches!(look(&mut certificates), Err(CertificateError::Unusable(_))));
+        assert!(matches!(look(&mut certificates), Err(CertificateError::Refused { .. })));
         assert!(!look(&mut certificates).unwrap(), "told once");
-        assert!(Arc::ptr_eq(&before, &certificates.current()));
+        assert!(shows(&certificates, &first.0).await);
         std::fs::write(&key, &second.1).unwrap();
         assert!(look(&mut certificates).unwrap());
-        assert!(!Arc::ptr_eq(&before, &certificates.current()));
+        assert!(shows(&certificates, &second.0).await && !shows(&certificates, &first.0).await);
         std::fs::write(&key, "nonsense").unwrap();
-        let error = look(&mut certificates).unwrap_err();
-        assert!(error.to_string().contains("key.pem is no private key"), "{error}");
+        let error = error_chain(&look(&mut certificates).unwrap_err());
+        assert!(error.contains("chain.pem and its key can't be used"), "{error}");
+        assert!(error.contains("key of the certificate can't be read"), "{error}");
         std::fs::remove_file(&chain).unwrap();
         let error = look(&mut certificates).unwrap_err();
         assert!(error.to_string().contains("cannot read"), "{error}");

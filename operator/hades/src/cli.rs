@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::oidc_flags::{OidcFlags, external_url};
+
 /// Hades: a control plane for software studios. One binary that watches git,
 /// plans, and keeps containers as their manifests say.
 #[derive(Debug, Parser)]
@@ -18,14 +20,94 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server: API, store and controllers.
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
     /// Look after the store while the server is stopped.
     Store {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// Look at the audit log on the machine of the server.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// Look after users on the machine of the server.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Print the version.
     Version,
+}
+
+/// What to do with an audit log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// See whether records were changed, put in or taken out.
+    ///
+    /// Each record carries a keyed hash over itself and the one before, and the
+    /// file `head` says which ones are the first and the last. Ends with status 1
+    /// when something is wrong.
+    ///
+    /// Nothing is changed, and a server may be running. The key is read from the
+    /// data directory; a copy of the log elsewhere is named with --audit-dir.
+    Verify(AuditVerifyFlags),
+}
+
+/// Flags of `hades audit verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditVerifyFlags {
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Folder of the log, if it isn't `audit` in the data directory.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+}
+
+/// Flags of the audit log.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditFlags {
+    /// Folder of the audit log. By default `audit` in the data directory.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+
+    /// Megabytes of audit log that are kept; the oldest files make room.
+    #[arg(long, default_value_t = 1024, value_name = "MB")]
+    #[arg(value_parser = clap::value_parser!(u32).range(8..))]
+    pub(crate) audit_max_size: u32,
+
+    /// Days for which the audit log is kept.
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=36500))]
+    pub(crate) audit_max_age: u32,
+}
+
+/// What to do about a user.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let somebody in again who lost the password or the second factor.
+    ///
+    /// Sets a new password, which is printed once, removes the second factor,
+    /// ends all sessions and enables the user. `admin` is made again if it is
+    /// gone, and is an administrator afterwards.
+    ///
+    /// The server must be running. Whoever may read its data directory may do
+    /// this: the kubeconfig in it may do everything.
+    Recover(RecoverFlags),
+}
+
+/// Flags of `hades user recover`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecoverFlags {
+    /// Name of the user.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// What to do with a store that no server has open.
@@ -84,16 +166,38 @@ pub(crate) struct ServeFlags {
 
     /// Further names or addresses that clients use for this server; they go into
     /// its certificate. May be given several times.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "HADES_TLS_SAN", value_delimiter = ',', value_name = "NAME")]
     pub(crate) tls_san: Vec<String>,
+
+    /// Certificate chain for the names that the world knows this server by, PEM. It
+    /// is shown to clients that ask for one of its names; all others see the
+    /// server's own, which its kubeconfigs trust. Read again when it changes.
+    #[arg(long, env = "HADES_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, PEM.
+    #[arg(long, env = "HADES_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Socket of the Docker engine that the DockerHost `local` is made for at
     /// the first start, if something answers there.
     #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
     pub(crate) docker_socket: PathBuf,
 
+    /// Where people and their browsers reach this server, such as
+    /// https://hades.example.com:7443. Its name goes into the certificate. Without
+    /// it, pages refer to the address that each browser uses.
+    #[arg(long, env = "HADES_EXTERNAL_URL", value_name = "URL", value_parser = external_url)]
+    pub(crate) external_url: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) oidc: OidcFlags,
+
     #[command(flatten)]
     pub(crate) public: PublicFlags,
+
+    #[command(flatten)]
+    pub(crate) audit: AuditFlags,
 
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

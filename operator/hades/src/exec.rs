@@ -29,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{Sink, SinkExt, StreamExt};
 use hades_apiserver::Unread;
+use hades_apiserver::audit::Trail;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{ExecError, exec};
 use hades_controllers::{Context, error_chain};
@@ -132,6 +133,7 @@ pub(crate) async fn open(
     Path((namespace, name)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
     unread: Option<Extension<Unread>>,
+    trail: Option<Extension<Trail>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let wanted = match Wanted::read(query) {
@@ -170,7 +172,11 @@ pub(crate) async fn open(
     let shutdown = sessions.shutdown.clone();
     upgrade.on_upgrade(move |socket| async move {
         let _held = (place, token);
-        follow(socket, session, shutdown).await;
+        let later = trail.map(|Extension(trail)| trail.later());
+        let end = follow(socket, session, shutdown).await;
+        if let Some(later) = later {
+            later.end(&end);
+        }
         tracing::info!(namespace, name, container, "a command was left");
     })
 }
@@ -235,8 +241,9 @@ impl Times {
     }
 }
 
-/// Passes on what comes until either side has ended.
-async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationToken) {
+/// Passes on what comes until either side has ended; says how it ended, for the
+/// audit log.
+async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationToken) -> String {
     let ExecSession { output, input, control } = session;
     let (mut sink, stream) = socket.split();
     let activity = Activity::new();
@@ -261,13 +268,15 @@ async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationT
         end = write => end,
         () = shutdown.cancelled() => End::Hades("Hades stops".to_owned()),
     };
-    let status = match &end {
+    let (status, words) = match &end {
         End::Command => match control.exit_code().await {
-            Ok(code) => ended(code),
-            Err(error) => failed(&error.message),
+            Ok(code) => (ended(code), format!("exit status {code}")),
+            Err(error) => {
+                (failed(&error.message), "ended, its exit status is not known".to_owned())
+            }
         },
-        End::Hades(why) => failed(why),
-        End::Client => Value::Null,
+        End::Hades(why) => (failed(why), why.clone()),
+        End::Client => (Value::Null, "the client left".to_owned()),
     };
     if end != End::Client {
         let _ = timeout(FAREWELL, farewell(&mut sink, &status)).await;
@@ -275,6 +284,7 @@ async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationT
     if end != End::Command {
         control.hang_up().await;
     }
+    words
 }
 
 /// Takes what the client sends.

@@ -1,5 +1,9 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod admission;
+mod api_certificate;
+mod audit_events;
+mod audit_log;
 mod certificates;
 mod cli;
 mod exec;
@@ -7,12 +11,18 @@ mod hooks;
 mod instance;
 mod local_host;
 mod logging;
+mod notify;
+mod oidc_flags;
 mod operations;
 mod probes;
+mod project_policy;
 mod public;
+mod self_projects;
 mod serve;
 mod store;
 mod suspended;
+mod sync_request;
+mod user;
 mod validator;
 mod webhooks;
 
@@ -27,12 +37,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command {
-        cli::Command::Serve(flags) => run(flags),
+        cli::Command::Serve(flags) => run(*flags),
         cli::Command::Store { command } => match store::run(&command, &mut std::io::stdout()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(&hades_controllers::error_chain(&error)),
         },
+        cli::Command::Audit { command } => match audit_log::run(&command, &mut std::io::stdout()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => fail(&hades_controllers::error_chain(&error)),
+        },
+        cli::Command::User { command } => on_user(&command),
         cli::Command::Version => {
             println!("hades {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -57,6 +73,17 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     // What still blocks (a git server that hangs) must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&hades_controllers::error_chain(&error)),
+    }
+}
+
+fn on_user(command: &cli::UserCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    match runtime.block_on(user::run(command, &mut std::io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&hades_controllers::error_chain(&error)),
     }

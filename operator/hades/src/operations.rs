@@ -24,9 +24,13 @@ use serde_json::Value;
 
 use crate::exec::{self, Sessions};
 use crate::suspended::unless_suspended;
+use crate::sync_request;
 
 /// Where the routes are.
 pub(crate) const PREFIX: &str = "/apis/operations.hades.dev/v1alpha1";
+
+/// `apiVersion` of what has one.
+pub(crate) const API_VERSION: &str = "operations.hades.dev/v1alpha1";
 
 /// The routes, below [`PREFIX`]. Where the server is `suspended`, those that change
 /// something on a host are refused.
@@ -45,7 +49,8 @@ pub(crate) fn router(context: Arc<Context>, sessions: Arc<Sessions>, suspended: 
         .route("/namespaces/{namespace}/environments/{name}/stats", get(read_stats))
         .route("/namespaces/{namespace}/environments/{name}/volumecopy", copy)
         .route("/dockerhosts/{name}/test", post(test_host))
-        .with_state(context)
+        .with_state(context.clone())
+        .merge(sync_request::router(context))
         .merge(streams)
 }
 
@@ -62,7 +67,7 @@ pub(crate) fn announced() -> Vec<Announced> {
         namespaced: true,
         verbs,
     };
-    vec![
+    let mut all = vec![
         of_environments("plan", "PlanReply", &["create", "get"]),
         of_environments("logs", "LogLine", &["get"]),
         of_environments("exec", "ExecOptions", &["get"]),
@@ -78,7 +83,12 @@ pub(crate) fn announced() -> Vec<Announced> {
             verbs: &["create"],
         },
         crate::webhooks::announced(group, version),
-    ]
+        crate::self_projects::announced(group, version),
+        crate::audit_events::announced(group, version),
+        sync_request::announced(group, version),
+    ];
+    all.extend(hades_accounts::announced());
+    all
 }
 
 /// Manifests that go before what is stored.

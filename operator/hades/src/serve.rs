@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hades_apiserver::bootstrap::{self, Installation};
+use hades_accounts::{
+    Accounts, AccountsError, FIRST_USER, SignIn, SignInError, SignInSettings, UserRules,
+};
+use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
 use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
-use hades_controllers::{Context, Settings};
+use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -16,13 +19,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::CertificateError;
 use crate::cli::ServeFlags;
 use crate::exec::Sessions;
 use crate::instance::{self, InstanceError};
+use crate::notify::Notifier;
+use crate::oidc_flags::{self, OidcFlagsError};
 use crate::probes::Probes;
+use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
 use crate::validator::Typed;
-use crate::{hooks, local_host, operations, webhooks};
+use crate::{
+    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations,
+    self_projects, webhooks,
+};
 
 /// How long passes and requests under way may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +42,10 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) enum ServeError {
     #[error("cannot listen on {address}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("the certificate of --tls-cert can't be used")]
+    Certificate(#[from] CertificateError),
     #[error("cannot use the data folder {}", path.display())]
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
@@ -40,6 +54,12 @@ pub(crate) enum ServeError {
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
     Stopped { source: io::Error },
+    #[error("cannot read the accounts of users")]
+    Accounts(#[from] AccountsError),
+    #[error("logins can't be as the flags want them")]
+    Oidc(#[from] OidcFlagsError),
+    #[error("logins can't be as the flags want them")]
+    SignIn(#[from] SignInError),
     #[error(transparent)]
     Instance(#[from] InstanceError),
     #[error(transparent)]
@@ -52,6 +72,7 @@ pub(crate) enum ServeError {
 
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
+    let provider = flags.oidc.settings()?;
     let shutdown = on_signal()?;
     let listener = TcpListener::bind(flags.listen)
         .await
@@ -60,10 +81,19 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
-    let installation = prepare(&flags, address)?;
+    bootstrap::check_directory(&flags.data_dir)?;
+    let installation = Arc::new(prepare(&flags, address)?);
+    let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
+    api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
+    let notifier = Arc::new(Notifier::from_env());
     let server = open(&flags, &installation).await?;
     // Only now is it certain that no other server has the directory.
     let copied = instance::is_copy(&flags.data_dir)?;
+    let accounts = Accounts::open(&server, hades_accounts::Settings::new(&*flags.data_dir)).await?;
+    server.authenticate_with(accounts.authenticator());
+    let external_url = flags.external_url.clone();
+    let sign_in = SignIn::new(&accounts, SignInSettings { external_url, provider })?;
+    server.authenticate_with(sign_in.authenticator());
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -79,16 +109,25 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     context.metrics().register(&mut registry);
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
+    let auditor = server.audit();
+    let projects = self_projects::router(server.clone(), client.clone());
     let server = server
+        .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
             operations::PREFIX,
-            operations::router(context.clone(), sessions.clone(), copied).merge(webhooks::router(
-                context.clone(),
-                flags.public.public_url.as_deref(),
-                &own_url(address),
-                copied,
-            )),
+            operations::router(context.clone(), sessions.clone(), copied)
+                .merge(webhooks::router(
+                    context.clone(),
+                    flags.public.public_url.as_deref(),
+                    &own_url(address),
+                    copied,
+                ))
+                .merge(accounts.router())
+                .merge(projects)
+                .merge(sign_in.router()),
         )
+        .public_routes(accounts.public_router())
+        .public_routes(sign_in.public_router())
         .public_routes(probes.router())
         .public_routes(hooks::router(context.clone()));
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
@@ -100,7 +139,10 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     }
     let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
     probes.set_ready(true);
-    greet(&flags, &installation, address, made);
+    notifier.ready();
+    let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
+    tokio::spawn(async move { living.live(ends).await });
+    greet(&flags, &installation, address, made, accounts.first_login().await.as_deref());
     if copied {
         warn_of_copy(&flags);
     }
@@ -110,12 +152,14 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         () = server.broken() => Err(ServeError::Broken),
     };
     probes.set_ready(false);
+    notifier.stopping();
     shutdown.cancel();
     // Says so to those who sit at a terminal, and hangs up on their commands.
     let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
+    accounts.flush().await;
     server.shutdown().await;
     result
 }
@@ -150,6 +194,7 @@ fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, Serv
         names.push(address.ip().to_string());
     }
     names.extend(flags.tls_san.iter().cloned());
+    names.extend(flags.external_url.as_deref().map(|url| oidc_flags::host(url).to_owned()));
     let url = own_url(address);
     bootstrap::prepare(&flags.data_dir, &names, &url)
         .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
@@ -167,19 +212,22 @@ fn reachable(ip: IpAddr) -> IpAddr {
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed)];
+    config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
+    config.validators.extend(admission::validators());
+    config.first_objects = hades_api::role::first_objects();
     config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
+    config.audit = audit_log::options(&flags.audit);
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })
 }
 
-/// Fingerprints of values that containers get, in a place of their own so that
-/// they can't be matched with those of Secrets.
-fn fingerprint(server: &ApiServer) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+/// Fingerprints of values that containers of a project get, in a place of their own
+/// so that they can't be matched with those of Secrets, nor with other projects'.
+fn fingerprint(server: &ApiServer) -> Fingerprint {
     let server = server.clone();
-    Arc::new(move |value| server.fingerprint(&["container"], value.as_bytes()))
+    Arc::new(move |project, value| server.fingerprint(&["container", project], value.as_bytes()))
 }
 
 #[cfg(feature = "docker")]
@@ -222,11 +270,19 @@ fn on_signal() -> Result<CancellationToken, ServeError> {
     Ok(shutdown)
 }
 
-fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, made: bool) {
+fn greet(
+    flags: &ServeFlags,
+    installation: &Installation,
+    address: SocketAddr,
+    made: bool,
+    first_login: Option<&Path>,
+) {
     let kubeconfig = installation.kubeconfig.display();
     tracing::info!(%address, installation = installation.id, "hades is ready");
     println!("Hades {} serves https://{address}", env!("CARGO_PKG_VERSION"));
     println!("Installation {}, data in {}", installation.id, flags.data_dir.display());
+    let external_url = flags.external_url.clone().unwrap_or_else(|| own_url(address));
+    println!("Browsers log in at {external_url}/login");
     if let Some(url) = &flags.public.public_url {
         println!("Webhooks at {url}{}", hades_controllers::hook::path("PROJECT", "REPOSITORY"));
     }
@@ -234,10 +290,32 @@ fn greet(flags: &ServeFlags, installation: &Installation, address: SocketAddr, m
         println!("DockerHost {} was made for {}", local_host::NAME, flags.docker_socket.display());
     }
     println!();
+    if let Some(path) = first_login {
+        println!("The password of the first user, {FIRST_USER}, is in {}", path.display());
+        println!("until it is changed:");
+        println!("  hadesctl login {} --user {FIRST_USER}", own_url(address));
+        println!("  hadesctl passwd");
+        println!();
+    }
     println!("What to do next, in another terminal:");
-    println!("  export KUBECONFIG={kubeconfig}");
-    println!("  hadesctl get dockerhosts              # the engines that Hades knows");
+    println!("  hadesctl --kubeconfig {kubeconfig} get dockerhosts");
     println!("  hadesctl init my-config               # a repository of manifests to start from");
     println!("  hadesctl apply -f my-config           # or point a ConfigRepository at it");
-    println!("kubectl works with the same kubeconfig.");
+    println!("After a login --kubeconfig isn't needed. kubectl works with the same files.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_same_value_looks_different_in_every_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(dir.path(), hades_api::schema::crds());
+        let server = ApiServer::open(config).await.unwrap();
+        let fingerprint = fingerprint(&server);
+        assert_eq!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter2"));
+        assert_ne!(fingerprint("shop", "hunter2"), fingerprint("blog", "hunter2"));
+        assert_ne!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter3"));
+    }
 }

@@ -3,11 +3,9 @@
 
 use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
-    GitAccountSpec, HadesProjectSpec, RegistryAccountSpec,
+    GitAccountSpec, HadesProjectSpec, RegistryAccountSpec, UserSpec,
 };
-use hades_apiserver::Validator;
-use hades_apiserver::admission::{Cause, CauseReason};
-use kube::core::GroupVersionKind;
+use hades_apiserver::{Admission, Cause, CauseReason, Validator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -15,22 +13,26 @@ use serde_json::Value;
 pub(crate) struct Typed;
 
 impl Validator for Typed {
-    fn validate(&self, gvk: &GroupVersionKind, object: &Value, _old: Option<&Value>) -> Vec<Cause> {
-        if gvk.group != GROUP {
+    fn validate(&self, admission: &Admission<'_>) -> Vec<Cause> {
+        if admission.kind.group != GROUP {
             return Vec::new();
         }
-        let Some(spec) = object.get("spec") else { return Vec::new() };
-        let problem = match gvk.kind.as_str() {
-            "Environment" => readable::<EnvironmentSpec>(spec),
-            "EnvironmentTemplate" => readable::<EnvironmentTemplateSpec>(spec),
-            "DockerHost" => readable::<DockerHostSpec>(spec),
-            "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
-            "GitAccount" => readable::<GitAccountSpec>(spec),
-            "HadesProject" => readable::<HadesProjectSpec>(spec),
-            "RegistryAccount" => readable::<RegistryAccountSpec>(spec),
-            _ => None,
-        };
-        problem.into_iter().collect()
+        let Some(spec) = admission.object.get("spec") else { return Vec::new() };
+        mistyped(&admission.kind.kind, spec).into_iter().collect()
+    }
+}
+
+fn mistyped(kind: &str, spec: &Value) -> Option<Cause> {
+    match kind {
+        "Environment" => readable::<EnvironmentSpec>(spec),
+        "EnvironmentTemplate" => readable::<EnvironmentTemplateSpec>(spec),
+        "DockerHost" => readable::<DockerHostSpec>(spec),
+        "ConfigRepository" => readable::<ConfigRepositorySpec>(spec),
+        "GitAccount" => readable::<GitAccountSpec>(spec),
+        "HadesProject" => readable::<HadesProjectSpec>(spec),
+        "RegistryAccount" => readable::<RegistryAccountSpec>(spec),
+        "User" => readable::<UserSpec>(spec),
+        _ => None,
     }
 }
 
@@ -52,8 +54,7 @@ mod tests {
     use super::*;
 
     fn check(spec: Value) -> Vec<Cause> {
-        let gvk = GroupVersionKind::gvk(GROUP, "v1alpha1", "Environment");
-        Typed.validate(&gvk, &json!({"spec": spec}), None)
+        mistyped("Environment", &spec).into_iter().collect()
     }
 
     #[test]

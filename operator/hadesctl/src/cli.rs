@@ -114,6 +114,34 @@ pub enum Command {
     Host(command::host::Arguments),
     /// Look after volumes: copy them to other hosts
     Volume(command::volume::Arguments),
+    /// Log in to a server, by a browser unless something else is said
+    Login(command::login::Arguments),
+    /// End the login on the server and forget it here
+    Logout(command::logout::Arguments),
+    /// Show who you are to the server, and where you may do what
+    Whoami(command::whoami::Arguments),
+    /// Change your own password
+    Passwd(command::passwd::Arguments),
+    /// Have your logins need a code from your telephone
+    Totp(command::totp::Arguments),
+    /// Make, list and revoke API tokens
+    Token(command::token::Arguments),
+    /// Show and end logins
+    Session(command::session::Arguments),
+    /// Make users, keep them out, set their passwords
+    User(command::user::Arguments),
+    /// Make somebody a member of a project
+    Grant(command::grant::GrantArguments),
+    /// Take somebody's role in a project
+    Revoke(command::grant::RevokeArguments),
+    /// Show who works on a project, as what
+    Members(command::members::Arguments),
+    /// Show who may do something, and by which binding
+    WhoCan(command::who_can::Arguments),
+    /// Ask what you may do
+    Auth(command::auth::Arguments),
+    /// Show who did what, and when
+    Audit(command::audit::Arguments),
     /// Make a starter repository of manifests
     Init(command::init::Arguments),
     /// Print a completion script for a shell
@@ -143,6 +171,8 @@ mod tests {
     #[test]
     fn project_has_the_names_that_kubectl_users_type() {
         for flag in ["-p", "-n", "--project", "--namespace"] {
+            let made = ["hadesctl", "token", "create", "ci", flag, "shop", flag, "blog"];
+            assert!(Cli::try_parse_from(made).is_ok(), "{flag}");
             let cli = Cli::try_parse_from(["hadesctl", "get", "env", flag, "shop"]).unwrap();
             assert_eq!(cli.global.project.as_deref(), Some("shop"), "{flag}");
         }

@@ -26,11 +26,21 @@ impl Context {
     /// The connection, made when it is first asked for.
     pub async fn session(&self) -> Result<&Session, Error> {
         let open = || async {
-            let locations = Locations::of_process(self.global.kubeconfig.clone());
+            let locations = self.locations();
             let warnings = self.terminal.server_warnings();
             Session::open(&locations, self.global.context.as_deref(), warnings).await
         };
         Ok(self.session.get_or_try_init(open).await?)
+    }
+
+    /// Where a kubeconfig may be.
+    pub fn locations(&self) -> Locations {
+        Locations::of_process(self.global.kubeconfig.clone())
+    }
+
+    /// Context of the command line.
+    pub fn context_flag(&self) -> Option<&str> {
+        self.global.context.as_deref()
     }
 
     /// Project of the command line.
@@ -50,7 +60,7 @@ impl Context {
     /// context by its name: what was kept of one server says nothing of another that
     /// becomes the current one.
     pub fn default_address(&self) -> Option<DefaultAddress> {
-        let source = Locations::of_process(self.global.kubeconfig.clone()).find().ok()?;
+        let source = self.locations().find().ok()?;
         let context = match &self.global.context {
             Some(name) => Some(name.clone()),
             None => source.current_context().ok()?,

@@ -23,6 +23,14 @@ pub enum Error {
         /// What there is instead.
         hint: String,
     },
+    /// The person may not.
+    #[error("{message}")]
+    Forbidden {
+        /// What the server says.
+        message: String,
+        /// Which right is missing, and who can give it.
+        hint: String,
+    },
     /// The arguments make no sense together.
     #[error("{message}")]
     Usage {
@@ -89,7 +97,9 @@ impl Error {
         match self {
             Self::Client(error) => error.hint(),
             Self::Address(error) => Some(error.hint()),
-            Self::NotFound { hint, .. } | Self::Usage { hint, .. } => Some(hint.clone()),
+            Self::NotFound { hint, .. }
+            | Self::Forbidden { hint, .. }
+            | Self::Usage { hint, .. } => Some(hint.clone()),
             Self::Incomplete { hint, .. } => hint.clone(),
             _ => None,
         }
@@ -97,7 +107,12 @@ impl Error {
 
     /// Exit status, where it isn't that of the command.
     pub fn exit_code(&self) -> Option<u8> {
-        matches!(self, Self::Usage { .. } | Self::Address(_)).then_some(2)
+        let usage = match self {
+            Self::Usage { .. } | Self::Address(_) => true,
+            Self::Client(error) => error.is_called_wrongly(),
+            _ => false,
+        };
+        usage.then_some(2)
     }
 
     /// Whether whoever read our output has gone away.

@@ -22,14 +22,18 @@ mod command;
 mod context;
 mod default_address;
 mod error;
+mod forbidden;
 mod layout;
 mod manifest;
 mod output;
+mod prompt;
 mod raw_mode;
 mod resolved;
+mod right;
 mod rollout;
 mod scope;
 mod service;
+mod standing;
 mod target;
 mod terminal;
 
@@ -51,7 +55,12 @@ fn main() -> ExitCode {
         .build()
         .map_err(Error::Runtime)
         .and_then(|runtime| {
-            let outcome = runtime.block_on(command::run(&context, cli.command));
+            let outcome = runtime.block_on(async {
+                match command::run(&context, cli.command).await {
+                    Ok(code) => Ok(code),
+                    Err(error) => Err(forbidden::explained(&context, error).await),
+                }
+            });
             // A read of standard input that never ends must not hold us up.
             runtime.shutdown_background();
             outcome

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hades_api::name::{check_label, is_reserved};
 use hades_api::{
     API_VERSION, ConfigRepository, DockerHost, Environment, EnvironmentTemplate, GROUP, GitAccount,
-    HadesProject, RegistryAccount,
+    HadesProject, RegistryAccount, User,
 };
 use hades_client::Catalog;
 use hades_client::nearest::nearest;
@@ -147,6 +147,7 @@ pub fn check(document: &Document) -> Vec<ManifestError> {
         "EnvironmentTemplate" => typed::<EnvironmentTemplate>(&document.value),
         "HadesProject" => typed::<HadesProject>(&document.value),
         "RegistryAccount" => typed::<RegistryAccount>(&document.value),
+        "User" => typed::<User>(&document.value),
         other => {
             let catalog = Catalog::built_in();
             let known: Vec<&str> =
@@ -178,6 +179,10 @@ fn name_problem(document: &Document) -> Option<ManifestError> {
         let message =
             format!("a project can't be called {name}: default, kube-* and hades-* are reserved");
         return Some(document.error_at("metadata.name", message));
+    }
+    // Names of users may have dots, as mail addresses do; the server knows.
+    if document.kind == "User" {
+        return None;
     }
     let error = check_label(name).err()?;
     Some(document.error_at("metadata.name", format!("metadata.name: {error}")))

@@ -29,10 +29,12 @@ pub fn check(documents: &[Document]) -> Vec<ManifestError> {
         };
         let project = document.namespace.clone().unwrap_or_default();
         let of_project = of_kind("HadesProject").find(|found| found.name == project);
-        let of_project = of_project.and_then(self::spec::<HadesProjectSpec>).unwrap_or_default();
-        let merged = hades_plan::with_project(&of_project, merged);
+        let of_project = of_project.and_then(self::spec::<HadesProjectSpec>);
+        // A project that is elsewhere may allow what isn't allowed here.
+        let policy = of_project.as_ref().map(|project| project.policy.clone().unwrap_or_default());
+        let merged = hades_plan::with_project(&of_project.unwrap_or_default(), merged);
         let name = EnvironmentName::new(project, document.name.clone());
-        for error in hades_plan::check_offline(name, &merged) {
+        for error in hades_plan::check_offline(name, &merged, policy.as_ref()) {
             let place = place(document, template.flatten(), &error.field);
             errors.push(place.error_at(&error.field, error.to_string()));
         }

@@ -178,7 +178,24 @@ pub async fn kinds(context: &Context, words: &str) -> Result<Vec<Kind>, Error> {
     Ok(kinds)
 }
 
+/// What there is a command for, and no kind.
+const COMMANDS: [(&str, &str); 6] = [
+    ("selfpassword", "passwd"),
+    ("selfprojects", "whoami"),
+    ("selfsessions", "session list"),
+    ("selftokens", "token list"),
+    ("selftotp", "totp status"),
+    ("auditevents", "audit"),
+];
+
 fn unknown_kind(catalog: &Catalog, word: &str) -> Error {
+    let plain = word.split('.').next().unwrap_or_default().to_lowercase();
+    if let Some((_, command)) = COMMANDS.into_iter().find(|(known, _)| *known == plain) {
+        return Error::NotFound {
+            what: format!("{word} are no objects that this command works on"),
+            hint: format!("`hadesctl {command}` is for them"),
+        };
+    }
     let names = catalog.names();
     let nearest = hades_client::nearest::nearest(word, names.iter().map(String::as_str));
     let mut plurals: Vec<&str> =

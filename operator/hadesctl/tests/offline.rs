@@ -73,7 +73,7 @@ fn what_only_shows_once_it_is_merged() {
     let shell = Shell::offline();
     shell.write(
         "m/project.yaml",
-        "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {name: shop}\nspec: {env: {REGION: eu, LOG_LEVEL: debug}}\n",
+        "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {name: shop}\nspec: {env: {REGION: eu, LOG_LEVEL: debug}, policy: {capabilities: [NET_ADMIN]}}\n",
     );
     let base = BASE.replace(
         "replicas: 2}",

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, Rollout};
 use crate::lint::Lint;
+use crate::policy::Standing;
 
 pub use confinement::Confinement;
 pub use engine_check::{CommandCheck, EngineCheck};
@@ -56,6 +57,8 @@ pub struct Desired {
     pub stopped: BTreeSet<String>,
     /// Somebody asked to try again what failed.
     pub retry: bool,
+    /// What its project allows; none only where that isn't known, or nothing is started.
+    pub standing: Option<Standing>,
     /// Remarks on the manifest, for the plan to carry.
     pub lints: Vec<Lint>,
 }
@@ -213,26 +216,31 @@ impl ContainerSpec {
     /// Whether two of these can't run side by side: they would want the same
     /// host port or write to the same data.
     pub fn is_exclusive(&self) -> bool {
-        self.ports.iter().any(|port| port.host_port.is_some()) || self.writes()
+        self.ports.iter().any(|port| port.host_port.is_some())
+            || self.confinement.host_network
+            || self.writes()
     }
 
-    /// Whether it writes to a volume.
+    /// Whether it writes to a volume or to a folder of its host.
     pub fn writes(&self) -> bool {
         self.mounts.iter().any(|mount| !mount.read_only)
     }
 }
 
-/// A volume in a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A volume, or a folder or file of the host, in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
-    /// Name of the volume on the host.
+    /// Name of the volume on the host, or a path of the host.
     pub source: String,
     /// Absolute path in the container.
     pub path: String,
     /// Mounted read-only.
     #[serde(default)]
     pub read_only: bool,
+    /// `source` is a path of the host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bind: bool,
 }
 
 /// Value of an environment variable.

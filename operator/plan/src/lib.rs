@@ -18,6 +18,7 @@
 //!   only a keyed fingerprint is.
 
 pub mod action;
+mod capability;
 mod check;
 pub mod cleanup;
 pub mod desired;
@@ -29,6 +30,7 @@ pub mod observed;
 pub mod placement;
 mod plan;
 mod planner;
+pub mod policy;
 pub mod reference;
 pub mod render;
 pub mod resolve;

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+/// Where images come from that name no registry.
+const DEFAULT_REGISTRY: &str = "docker.io";
+/// Where those of them are that name no folder either.
+const DEFAULT_PATH: &str = "library";
+
 /// A reference the way engines list it: the default registry and its `library/`
 /// left out, a tag always there, no tag beside a digest.
 pub fn familiar(reference: &str) -> String {
@@ -20,6 +25,43 @@ pub fn familiar(reference: &str) -> String {
 /// The reference without tag and digest.
 pub fn repository(reference: &str) -> &str {
     without_tag(reference.split('@').next().unwrap_or(reference))
+}
+
+/// The repository with the registry that it is in, which is Docker's own where none
+/// is written: `docker.io/library/nginx`.
+pub fn full_repository(reference: &str) -> String {
+    let (registry, path) = split_registry(repository(reference));
+    match registry == DEFAULT_REGISTRY && !path.contains('/') {
+        true => format!("{registry}/{DEFAULT_PATH}/{path}"),
+        false => format!("{registry}/{path}"),
+    }
+}
+
+/// The beginning of a full repository: a registry, or one with the beginning of a
+/// path.
+pub fn full_prefix(prefix: &str) -> String {
+    if !prefix.contains('/') && is_registry(prefix) {
+        return split_registry(&format!("{prefix}/")).0;
+    }
+    let (registry, path) = split_registry(prefix);
+    format!("{registry}/{path}")
+}
+
+/// Engines take what comes before the first slash for a registry when it looks
+/// like one.
+fn split_registry(name: &str) -> (String, &str) {
+    match name.split_once('/') {
+        Some((first, path)) if is_registry(first) => {
+            let registry = first.to_ascii_lowercase();
+            let is_docker = registry == "index.docker.io";
+            (if is_docker { DEFAULT_REGISTRY.to_owned() } else { registry }, path)
+        }
+        _ => (DEFAULT_REGISTRY.to_owned(), name),
+    }
+}
+
+fn is_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first.contains(char::is_uppercase)
 }
 
 /// The tag, when written. A colon before the last slash is a port.

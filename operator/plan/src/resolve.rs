@@ -14,6 +14,7 @@ mod limits;
 mod logging;
 mod lookup;
 mod offline;
+mod policy;
 mod port;
 mod pull_secret;
 mod restart;
@@ -27,7 +28,7 @@ mod volume;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use hades_api::name::{EnvironmentName, check_label};
+use hades_api::name::{EnvironmentName, check_label, is_object_name};
 use hades_api::{DockerHostSpec, EnvValue, EnvironmentSpec, PinnedImage, PolicyImage};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,9 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
 use crate::placement::Current;
+use crate::policy::{Rules, Standing};
 use findings::Findings;
+pub(crate) use host::selected as selected_hosts;
 pub use offline::check_offline;
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
@@ -54,6 +57,7 @@ impl Needs {
             EnvValue::Scalar(_) => None,
             EnvValue::From(source) => Some(source.secret_key_ref.name.clone()),
         }));
+        self.secrets.retain(|name| is_object_name(name));
     }
 }
 
@@ -84,6 +88,9 @@ pub struct Inputs<'a> {
     pub pins: &'a [PinnedImage],
     /// What registries have said.
     pub found: &'a FoundImages,
+    /// What its project allows; none only where that isn't known, and nothing is
+    /// carried out.
+    pub rules: Option<Rules<'a>>,
     /// Makes the keyed fingerprint of a secret value.
     pub fingerprint: &'a (dyn Fn(&str) -> String + Send + Sync),
 }
@@ -99,6 +106,7 @@ impl fmt::Debug for Inputs<'_> {
             .field("secrets", &self.secrets.keys())
             .field("pins", &self.pins)
             .field("found", &self.found)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +148,8 @@ pub enum SpecErrorKind {
     HostNotFound,
     /// A Secret, or a key, that isn't there.
     SecretNotFound,
+    /// What the policy of the project doesn't allow.
+    PolicyViolation,
 }
 
 /// What an environment refers to. `spec` is the merged one, `host_labels` those
@@ -168,6 +178,8 @@ pub fn needs(
     let references = files.filter_map(|file| file.secret_key_ref.as_ref());
     needs.secrets.extend(references.map(|reference| reference.name.clone()));
     needs.secrets.extend(pull_secret::all(spec).map(|(_, secret)| secret.name.clone()));
+    // Others can't be names of objects, and would end up in paths of requests.
+    needs.secrets.retain(|name| is_object_name(name));
     needs
 }
 
@@ -180,8 +192,10 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     check_names(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
     let stopped = stop::requests(inputs, &mut findings);
+    let idle = policy::idle(inputs, &stopped);
+    policy::check(inputs, &idle, &mut findings);
     dependency::check(inputs, &mut findings);
-    let mut places = host::place(inputs, &mut findings);
+    let mut places = host::place(inputs, &idle, &mut findings);
     let mut placed = Vec::new();
     for (name, service) in &inputs.spec.services {
         let spec = service::container_spec(inputs, name, service, &restarts, &mut findings);
@@ -218,6 +232,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         scaled_to_zero,
         stopped,
         retry: false,
+        standing: inputs.rules.map(|rules| Standing::new(rules.policy, inputs.hosts)),
         lints,
     })
 }
@@ -261,6 +276,7 @@ pub(crate) fn for_deletion(
         scaled_to_zero: BTreeSet::new(),
         stopped: BTreeSet::new(),
         retry: false,
+        standing: None,
         lints: Vec::new(),
     }
 }

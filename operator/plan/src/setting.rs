@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{LogDriver, UlimitRange};
+use hades_api::{LogDriver, Quantity, ResourceLimits, UlimitRange};
 
 use crate::desired::{
     CommandCheck, Confinement, ContainerFile, ContainerSpec, EngineCheck, FileContent, Limits,
@@ -70,7 +70,25 @@ impl Words {
     }
 
     fn confinement(&mut self, confinement: &Confinement) {
-        let Confinement { cap_add, cap_drop, group_add, read_only, sysctls } = confinement;
+        let Confinement {
+            cap_add,
+            cap_drop,
+            group_add,
+            read_only,
+            privileged,
+            host_network,
+            host_pid,
+            host_ipc,
+            devices,
+            security_opt,
+            sysctls,
+        } = confinement;
+        self.set("privileged", privileged.then_some(true));
+        self.set("hostNetwork", host_network.then_some(true));
+        self.set("hostPID", host_pid.then_some(true));
+        self.set("hostIPC", host_ipc.then_some(true));
+        self.list("devices", &devices.iter().map(ToString::to_string).collect::<Vec<_>>());
+        self.list("securityOpt", security_opt);
         self.list("capAdd", cap_add);
         self.list("capDrop", cap_drop);
         self.list("groupAdd", group_add);
@@ -103,8 +121,20 @@ impl Words {
     }
 }
 
+/// Processors, memory and processes as a manifest writes them; none where nothing of
+/// it is limited.
+pub(crate) fn limits(limits: &Limits) -> Option<ResourceLimits> {
+    let Limits { nano_cpus, memory_bytes, pids, .. } = limits;
+    let written = ResourceLimits {
+        cpu: nano_cpus.and_then(|nanos| Quantity::parse(&cpus(nanos)).ok()),
+        memory: memory_bytes.and_then(|memory| Quantity::parse(&bytes(memory)).ok()),
+        pids: *pids,
+    };
+    (written != ResourceLimits::default()).then_some(written)
+}
+
 /// In the notation of manifests: `500m`, `2`.
-fn cpus(nanos: i64) -> String {
+pub(crate) fn cpus(nanos: i64) -> String {
     match (nanos % NANO, nanos % NANOS_IN_MILLI) {
         (0, _) => (nanos / NANO).to_string(),
         (_, 0) => format!("{}m", nanos / NANOS_IN_MILLI),
@@ -113,7 +143,7 @@ fn cpus(nanos: i64) -> String {
 }
 
 /// In the largest binary unit that divides it.
-fn bytes(bytes: i64) -> String {
+pub(crate) fn bytes(bytes: i64) -> String {
     let units = [(1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
     let unit = units.iter().find(|(size, _)| bytes != 0 && bytes % size == 0);
     unit.map_or_else(|| bytes.to_string(), |(size, name)| format!("{}{name}", bytes / size))

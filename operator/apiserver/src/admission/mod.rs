@@ -2,8 +2,11 @@
 //! its kind, defaults, unknown fields and the rules in CEL.
 
 pub mod schema;
+mod validator;
 
 use std::fmt;
+
+pub use validator::{Admission, Right, Surroundings, Validator};
 
 /// One thing that is wrong with an object, as `details.causes[]` of a Status.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 
+use super::service_account::{account_of, groups_of};
 use super::{AUTHENTICATED, Identity};
 use crate::wire::status::StatusError;
 
@@ -13,8 +14,6 @@ const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
 
-/// How the user name of a service account starts; namespace and name follow.
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 const ANONYMOUS: &str = "system:anonymous";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
@@ -83,7 +82,7 @@ impl Impersonation {
             namespace: "",
             name,
         };
-        let mut masks = vec![match service_account(&self.user) {
+        let mut masks = vec![match account_of(&self.user) {
             Some((namespace, name)) => Mask { namespace, ..mask("", "serviceaccounts", "", name) },
             None => mask("", "users", "", &self.user),
         }];
@@ -102,23 +101,16 @@ impl Impersonation {
     pub fn identity(self) -> Identity {
         let Self { user, mut groups, uid, extra } = self;
         if groups.is_empty()
-            && let Some((namespace, _)) = service_account(&user)
+            && let Some((namespace, _)) = account_of(&user)
         {
-            groups.push("system:serviceaccounts".to_owned());
-            groups.push(format!("system:serviceaccounts:{namespace}"));
+            groups.extend(groups_of(namespace));
         }
         let everybody = if user == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
         if !groups.iter().any(|group| group == everybody) {
             groups.push(everybody.to_owned());
         }
-        Identity { uid, extra, ..Identity::of_user(user, groups) }
+        Identity::of_user(user, groups).known_as(uid, extra)
     }
-}
-
-fn service_account(user: &str) -> Option<(&str, &str)> {
-    user.strip_prefix(SERVICE_ACCOUNT)?
-        .split_once(':')
-        .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty())
 }
 
 #[cfg(test)]

@@ -5,16 +5,22 @@
 //! token, of which only the digest is kept.
 
 mod impersonation;
+mod scope;
+pub(crate) mod service_account;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::random;
+use crate::wire::status::StatusError;
 pub(crate) use impersonation::{Impersonation, Mask};
+pub use scope::Scope;
+pub(crate) use service_account::ServiceAccounts;
 
 /// The group that may do everything.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -32,22 +38,39 @@ pub struct Identity {
     pub uid: Option<String>,
     /// Whatever else is known of the user, by key.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// What a token leaves of the user's rights; `None` leaves them all.
+    pub scope: Option<Arc<Scope>>,
     /// Not public: only [`Identity::controller`] makes one that reads values.
     reads_secrets: bool,
 }
 
 impl Identity {
     /// Somebody of these groups, who reads no values of Secrets.
-    pub(crate) fn of_user(name: impl Into<String>, groups: Vec<String>) -> Self {
-        Self { name: name.into(), groups, uid: None, extra: BTreeMap::new(), reads_secrets: false }
+    pub fn of_user(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            groups,
+            uid: None,
+            extra: BTreeMap::new(),
+            scope: None,
+            reads_secrets: false,
+        }
+    }
+
+    /// The server itself, for what it writes on its own account.
+    pub(crate) fn server() -> Self {
+        Self::administrator("system:apiserver")
+    }
+
+    /// The same with no more rights than a scope leaves.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope: Some(Arc::new(scope)), ..self }
     }
 
     /// The same with what else is known.
-    pub(crate) fn known_as(
-        self,
-        uid: Option<String>,
-        extra: BTreeMap<String, Vec<String>>,
-    ) -> Self {
+    #[must_use]
+    pub fn known_as(self, uid: Option<String>, extra: BTreeMap<String, Vec<String>>) -> Self {
         Self { uid, extra, ..self }
     }
 
@@ -67,6 +90,21 @@ impl Identity {
     pub fn reads_secrets(&self) -> bool {
         self.reads_secrets
     }
+}
+
+/// Knows callers by what their requests show, besides the tokens that the server
+/// was opened with: tokens and sessions of users.
+pub trait Authenticator: Send + Sync {
+    /// The caller that a request proves, if it does. Asked for every request that
+    /// no other proof was found for, so it must be quick; it may read a store.
+    ///
+    /// # Errors
+    /// Where the proof is good and the request must be refused all the same, such
+    /// as one that another site made a browser send.
+    fn authenticate(&self, request: &Request) -> Result<Option<Identity>, StatusError>;
+
+    /// The caller that a bearer token proves, if it does.
+    fn identify(&self, token: &str) -> Option<Identity>;
 }
 
 /// A bearer token that the server accepts, without the token.
@@ -115,6 +153,13 @@ pub fn digest_hex(token: &str) -> String {
     random::hex(&digest(token))
 }
 
+/// The bearer token that a request shows.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 /// The bearer tokens of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Arc<Vec<Credential>>);
@@ -129,12 +174,7 @@ impl Tokens {
     /// The caller that the `Authorization` header proves, if it does.
     #[must_use]
     pub fn authenticate(&self, headers: &HeaderMap) -> Option<Identity> {
-        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
-        }
-        self.identify(token.trim())
+        self.identify(bearer(headers)?)
     }
 
     /// The caller that a token proves, if it does.

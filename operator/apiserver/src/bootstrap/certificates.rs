@@ -14,13 +14,13 @@ use crate::private_file;
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
-const CERTIFICATE: &str = "server.crt";
+pub(super) const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
 const RECORD: &str = "server.json";
 
 const CA_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 const LIFE: SignedDuration = SignedDuration::from_hours(24 * 365);
-/// A certificate with less than this left is made anew at the next start.
+/// A certificate with less than this left is made anew.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 60);
 /// Clocks of clients may be a little behind.
 const BACKDATE: SignedDuration = SignedDuration::from_hours(24);
@@ -84,7 +84,9 @@ pub(super) fn load_or_make(
     params.use_authority_key_identifier_extension = true;
     let not_after = now + LIFE;
     set_validity(&mut params, now, not_after);
-    let chain = params.signed_by(&key, &issuer)?.pem();
+    // With the authority at its end, so that somebody who doesn't know it yet can see
+    // it and compare its fingerprint.
+    let chain = format!("{}{ca}", params.signed_by(&key, &issuer)?.pem());
     let key = key.serialize_pem();
     let record = Record { names: names.to_vec(), not_after };
     let record = serde_json::to_string_pretty(&record).map_err(BootstrapError::Record)?;

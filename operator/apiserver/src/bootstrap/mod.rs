@@ -3,6 +3,7 @@
 //! Everything is made once and kept.
 
 mod certificates;
+mod directory;
 mod kubeconfig;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub use directory::{DirectoryError, check as check_directory};
 pub use kubeconfig::CONTEXT;
 
 use crate::authn::{Credential, Identity, digest_hex};
@@ -81,7 +83,22 @@ pub struct Installation {
     pub credentials: Vec<Credential>,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
+    names: Vec<String>,
     _lock: File,
+}
+
+impl Installation {
+    /// Makes the server's own certificate anew where less than 60 days are left, and
+    /// has it shown from the next connection on. Whether it was made anew.
+    ///
+    /// # Errors
+    /// When it can't be made, read or written; the former one stays.
+    pub fn renew(&self, now: Timestamp) -> Result<bool, BootstrapError> {
+        let before = private_file::read(&self.data_dir.join(certificates::CERTIFICATE));
+        let made = certificates::load_or_make(&self.data_dir, &self.id, &self.names, now)?;
+        self.tls.renew(&made.chain, &made.key)?;
+        Ok(before.ok().flatten().as_ref() != Some(&made.chain))
+    }
 }
 
 /// Prepares `data_dir` for a server that is reached at `url` and under the given
@@ -112,6 +129,7 @@ pub fn prepare(
         credentials: vec![credential],
         kubeconfig: data_dir.join(KUBECONFIG),
         data_dir: data_dir.to_owned(),
+        names: all,
         _lock: lock,
     })
 }
@@ -227,6 +245,21 @@ mod tests {
         let _first = prepare(directory.path(), &[], URL).unwrap();
         let error = prepare(directory.path(), &[], URL).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    }
+
+    #[test]
+    fn the_certificate_is_renewed_while_the_server_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let installation = prepare(directory.path(), &[], URL).unwrap();
+        let read = || std::fs::read_to_string(directory.path().join("server.crt")).unwrap();
+        let first = read();
+        let now = Timestamp::now();
+        assert!(!installation.renew(now).unwrap());
+        assert_eq!(read(), first);
+        let later = now + jiff::SignedDuration::from_hours(24 * 310);
+        assert!(installation.renew(later).unwrap());
+        assert_ne!(read(), first);
+        assert!(!installation.renew(later).unwrap());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -20,6 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Trail;
+use crate::authn::{ADMINISTRATORS, Identity};
+use crate::rates::Rates;
 use crate::wire::status::StatusError;
 
 /// Larger bodies are refused, as Kubernetes does.
@@ -36,6 +39,12 @@ const SMALL_BODY: usize = 64 << 10;
 /// How many bytes of larger bodies are in memory at once. As trees they are
 /// several times as big, so that this is what bounds the memory of a flood.
 const BODIES: usize = 16 << 20;
+
+/// Requests of one user: so many a second for long, and so many at once. A cluster's
+/// worth of dashboards under one name stays below; a loop that has run wild doesn't.
+/// The group system:masters is exempt, as it is in Kubernetes.
+const REQUESTS_PER_SECOND: f64 = 200.0;
+const REQUESTS_AT_ONCE: f64 = 2000.0;
 
 /// How long a request waits for its turn before it is told to come back.
 const QUEUE_TIME: Duration = Duration::from_secs(5);
@@ -55,8 +64,26 @@ pub(crate) struct Limits {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    rates: Rates,
     queue_time: Duration,
     body_pause: Duration,
+    /// How long what was judged counts as judged.
+    pub judged_for: JudgedFor,
+}
+
+/// How long a request may go on before it is judged again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JudgedFor {
+    /// While its body arrives.
+    pub body: Duration,
+    /// While it watches.
+    pub watch: Duration,
+}
+
+impl Default for JudgedFor {
+    fn default() -> Self {
+        Self { body: Duration::from_secs(1), watch: Duration::from_secs(30) }
+    }
 }
 
 impl Default for Limits {
@@ -65,8 +92,10 @@ impl Default for Limits {
             reads: Arc::new(Semaphore::new(READS)),
             writes: Arc::new(Semaphore::new(WRITES)),
             bodies: Arc::new(Semaphore::new(BODIES)),
+            rates: Rates::new(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE),
             queue_time: QUEUE_TIME,
             body_pause: BODY_PAUSE,
+            judged_for: JudgedFor::default(),
         }
     }
 }
@@ -99,6 +128,40 @@ impl Connection {
 }
 
 impl Limits {
+    /// The usual ones, with less time for bodies.
+    #[cfg(test)]
+    pub fn hasty(body_pause: Duration) -> Self {
+        Self { body_pause, ..Self::default() }
+    }
+
+    /// The usual ones, with everything judged again as soon as can be.
+    #[cfg(test)]
+    pub fn distrustful() -> Self {
+        let judged_for = JudgedFor { body: Duration::ZERO, watch: Duration::from_millis(20) };
+        Self { judged_for, ..Self::default() }
+    }
+
+    /// The usual ones, with so many requests of one user at once.
+    #[cfg(test)]
+    pub fn frugal(at_once: f64) -> Self {
+        Self { rates: Rates::new(0.01, at_once), ..Self::default() }
+    }
+
+    /// Takes one of the requests that somebody may send.
+    ///
+    /// # Errors
+    /// 429 where there is none left.
+    pub fn within_rate(&self, caller: &Identity) -> Result<(), StatusError> {
+        if caller.groups.iter().any(|group| group == ADMINISTRATORS) {
+            return Ok(());
+        }
+        self.rates.take(&caller.name, Moment::now()).map(|_| ()).map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            let message = format!("{:?} sends too many requests; try again later", caller.name);
+            StatusError::too_many_requests(message, seconds)
+        })
+    }
+
     async fn acquire(
         &self,
         semaphore: &Arc<Semaphore>,
@@ -123,6 +186,11 @@ pub(super) async fn take_turns(request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     let limits = Arc::clone(&connection.limits);
+    // Whether the log has room for what this leaves there.
+    let ready = request.extensions().get::<Trail>().map_or(Ok(()), Trail::ready);
+    if let Err(error) = ready {
+        return error.into_response();
+    }
     let turns = match *request.method() {
         Method::GET | Method::HEAD | Method::OPTIONS => &limits.reads,
         _ => &limits.writes,

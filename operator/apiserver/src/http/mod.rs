@@ -13,23 +13,27 @@ mod limits;
 pub(crate) mod list;
 mod panics;
 pub(crate) mod path;
+mod peer;
 mod respond;
 mod review;
 mod scale;
 pub(crate) mod seats;
+mod token;
 pub(crate) mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request};
-use axum::http::{Method, StatusCode, header, request};
+use axum::http::{Method, StatusCode, Uri, header, request};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::audit::{self, Subject};
 use crate::authn::Identity;
 use crate::registry::{Nature, Resource};
 use crate::state::State;
@@ -40,13 +44,13 @@ use crate::wire::accept::{
     patch_form,
 };
 use crate::wire::status::{self, StatusError};
-use crate::write::{
-    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
-};
+use crate::write::{self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions};
+pub(crate) use access::{Standing, upgrades, verb as verb_of};
 use filter::Filter;
 pub(crate) use limits::{Connection, Limits};
 use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
+pub use peer::{Peer, network};
 use view::View;
 
 /// The API and the extra routes, all behind authentication and authorization.
@@ -55,6 +59,7 @@ pub(crate) fn router(state: &Arc<State>, routes: Router, public: Router) -> Rout
         .fallback(handle)
         .layer(middleware::from_fn(limits::take_turns))
         .layer(middleware::from_fn_with_state(Arc::clone(state), access::gate))
+        .layer(middleware::from_fn_with_state(Arc::clone(state), audit::follow))
         .with_state(())
         .merge(public)
         .layer(axum::Extension(Shared(Arc::clone(state))))
@@ -85,15 +90,18 @@ async fn handle(
     let Some((path, resource)) = find(&state, parts.uri.path()) else {
         return without_resource(&state, &parts);
     };
+    let judged = parts.extensions.get::<access::Judged>().copied();
     let accept = header_text(&parts, header::ACCEPT);
     let metrics = state.metrics.clone();
-    let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-        .map(|Query(query)| query)
-        .unwrap_or_default();
+    let query = query(&parts.uri);
     let verb = verb(&parts.method, &path, &query);
     let name = format!("{}/{}", resource.info.group, resource.info.plural);
     let deprecation = resource.deprecation().map(str::to_owned);
     let answer = match negotiate(accept) {
+        // Asked for as something that it isn't here: an upgrade of a plain look.
+        Ok(_) if verb != "other" && judged.is_some_and(|access::Judged(by)| by != verb) => {
+            Err(StatusError::bad_request("a connection of this path can't be upgraded"))
+        }
         Ok(form) => {
             let ask = Ask { state, resource, caller, path, query, form, parts };
             dispatch(ask, verb, body).await
@@ -118,8 +126,13 @@ fn without_resource(state: &State, parts: &request::Parts) -> Response {
     StatusError::no_such_path().into_response()
 }
 
+/// The parameters of a request; none where they can't be read.
+pub(crate) fn query(uri: &Uri) -> Vec<(String, String)> {
+    Query::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default()
+}
+
 fn find(state: &State, path: &str) -> Option<(ResourcePath, Arc<Resource>)> {
-    let path = path::parse(path)?;
+    let path = path::parse(path).ok()?.filter(|path| !path.goes_on)?;
     let registry = state.registry();
     let resource = registry.find(&path.group, &path.version, &path.plural)?;
     // A namespace in the path of a cluster-scoped resource leads nowhere.
@@ -134,19 +147,15 @@ fn header_text(parts: &request::Parts, name: header::HeaderName) -> Option<&str>
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The Kubernetes verb of a request, also the label of its metrics.
+/// The Kubernetes verb of a request as it is served here, where no connection is
+/// upgraded; also the label of its metrics. `other` for what no resource has.
 fn verb(method: &Method, path: &ResourcePath, query: &[(String, String)]) -> &'static str {
     let named = path.name.is_some();
-    match (method, named) {
-        (&Method::GET, _) if flag(query, "watch") => "watch",
-        (&Method::GET, true) => "get",
-        (&Method::GET, false) => "list",
-        (&Method::POST, false) => "create",
-        (&Method::PUT, true) => "update",
-        (&Method::PATCH, true) => "patch",
-        (&Method::DELETE, true) => "delete",
-        (&Method::DELETE, false) => "deletecollection",
-        _ => "other",
+    match *method {
+        Method::POST if named && path.subresource.is_none() => "other",
+        Method::PUT | Method::PATCH if !named => "other",
+        Method::HEAD | Method::CONNECT => "other",
+        _ => access::verb(method, false, query, path),
     }
 }
 
@@ -159,6 +168,7 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         None => {}
         Some("status") if info.status && matches!(verb, "get" | "update" | "patch") => {}
         Some("scale") if info.scale && matches!(verb, "get" | "update" | "patch") => {}
+        Some("token") if info.token && verb == "create" => {}
         Some(_) => return Err(StatusError::no_such_path()),
     }
     if !ask.resource.allows(verb) {
@@ -181,9 +191,12 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         "list" => list(&ask).await,
         "watch" => watch(&ask).await,
         _ => {
+            let begun = Instant::now();
             let held = limits::read_body(&ask.parts, body).await?;
+            ask.judge_again(begun)?;
             let body = &held.bytes;
             match verb {
+                "create" if ask.path.subresource.is_some() => token::create(&ask, body),
                 "create" => create(&ask, body).await,
                 "update" if is_scale => scale::update(&ask, body).await,
                 "patch" if is_scale => scale::patch(&ask, body.clone()).await,
@@ -226,6 +239,15 @@ impl Ask {
         self.parts.extensions.get::<Connection>().is_some()
     }
 
+    /// Judges the request once more where its body was long on its way.
+    fn judge_again(&self, begun: Instant) -> Result<(), StatusError> {
+        let connection = self.parts.extensions.get::<Connection>();
+        if connection.is_none_or(|connection| begun.elapsed() < connection.limits.judged_for.body) {
+            return Ok(());
+        }
+        Standing::of(&self.state, &self.parts).map_or(Ok(()), |standing| standing.check())
+    }
+
     fn content_type(&self) -> Option<&str> {
         header_text(&self.parts, header::CONTENT_TYPE)
     }
@@ -242,13 +264,25 @@ impl Ask {
             state: &self.state,
             resource: &self.resource,
             namespace: self.path.namespace.as_deref(),
+            caller: &self.caller,
             options,
         }
     }
 
+    /// What the path of a creation doesn't tell.
+    fn subject(&self, created: &[u8]) -> Option<Subject> {
+        let meta = crate::store::Meta::read(created).ok()?;
+        let (name, uid) = (meta.name.to_string(), meta.uid.to_string());
+        Some(Subject { name, uid, version: String::new() })
+    }
+
     fn answer(&self, outcome: Outcome) -> Result<Response, StatusError> {
         let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+        let subject = outcome.created.then(|| self.subject(&outcome.object)).flatten();
         let mut response = respond::object(code, &self.view(), outcome.object)?;
+        if let Some(subject) = subject {
+            response.extensions_mut().insert(subject);
+        }
         respond::warn(&mut response, &outcome.warnings);
         Ok(response)
     }
@@ -259,7 +293,14 @@ fn get(ask: &Ask) -> Result<Response, StatusError> {
     if version.is_some() {
         check_not_newer(version, ask.state.store.version()?)?;
     }
-    respond::object(StatusCode::OK, &ask.view(), stored(ask)?.object)
+    let row = stored(ask)?;
+    let version = row.version;
+    let mut response = respond::object(StatusCode::OK, &ask.view(), row.object)?;
+    if ask.resource.nature == Nature::Secret {
+        let version = version.to_string();
+        response.extensions_mut().insert(Subject { version, ..Subject::default() });
+    }
+    Ok(response)
 }
 
 /// The object that the path names.
@@ -299,8 +340,10 @@ async fn watch(ask: &Ask) -> Result<Response, StatusError> {
         Some(connection) => Watcher {
             ends: connection.ends.clone(),
             seat: Some(ask.state.seats.watch(&ask.caller.name)?),
+            standing: Standing::of(&ask.state, &ask.parts),
+            judged_for: connection.limits.judged_for.watch,
         },
-        None => Watcher { ends: ask.state.shutdown.clone(), seat: None },
+        None => Watcher::of_this_process(ask.state.shutdown.clone()),
     };
     let body = Body::from_stream(watch::stream(view, filter, options, watcher).await?);
     Ok(respond::document(StatusCode::OK, content_type, body))
@@ -314,7 +357,7 @@ async fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
             resource: &ask.resource,
             review,
             caller: &ask.caller,
-            tokens: &ask.state.tokens,
+            state: &ask.state,
             namespace: ask.path.namespace.as_deref(),
             now: ask.state.now(),
         };

@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::admission::{Cause, CauseReason};
-use crate::authn::{Identity, Tokens};
-use crate::authz::{self, Attributes, Target};
+use crate::authn::Identity;
+use crate::authn::service_account::ISSUER;
+use crate::authz::{Attributes, Rights, Rule, Target};
 use crate::registry::{Resource, Review};
+use crate::state::State;
 use crate::wire::status::StatusError;
 use crate::write::{check_type, drop_nulls};
 
@@ -22,7 +24,7 @@ pub(super) struct Question<'a> {
     pub resource: &'a Resource,
     pub review: Review,
     pub caller: &'a Identity,
-    pub tokens: &'a Tokens,
+    pub state: &'a State,
     /// The namespace of the path.
     pub namespace: Option<&'a str>,
     /// When it is asked.
@@ -50,15 +52,15 @@ impl Question<'_> {
                     spec;
                 let asked = (resource_attributes, non_resource_attributes);
                 self.exactly_one(&asked)?;
-                access(self.caller, &asked)
+                access(&self.state.rights, self.caller, &asked)
             }
             Review::SubjectAccess | Review::LocalAccess => self.about_somebody(read(&spec)?)?,
             Review::Rules => {
                 let spec: SelfSubjectRulesReviewSpec = read(&spec)?;
-                if spec.namespace.unwrap_or_default().is_empty() {
+                if spec.namespace.as_deref().unwrap_or_default().is_empty() {
                     return Err(StatusError::bad_request("no namespace on request"));
                 }
-                authz::rules(self.caller)
+                rules(&self.state.rights, self.caller, &spec.namespace.unwrap_or_default())
             }
             Review::Subject => json!({"userInfo": user_info(self.caller)}),
             Review::Token => self.token(read(&spec)?)?,
@@ -150,18 +152,35 @@ impl Question<'_> {
             }
         }
         let somebody = Identity::of_user(user, groups).known_as(uid, extra.unwrap_or_default());
-        Ok(access(&somebody, &asked))
+        Ok(access(&self.state.rights, &somebody, &asked))
     }
 
     fn token(&self, spec: TokenReviewSpec) -> Result<Value, StatusError> {
-        let TokenReviewSpec { token, .. } = spec;
+        let TokenReviewSpec { token, audiences } = spec;
         if token.is_empty() {
             return Err(StatusError::bad_request(
                 "token is required for TokenReview in authentication",
             ));
         }
-        Ok(match self.tokens.identify(&token) {
-            Some(identity) => json!({"authenticated": true, "user": user_info(&identity)}),
+        let asked = audiences.unwrap_or_default();
+        let own = [ISSUER.to_owned()];
+        let meant = if asked.is_empty() { &own[..] } else { &asked };
+        let found = self.state.service_accounts.verify(&token, meant).or_else(|| {
+            // All other tokens are for this server alone. A limited one is good for
+            // less than who has it, which an answer of this form can't tell.
+            let is_meant = meant.contains(&own[0]);
+            let identity = is_meant.then(|| self.state.identify(&token)).flatten();
+            let identity = identity.filter(|identity| identity.scope.is_none());
+            identity.map(|identity| (identity, own.to_vec()))
+        });
+        Ok(match found {
+            Some((identity, audiences)) => {
+                let mut status = json!({"authenticated": true, "user": user_info(&identity)});
+                if !asked.is_empty() {
+                    status["audiences"] = Value::from(audiences);
+                }
+                status
+            }
             None => json!({"user": {}, "error": "the token is not known"}),
         })
     }
@@ -177,7 +196,7 @@ fn read<T: DeserializeOwned + Default>(spec: &Value) -> Result<T, StatusError> {
 }
 
 /// Whether somebody may do what is asked, as `status`.
-fn access(somebody: &Identity, asked: &Asked) -> Value {
+fn access(rights: &Rights, somebody: &Identity, asked: &Asked) -> Value {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let decision = match asked {
         (Some(resource), _) => {
@@ -192,15 +211,33 @@ fn access(somebody: &Identity, asked: &Asked) -> Value {
                 namespace: &namespace,
                 name: &name,
             };
-            authz::decide(somebody, &Attributes { verb: &verb, target })
+            rights.decide(somebody, &Attributes { verb: &verb, target })
         }
         (None, Some(NonResourceAttributes { path, verb })) => {
             let [path, verb] = [path, verb].map(text);
-            authz::decide(somebody, &Attributes { verb: &verb, target: Target::Path(&path) })
+            rights.decide(somebody, &Attributes { verb: &verb, target: Target::Path(&path) })
         }
         (None, None) => return json!({"allowed": false}),
     };
-    json!({"allowed": decision.is_allowed(), "reason": decision.reason()})
+    let mut status = json!({"allowed": decision.is_allowed()});
+    let reason = decision.reason();
+    if !reason.is_empty() {
+        status["reason"] = Value::from(reason);
+    }
+    status
+}
+
+/// Everything that somebody may do in a namespace, as `status`.
+fn rules(rights: &Rights, somebody: &Identity, namespace: &str) -> Value {
+    let (rules, absent) = rights.rules_for(somebody, namespace);
+    let (paths, resources): (Vec<_>, Vec<_>) = rules.into_iter().partition(Rule::is_of_paths);
+    let mut status =
+        json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    if !absent.is_empty() {
+        status["incomplete"] = Value::from(true);
+        status["evaluationError"] = Value::from(absent.join(", "));
+    }
+    status
 }
 
 fn user_info(identity: &Identity) -> Value {

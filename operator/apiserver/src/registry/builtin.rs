@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CREATE_VERBS, FULL_VERBS, Nature, Resource, ResourceInfo, Review};
 use crate::admission::schema::StructuralSchema;
+use crate::authz;
 use crate::wire::openapi;
 use crate::wire::table::Columns;
 
@@ -33,6 +34,9 @@ const PLAIN: Builtin = Builtin {
     verbs: FULL_VERBS,
     nature: Nature::Plain,
 };
+
+/// What rights are made of.
+const RIGHTS: Builtin = Builtin { group: authz::GROUP, ..PLAIN };
 
 const REVIEW: Builtin = Builtin { namespaced: false, verbs: CREATE_VERBS, ..PLAIN };
 
@@ -70,6 +74,15 @@ const BUILTINS: &[Builtin] = &[
         ..PLAIN
     },
     Builtin { group: "coordination.k8s.io", kind: "Lease", plural: "leases", ..PLAIN },
+    Builtin { kind: "Role", plural: "roles", ..RIGHTS },
+    Builtin { kind: "RoleBinding", plural: "rolebindings", ..RIGHTS },
+    Builtin { kind: "ClusterRole", plural: "clusterroles", namespaced: false, ..RIGHTS },
+    Builtin {
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        namespaced: false,
+        ..RIGHTS
+    },
     Builtin {
         group: DEFINITIONS_GROUP,
         kind: "CustomResourceDefinition",
@@ -180,6 +193,7 @@ fn resource(builtin: &Builtin) -> Resource {
             namespaced,
             status,
             scale: false,
+            token: group.is_empty() && kind == "ServiceAccount",
             verbs,
             schema_json: Arc::new(schema_json),
         },

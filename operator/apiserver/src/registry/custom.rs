@@ -138,6 +138,7 @@ impl Shared<'_> {
             namespaced: self.spec.namespaced(),
             status: version.has_status(),
             scale: version.scale().is_some(),
+            token: false,
             verbs: FULL_VERBS,
             schema_json: Arc::new(schema_json),
         }

@@ -41,6 +41,8 @@ pub struct ResourceInfo {
     pub status: bool,
     /// Whether `/scale` is served as a subresource.
     pub scale: bool,
+    /// Whether `/token` is served as a subresource.
+    pub token: bool,
     /// Verbs that the resource answers.
     pub verbs: &'static [&'static str],
     /// OpenAPI v3 schema of one object (the CRD's `openAPIV3Schema` for custom

@@ -48,6 +48,7 @@ fn resource() -> Resource {
             namespaced: true,
             status: false,
             scale: false,
+            token: false,
             verbs: &["get", "patch", "update"],
             schema_json: Arc::new(schema_json),
         },

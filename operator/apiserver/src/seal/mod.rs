@@ -11,6 +11,7 @@ use age::x25519;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::audit::ChainKey;
 use crate::{private_file, random, store};
 
 /// The age identity inside the data directory.
@@ -70,7 +71,18 @@ impl Keyring {
     /// # Errors
     /// When a key of an existing store is missing or unreadable.
     pub fn load_or_create(directory: &Path) -> Result<Self, SealError> {
-        let store_exists = directory.join(store::FILE).exists();
+        Self::read(directory, directory.join(store::FILE).exists())
+    }
+
+    /// Reads the keys of a data directory, and makes none.
+    ///
+    /// # Errors
+    /// When a key is missing or unreadable.
+    pub fn load(directory: &Path) -> Result<Self, SealError> {
+        Self::read(directory, true)
+    }
+
+    fn read(directory: &Path, store_exists: bool) -> Result<Self, SealError> {
         let identity = key_text(&directory.join(IDENTITY_FILE), store_exists, || {
             let identity = x25519::Identity::generate();
             Ok(format!(
@@ -111,6 +123,14 @@ impl Keyring {
     pub fn open(&self, ciphertext: &[u8]) -> Result<Vec<u8>, SealError> {
         age::decrypt(&self.identity, ciphertext)
             .map_err(|error| SealError::Decrypt(error.to_string()))
+    }
+
+    /// The key of the audit log: of its own, so that no fingerprint is a link of
+    /// the chain.
+    pub(crate) fn audit_key(&self) -> ChainKey {
+        let mut mac = self.fingerprints.clone();
+        mac.update(b"\0hades.dev/audit");
+        ChainKey::of_bytes(&mac.finalize().into_bytes().into())
     }
 
     /// A keyed digest of a value, bound to where it stands: equal values of

@@ -29,6 +29,7 @@ mod format;
 mod handle;
 mod key;
 mod meta;
+mod observer;
 mod order;
 mod overlay;
 mod owners;
@@ -60,6 +61,7 @@ pub use compact::{Compacted, compact};
 pub use error::{StoreError, WriteError};
 pub use key::Key;
 pub use meta::{Meta, OwnerReference};
+pub use observer::Observer;
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
 pub use verify::{Report, Tally, verify};
@@ -71,6 +73,7 @@ use crate::watch::Ring;
 use disk::Disk;
 use format::Step;
 use handle::{Handle, Reading};
+use observer::Observers;
 use order::Order;
 use owners::Owners;
 use row::Header;
@@ -107,6 +110,16 @@ pub struct Policy {
     pub sealed: HashSet<String>,
     /// Rows that a power cut may lose.
     pub volatile: HashSet<String>,
+}
+
+/// What the names of resources begin with that only code of this process
+/// reaches. No API group can have such a name.
+pub const PRIVATE: &str = "-private/";
+
+impl Policy {
+    fn seals(&self, resource: &str) -> bool {
+        self.sealed.contains(resource) || resource.starts_with(PRIVATE)
+    }
 }
 
 /// What the row must look like for a write to happen.
@@ -173,6 +186,7 @@ pub(crate) struct Shared {
     keyring: Arc<Keyring>,
     ring: Ring,
     owners: Mutex<Owners>,
+    observers: Observers,
     /// Bytes of all rows.
     content: AtomicI64,
     metrics: Metrics,
@@ -290,6 +304,7 @@ impl Store {
             keyring,
             ring: Ring::new(ring_capacity, version),
             owners: Mutex::default(),
+            observers: Observers::default(),
             content: AtomicI64::default(),
             metrics,
             jobs: jobs.downgrade(),

@@ -49,7 +49,7 @@ impl Order {
         };
         Ok(Self {
             encoded: key.encode(),
-            sealed: policy.sealed.contains(key.resource()),
+            sealed: policy.seals(key.resource()),
             volatile: policy.volatile.contains(key.resource()),
             key,
             expect,

@@ -344,6 +344,8 @@ impl Writer {
         for outcome in outcomes {
             answers.push(outcome.map(|Applied { event, owners: uids, .. }| {
                 owners.set(&event.key, uids);
+                let object = (event.kind != EventKind::Deleted).then_some(&*event.object);
+                self.shared.observers.tell(&event.key, object);
                 match event.kind {
                     EventKind::Added => self.shared.metrics.object_added(event.key.resource()),
                     EventKind::Deleted => self.shared.metrics.object_removed(event.key.resource()),

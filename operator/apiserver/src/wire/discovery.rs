@@ -188,6 +188,17 @@ pub fn api_resource_list(resources: &[ResourceInfo], group: &str, version: &str)
                 "verbs": SUBRESOURCE_VERBS,
             }));
         }
+        if resource.token {
+            list.push(json!({
+                "name": format!("{}/token", resource.plural),
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "group": "authentication.k8s.io",
+                "version": "v1",
+                "kind": "TokenRequest",
+                "verbs": ["create"],
+            }));
+        }
         if resource.scale {
             list.push(json!({
                 "name": format!("{}/scale", resource.plural),
@@ -267,6 +278,14 @@ fn discovered_version(resources: &[ResourceInfo], group: &str, version: &str) ->
             let mut subresources = Vec::new();
             if resource.status {
                 subresources.push(subresource("status", kind));
+            }
+            if resource.token {
+                let kind = json!({
+                    "group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest",
+                });
+                let mut token = subresource("token", kind);
+                token["verbs"] = json!(["create"]);
+                subresources.push(token);
             }
             if resource.scale {
                 let kind = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});

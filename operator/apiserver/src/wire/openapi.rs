@@ -34,6 +34,7 @@ const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
 /// The groups and versions that have documents, by the paths of those below
@@ -97,6 +98,9 @@ pub fn document(resources: &[ResourceInfo], group: &str, version: &str) -> Optio
         if resource.scale {
             schemas.insert(SCALE.to_owned(), scale_schema());
         }
+        if resource.token {
+            schemas.insert(TOKEN_REQUEST.to_owned(), token_request_schema());
+        }
         if is_definition(&resource.group, &resource.kind) {
             schemas.extend(definition::components());
         }
@@ -133,9 +137,16 @@ pub fn schema_level() -> Value {
 /// The object of the scale subresource (autoscaling/v1).
 #[must_use]
 pub fn scale_schema() -> Value {
-    let mut schema = builtin::scale();
+    of_kind(builtin::scale(), "autoscaling", "Scale")
+}
+
+fn token_request_schema() -> Value {
+    of_kind(builtin::token_request(), "authentication.k8s.io", "TokenRequest")
+}
+
+fn of_kind(mut schema: Value, group: &str, kind: &str) -> Value {
     if let Some(schema) = schema.as_object_mut() {
-        let kind = json!([{"group": "autoscaling", "version": "v1", "kind": "Scale"}]);
+        let kind = json!([{"group": group, "version": "v1", "kind": kind}]);
         schema.insert("x-kubernetes-group-version-kind".to_owned(), kind);
     }
     schema

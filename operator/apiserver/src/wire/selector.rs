@@ -61,6 +61,32 @@ impl LabelSelector {
         parser.selector()
     }
 
+    /// Reads the form that objects hold, with `matchLabels` and `matchExpressions`;
+    /// `None` where it can't be read. An empty one matches all.
+    #[must_use]
+    pub fn of_object(selector: &Value) -> Option<Self> {
+        let mut requirements = Vec::new();
+        for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+            let test = Test::In(vec![value.as_str()?.to_owned()]);
+            requirements.push(Requirement { key: key.clone(), test });
+        }
+        for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let values = || {
+                let values = one["values"].as_array()?.iter();
+                values.map(|value| value.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            };
+            let test = match one["operator"].as_str()? {
+                "In" => Test::In(values()?),
+                "NotIn" => Test::NotIn(values()?),
+                "Exists" => Test::Exists,
+                "DoesNotExist" => Test::Missing,
+                _ => return None,
+            };
+            requirements.push(Requirement { key: one["key"].as_str()?.to_owned(), test });
+        }
+        Some(Self { requirements })
+    }
+
     /// Whether it matches everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {

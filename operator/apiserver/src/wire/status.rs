@@ -26,6 +26,10 @@ struct Parts {
     continue_token: String,
 }
 
+/// The reason of an error; an extension of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reason(pub &'static str);
+
 /// `resource.group`, or the bare resource for the core group.
 fn qualified(group: &str, resource: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
@@ -397,6 +401,7 @@ impl IntoResponse for StatusError {
         if let Some(seconds) = self.0.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(Reason(self.0.reason));
         response
     }
 }

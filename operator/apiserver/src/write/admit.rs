@@ -9,7 +9,8 @@ use super::limits::check_depth;
 use super::metadata::spec_changed;
 use super::metadata_rules;
 use super::options::{FieldValidation, WriteKind};
-use crate::admission::Cause;
+use super::{escalation, owner_rights, roles};
+use crate::admission::{Admission, Cause};
 use crate::definitions;
 use crate::registry::Nature;
 use crate::seal::secret;
@@ -37,6 +38,9 @@ pub(super) fn admit(
     if call.resource.nature == Nature::Definition {
         definitions::fill_in(new);
     }
+    if roles::is_of_rights(call.resource) {
+        roles::fill_in(call.resource, new);
+    }
     if call.resource.nature == Nature::Secret {
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
@@ -62,17 +66,34 @@ pub(super) fn admit(
     if causes.is_empty() && call.resource.nature == Nature::Definition {
         causes.extend(definitions::causes(call.state, new, old));
     }
+    if causes.is_empty() && roles::is_of_rights(call.resource) {
+        causes.extend(roles::causes(call.resource, new, old));
+    }
     // Validators may rely on what the schema promises.
     if causes.is_empty() {
         let info = &call.resource.info;
         let kind = GroupVersionKind::gvk(&info.group, &info.version, &info.kind);
+        let admission = Admission {
+            kind: &kind,
+            namespace: call.namespace.unwrap_or_default(),
+            name: &name,
+            object: new,
+            old,
+            caller: call.caller,
+            surroundings: call.state,
+        };
         for validator in &call.state.validators {
-            let mut wrong = validator.validate(&kind, new, old);
+            let mut wrong = validator.validate(&admission);
             wrong.retain(|cause| touched.concerns(cause));
             causes.extend(wrong);
         }
     }
-    if causes.is_empty() { Ok(warnings) } else { Err(call.invalid(&name, causes)) }
+    if !causes.is_empty() {
+        return Err(call.invalid(&name, causes));
+    }
+    escalation::check(call, new, old)?;
+    owner_rights::check(call, new, old)?;
+    Ok(warnings)
 }
 
 /// Which halves of an object a write changes. What it leaves alone is not

@@ -12,13 +12,16 @@
 mod admit;
 mod create;
 mod delete;
+mod escalation;
 mod limits;
 mod metadata;
 mod metadata_rules;
 mod names;
 mod options;
+mod owner_rights;
 mod propagation;
 mod rewrite;
+mod roles;
 mod scale;
 mod type_meta;
 mod update;
@@ -26,6 +29,8 @@ mod update;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::authn::Identity;
+use crate::authz::{self, Attributes, Decision, Target};
 use crate::definitions::in_turn;
 use crate::registry::{Nature, Resource};
 use crate::state::{State, write_error};
@@ -39,6 +44,7 @@ pub(crate) use metadata::{has_finalizers, is_terminating, text};
 pub(crate) use options::{DeleteOptions, Propagation, WriteKind, WriteOptions, flag, parameter};
 pub(crate) use propagation::{FOREGROUND, ORPHAN};
 pub(crate) use rewrite::{remove_finalizer, strip_owners, unblock_owners};
+pub(crate) use roles::{fill_in as fill_in_rights, is_of_rights};
 pub(crate) use scale::{patch_scale, replace_scale, scale_of};
 pub(crate) use type_meta::check_type;
 pub(crate) use update::Patch;
@@ -49,6 +55,8 @@ pub(crate) struct Call<'a> {
     pub state: &'a State,
     pub resource: &'a Resource,
     pub namespace: Option<&'a str>,
+    /// Who asks for it.
+    pub caller: &'a Identity,
     pub options: &'a WriteOptions,
 }
 
@@ -81,6 +89,37 @@ impl Call<'_> {
         let info = &self.resource.info;
         StatusError::method_not_allowed(&info.group, &info.plural, "create")
             .saying("create not allowed while custom resource definition is terminating")
+    }
+
+    /// What somebody does who does this to an object of the resource.
+    fn attributes<'a>(&'a self, verb: &'a str, resource: &'a str, name: &'a str) -> Attributes<'a> {
+        let target = Target::Resource {
+            group: &self.resource.info.group,
+            resource,
+            subresource: "",
+            // A namespace is inside of itself.
+            namespace: match self.resource.nature {
+                Nature::Namespace => name,
+                _ => self.namespace.unwrap_or_default(),
+            },
+            name,
+        };
+        Attributes { verb, target }
+    }
+
+    /// Whether the caller has another right than that to the verb of his request
+    /// over objects of this resource, or of another one of its group.
+    fn may(&self, verb: &str, resource: &str, name: &str) -> Decision {
+        self.state.rights.decide(self.caller, &self.attributes(verb, resource, name))
+    }
+
+    /// Refuses a caller who changes what isn't there yet, and may not create it.
+    fn may_create(&self, name: &str) -> Result<(), StatusError> {
+        let attributes = self.attributes("create", &self.resource.info.plural, name);
+        match self.state.rights.decide(self.caller, &attributes) {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Refused(reason) => Err(authz::forbidden(self.caller, &attributes, &reason)),
+        }
     }
 
     fn invalid(&self, name: &str, causes: Vec<crate::admission::Cause>) -> StatusError {
@@ -136,8 +175,8 @@ pub(crate) async fn delete_key(
     how: &DeleteOptions,
 ) -> Result<Option<Deleted>, StatusError> {
     let namespace = Some(key.namespace()).filter(|namespace| !namespace.is_empty());
-    let options = &WriteOptions::default();
-    match delete(Call { state, resource, namespace, options }, key.name(), how).await {
+    let (options, caller) = (&WriteOptions::default(), &Identity::server());
+    match delete(Call { state, resource, namespace, caller, options }, key.name(), how).await {
         Ok(deleted) => Ok(Some(deleted)),
         Err(error) if error.code() == 404 => Ok(None),
         Err(error) => Err(error),

@@ -8,6 +8,7 @@ use super::metadata::{
     has_finalizers, is_terminating, keep_server_fields, settle_namespace, spec_changed,
 };
 use super::metadata_rules::added_finalizers;
+use super::roles::is_of_rights;
 use super::{Call, Outcome, admit, check_type, from_bytes, inward, outward, text, to_bytes};
 use crate::admission::{Cause, CauseReason};
 use crate::definitions;
@@ -112,7 +113,9 @@ pub(super) async fn patch(
 
 /// The kinds that Kubernetes creates by PUT where they are absent.
 fn creates_on_update(resource: &Resource) -> bool {
-    is_lease(resource) || matches!(resource.nature, Nature::Event | Nature::CoreEvent)
+    is_lease(resource)
+        || is_of_rights(resource)
+        || matches!(resource.nature, Nature::Event | Nature::CoreEvent)
 }
 
 fn is_lease(resource: &Resource) -> bool {
@@ -137,6 +140,7 @@ async fn create_absent(
     if !given.is_empty() && given != name {
         return Err(other_name(given, name));
     }
+    call.may_create(name)?;
     object["metadata"]["name"] = Value::from(name);
     match create(call, object.clone(), duplicates).await {
         Err(error) if error.reason() == "AlreadyExists" => Ok(None),
@@ -169,10 +173,20 @@ fn require_version(call: Call<'_>, name: &str, object: &Value) -> Result<(), Sta
     Err(call.invalid(name, vec![cause]))
 }
 
-pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+/// An object as the caller sees it. What a patch tests, copies and moves is no more
+/// than that; the values behind fingerprints come back when the change is admitted.
+fn seen(call: Call<'_>, old: &Value) -> Value {
     let mut object = old.clone();
+    if call.resource.nature == Nature::Secret && !call.caller.reads_secrets() {
+        secret::mask(&call.state.keyring, &mut object);
+    }
+    object
+}
+
+pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+    let mut object = seen(call, old);
     match body {
-        Patch::Json(operations) => object = patch::json(old, operations)?,
+        Patch::Json(operations) => object = patch::json(&object, operations)?,
         Patch::Merge(body) => patch::merge(&mut object, body),
         Patch::Strategic(body) => {
             let info = &call.resource.info;
@@ -215,6 +229,7 @@ async fn apply_object(
                 return Err(call.refused(&WriteError::Changed, name));
             }
             refuse_uid_of_nothing(call, name, &applied)?;
+            call.may_create(name)?;
             let object = applied_over(call, None, &applied, None)?.object;
             create_named(call, inward(call.resource, object), &[], true).await
         };

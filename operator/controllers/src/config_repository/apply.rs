@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
 use hades_api::overriding::Override;
-use hades_api::{ConfigRepository, reason};
+use hades_api::reason;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::check::{Object, parameters};
-use super::overrides;
 use super::record::Problem;
-use crate::Context;
+use super::{Desk, overrides};
 use crate::driver::ReconcileError;
 
 /// Writes that are under way at the same time.
@@ -30,19 +29,15 @@ pub(super) enum Applied {
 }
 
 /// Writes all objects. Those that are as they should be cost no write.
-pub(super) async fn apply(
-    context: &Context,
-    repository: &ConfigRepository,
-    objects: &[Object],
-) -> Result<Applied, ReconcileError> {
+pub(super) async fn apply(desk: &Desk<'_>, objects: &[Object]) -> Result<Applied, ReconcileError> {
     let (projects, rest): (Vec<&Object>, Vec<&Object>) =
         objects.iter().partition(|object| object.is_project());
-    if let Some(problem) = write(context, repository, &projects).await? {
+    if let Some(problem) = write(desk, &projects).await? {
         return Ok(Applied::Refused(problem));
     }
     let namespaces: BTreeSet<&str> =
         rest.iter().filter_map(|object| object.namespace.as_deref()).collect();
-    let api: Api<Namespace> = Api::all(context.client.clone());
+    let api: Api<Namespace> = Api::all(desk.context.client.clone());
     for namespace in namespaces {
         let found = api
             .get_metadata_opt(namespace)
@@ -59,29 +54,27 @@ pub(super) async fn apply(
         }
         return Ok(Applied::WaitForNamespaces);
     }
-    Ok(match write(context, repository, &rest).await? {
+    Ok(match write(desk, &rest).await? {
         Some(problem) => Applied::Refused(problem),
         None => Applied::All,
     })
 }
 
-async fn write(
-    context: &Context,
-    repository: &ConfigRepository,
-    objects: &[&Object],
-) -> Result<Option<Problem>, ReconcileError> {
+async fn write(desk: &Desk<'_>, objects: &[&Object]) -> Result<Option<Problem>, ReconcileError> {
     let writes: Vec<_> = objects
         .iter()
         // Until then a hand edit goes before git.
         .filter(|object| !matches!(object.overridden, Some(Override::Active(_))))
-        .map(|object| write_one(context, repository, object))
+        .map(|object| write_one(desk, object))
         .collect();
     let mut writes = stream::iter(writes).buffered(CONCURRENCY);
     let mut refusals = Vec::new();
+    let mut forbidden = false;
     while let Some((object, answer)) = writes.next().await {
         match answer {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code < 500 => {
+                forbidden |= desk.account.lacks_right(&status);
                 refusals.push(format!("{} {}: {}", object.kind_name, object.name, status.message));
             }
             Err(error) => {
@@ -90,16 +83,19 @@ async fn write(
             }
         }
     }
-    Ok((!refusals.is_empty()).then(|| Problem::new(reason::APPLY_FAILED, refusals.join("; "))))
+    let refusals = (!refusals.is_empty()).then(|| refusals.join("; "));
+    Ok(refusals.map(|words| match forbidden {
+        true => Problem::forbidden(desk.account, &words),
+        false => Problem::new(reason::APPLY_FAILED, words),
+    }))
 }
 
 async fn write_one<'a>(
-    context: &Context,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     object: &'a Object,
 ) -> (&'a Object, Result<DynamicObject, kube::Error>) {
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
-    let parameters = parameters(repository);
+    let api = object.kind.api(&desk.account.client, object.namespace.as_deref());
+    let parameters = parameters(desk.repository);
     let written = api.patch(&object.name, &parameters, &Patch::Apply(&object.value)).await;
     let adopted = match written {
         Ok(written) if is_applied_by_hand(&written) => adopt(&api, object).await,
@@ -107,7 +103,7 @@ async fn write_one<'a>(
     };
     let freed = match adopted {
         Ok(applied) if object.overridden.is_some() => {
-            overrides::end(&api, repository, &applied).await
+            overrides::end(&api, desk.repository, &applied).await
         }
         other => other,
     };

@@ -4,8 +4,8 @@
 use futures::stream::{self, StreamExt};
 use hades_api::overriding::Override;
 use hades_api::{
-    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, SYSTEM_NAMESPACE, annotation,
-    label, reason,
+    ConfigRepository, HadesProject, InventoryEntry, ManifestProblem, POLICY_FIELD,
+    SYSTEM_NAMESPACE, annotation, label, reason,
 };
 use hades_source::manifest::Document;
 use kube::api::{DynamicObject, PartialObjectMeta, Patch, PatchParams, ValidationDirective};
@@ -13,14 +13,25 @@ use kube::core::Status;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::inventory;
-use super::kinds::{Kind, Kinds};
+use super::kinds::Kind;
 use super::record::Problem;
-use crate::Context;
+use super::{Desk, inventory};
 use crate::driver::ReconcileError;
 
 /// Tries that are under way at the same time.
 const CONCURRENCY: usize = 8;
+
+/// Annotations by which a person decides something, which a manifest can't.
+const NOT_IN_MANIFESTS: [(&str, &str); 2] = [
+    (
+        annotation::OVERRIDE_UNTIL,
+        "is for edits by hand: in the repository it would keep this object from being applied",
+    ),
+    (
+        annotation::CONFIRM_PRUNE,
+        "is for the person who agrees to a prune: in the repository a commit would agree to itself",
+    ),
+];
 
 /// An object of a commit, ready to be applied.
 pub(super) struct Object {
@@ -54,15 +65,13 @@ pub(super) fn field_manager(repository: &ConfigRepository) -> String {
 /// What documents that were applied stand for in the inventory. None if that can't be
 /// told any more.
 pub(super) async fn entries(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     documents: &[Document],
 ) -> Result<Option<Vec<InventoryEntry>>, ReconcileError> {
     let mut objects = Vec::with_capacity(documents.len());
     for document in documents {
-        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
-        match kind.map(|kind| scoped(repository, document, kind)) {
+        let kind = desk.kind_of(document).await?;
+        match kind.map(|kind| scoped(desk.repository, document, kind)) {
             Some(Ok(object)) => objects.push(object),
             Some(Err(_)) | None => return Ok(None),
         }
@@ -72,18 +81,16 @@ pub(super) async fn entries(
 
 /// Makes objects of documents and tries them all.
 pub(super) async fn check(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     documents: &[Document],
 ) -> Result<Result<Vec<Object>, Problem>, ReconcileError> {
     let mut objects = Vec::with_capacity(documents.len());
     let mut problems = Vec::new();
     for document in documents {
-        let kind = kinds.get(&context.client, &document.api_version, &document.kind).await?;
+        let kind = desk.kind_of(document).await?;
         match kind
             .ok_or_else(|| unknown_kind(document))
-            .and_then(|kind| scoped(repository, document, kind))
+            .and_then(|kind| scoped(desk.repository, document, kind))
         {
             Ok(object) => objects.push((document, object)),
             Err(problem) => problems.push(problem),
@@ -92,17 +99,28 @@ pub(super) async fn check(
     if !problems.is_empty() {
         return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
     }
-    let tries: Vec<_> = objects
-        .iter()
-        .map(|(document, object)| attempt_at(context, repository, document, object))
-        .collect();
+    let tries: Vec<_> =
+        objects.iter().map(|(document, object)| attempt_at(desk, document, object)).collect();
     let mut tries = stream::iter(tries).buffered(CONCURRENCY);
     let mut ownership = Vec::new();
+    let mut forbidden = Vec::new();
     let mut overridden = Vec::with_capacity(objects.len());
     while let Some((document, result)) = tries.next().await {
         match result? {
             Attempt::Fine(found) => overridden.push(found),
-            Attempt::Refused(status) => problems.extend(refusals(document, &status)),
+            // The rules may come with the project in the same commit, which is applied
+            // first; then the server judges again.
+            Attempt::Refused(status, found)
+                if brings_rules(documents, document, desk.repository, &status) =>
+            {
+                overridden.push(found);
+            }
+            Attempt::Refused(status, _) => problems.extend(refusals(document, &status)),
+            Attempt::Forbidden(status) => {
+                let problem = located(document, "metadata.name", status.message.clone());
+                // It isn't about a field.
+                forbidden.push(ManifestProblem { field: None, ..problem });
+            }
             Attempt::OwnedBy(other) => ownership.push(located(
                 document,
                 "metadata.name",
@@ -117,12 +135,35 @@ pub(super) async fn check(
     if !problems.is_empty() {
         return Ok(Err(Problem::documents(reason::INVALID_MANIFESTS, problems)));
     }
+    if !forbidden.is_empty() {
+        return Ok(Err(Problem::forbidden_documents(desk.account, forbidden)));
+    }
     if !ownership.is_empty() {
         return Ok(Err(Problem::documents(reason::OWNERSHIP_CONFLICT, ownership)));
     }
     // With no problem there is one for each object, in their order.
     let objects = objects.into_iter().zip(overridden);
     Ok(Ok(objects.map(|((_, object), overridden)| Object { overridden, ..object }).collect()))
+}
+
+/// Whether an object was refused for the policy of its project alone, and the same
+/// commit says what that policy is.
+fn brings_rules(
+    documents: &[Document],
+    refused: &Document,
+    repository: &ConfigRepository,
+    status: &Status,
+) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let rule = format!("({POLICY_FIELD}.");
+    let mut causes = causes.map(|cause| cause.message.contains(&rule)).peekable();
+    let home = repository.namespace();
+    let project = refused.namespace.as_ref().or(home.as_ref());
+    causes.peek().is_some()
+        && causes.all(|by_policy| by_policy)
+        && documents.iter().any(|document| {
+            document.kind == HadesProject::kind(&()) && Some(&document.name) == project
+        })
 }
 
 fn located(document: &Document, field: &str, message: String) -> ManifestProblem {
@@ -177,14 +218,12 @@ fn scoped(
         }
         (None, true) => Some(home),
     };
-    let pointer =
-        format!("/metadata/annotations/{}", annotation::OVERRIDE_UNTIL.replace('/', "~1"));
-    if document.value.pointer(&pointer).is_some() {
-        let message = format!(
-            "{} is for edits by hand: in the repository it would keep this object from being applied",
-            annotation::OVERRIDE_UNTIL
-        );
-        return Err(located(document, "metadata.annotations", message));
+    for (annotation, why) in NOT_IN_MANIFESTS {
+        let pointer = format!("/metadata/annotations/{}", annotation.replace('/', "~1"));
+        if document.value.pointer(&pointer).is_some() {
+            let message = format!("{annotation} {why}");
+            return Err(located(document, "metadata.annotations", message));
+        }
     }
     let mut value = document.value.clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -218,37 +257,40 @@ fn scoped(
 
 enum Attempt {
     Fine(Option<Override>),
-    Refused(Box<Status>),
+    Refused(Box<Status>, Option<Override>),
+    Forbidden(Box<Status>),
     OwnedBy(String),
 }
 
 async fn attempt_at<'a>(
-    context: &Context,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     document: &'a Document,
     object: &Object,
 ) -> (&'a Document, Result<Attempt, ReconcileError>) {
-    (document, attempt(context, repository, object).await)
+    (document, attempt(desk, object).await)
 }
 
-async fn attempt(
-    context: &Context,
-    repository: &ConfigRepository,
-    object: &Object,
-) -> Result<Attempt, ReconcileError> {
-    let found = stored(context, object).await?;
+async fn attempt(desk: &Desk<'_>, object: &Object) -> Result<Attempt, ReconcileError> {
+    let Desk { context, repository, account, .. } = *desk;
+    let found = match stored(desk, object).await {
+        Err(kube::Error::Api(status)) if account.lacks_right(&status) => {
+            return Ok(Attempt::Forbidden(status));
+        }
+        found => found
+            .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))?,
+    };
     let annotations = found.as_ref().map(ResourceExt::annotations);
     let overridden = annotations.and_then(|all| Override::of(all, context.now()));
-    if let Some(other) = other_owner(context, repository, found.as_ref()).await? {
+    if let Some(other) = other_owner(desk, object, found.as_ref()).await? {
         return Ok(Attempt::OwnedBy(other));
     }
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
+    let api = object.kind.api(&account.client, object.namespace.as_deref());
     let answer = dry_run(&api, repository, &object.name, &object.value).await;
     let answer = match answer {
         // The namespace comes with a HadesProject of the same commit. What an
         // object must be like doesn't depend on where it is tried.
         Err(kube::Error::Api(status)) if status.code == 404 && object.namespace.is_some() => {
-            let api = object.kind.api(&context.client, Some(SYSTEM_NAMESPACE));
+            let api = object.kind.api(&account.client, Some(SYSTEM_NAMESPACE));
             let mut elsewhere = object.value.clone();
             elsewhere["metadata"]["namespace"] = json!(SYSTEM_NAMESPACE);
             dry_run(&api, repository, &object.name, &elsewhere).await
@@ -257,7 +299,12 @@ async fn attempt(
     };
     match answer {
         Ok(_) => Ok(Attempt::Fine(overridden)),
-        Err(kube::Error::Api(status)) if status.code < 500 => Ok(Attempt::Refused(status)),
+        Err(kube::Error::Api(status)) if account.lacks_right(&status) => {
+            Ok(Attempt::Forbidden(status))
+        }
+        Err(kube::Error::Api(status)) if status.code < 500 => {
+            Ok(Attempt::Refused(status, overridden))
+        }
         Err(error) => {
             Err(ReconcileError::api(format!("try {} {}", object.kind_name, object.name))(error))
         }
@@ -282,25 +329,30 @@ pub(super) fn parameters(repository: &ConfigRepository) -> PatchParams {
 
 /// Metadata of the object as it is now.
 async fn stored(
-    context: &Context,
+    desk: &Desk<'_>,
     object: &Object,
-) -> Result<Option<PartialObjectMeta<DynamicObject>>, ReconcileError> {
-    let api = object.kind.api(&context.client, object.namespace.as_deref());
-    api.get_metadata_opt(&object.name)
-        .await
-        .map_err(ReconcileError::api(format!("read {} {}", object.kind_name, object.name)))
+) -> Result<Option<PartialObjectMeta<DynamicObject>>, kube::Error> {
+    let api = object.kind.api(&desk.account.client, object.namespace.as_deref());
+    api.get_metadata_opt(&object.name).await
 }
 
-/// The other repository that owns the object, if that is still there.
+/// The other repository that owns the object, if that is still there. One that could
+/// never have written it doesn't count: somebody made that label up.
 async fn other_owner(
-    context: &Context,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
+    object: &Object,
     found: Option<&PartialObjectMeta<DynamicObject>>,
 ) -> Result<Option<String>, ReconcileError> {
     let label = found.and_then(|found| found.labels().get(label::CONFIG_REPOSITORY).cloned());
-    let Some(label) = label.filter(|label| *label != owner(repository)) else { return Ok(None) };
+    let Some(label) = label.filter(|label| *label != owner(desk.repository)) else {
+        return Ok(None);
+    };
     let Some((namespace, name)) = label.split_once('.') else { return Ok(None) };
-    let repositories: Api<ConfigRepository> = Api::namespaced(context.client.clone(), namespace);
+    if namespace != SYSTEM_NAMESPACE && Some(namespace) != object.namespace.as_deref() {
+        return Ok(None);
+    }
+    let repositories: Api<ConfigRepository> =
+        Api::namespaced(desk.context.client.clone(), namespace);
     let other = repositories
         .get_metadata_opt(name)
         .await
@@ -361,6 +413,36 @@ fn unknown_fields(message: &str) -> Vec<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_of_the_same_commit_are_waited_for() {
+        let text = "{apiVersion: hades.dev/v1alpha1, kind: HadesProject, metadata: {name: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: shop}, spec: {}}\n---\n\
+                    {apiVersion: hades.dev/v1alpha1, kind: Environment, metadata: {name: a, namespace: blog}, spec: {}}";
+        let limits = hades_source::manifest::Limits::default();
+        let set = hades_source::manifest::read_bytes("a.yaml", text.as_bytes(), &limits).unwrap();
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let repository: ConfigRepository = serde_json::from_value(json!({
+            "metadata": {"name": "config", "namespace": SYSTEM_NAMESPACE},
+            "spec": {"url": "https://git.example.com/fleet"},
+        }))
+        .unwrap();
+        let status = |messages: &[&str]| -> Status {
+            let causes: Vec<Value> = messages.iter().map(|m| json!({"message": m})).collect();
+            serde_json::from_value(json!({"code": 422, "details": {"causes": causes}})).unwrap()
+        };
+        let [project, shop, blog] = &set.documents[..] else { panic!("{:?}", set.documents) };
+        let waits = |documents: &[Document], refused: &Document, messages: &[&str]| {
+            brings_rules(documents, refused, &repository, &status(messages))
+        };
+        let denied = "Forbidden: policy of project shop doesn't allow x (spec.policy.privileged)";
+        assert!(waits(&set.documents, shop, &[denied, denied]));
+        assert!(!waits(&set.documents, shop, &[denied, "Required value"]));
+        assert!(!waits(&set.documents, shop, &[]));
+        assert!(!waits(&set.documents, blog, &[denied]), "its project is elsewhere");
+        assert!(!waits(std::slice::from_ref(shop), shop, &[denied]));
+        assert!(waits(std::slice::from_ref(project), shop, &[denied]));
+    }
 
     #[test]
     fn unknown_fields_are_told_apart() {

@@ -1,19 +1,46 @@
 //! Commit: as much of it as has to be looked at is read, checked, applied; what left
 //! is pruned.
 
-use hades_api::InventoryEntry;
+use hades_api::{InventoryEntry, reason};
 use hades_source::git::Commit;
 use hades_source::manifest::ManifestError;
 
 use super::check::{self, Object};
 use super::fetch::Source;
+use super::inventory::Pruned;
 use super::memory::Extent;
 use super::record::Problem;
 use super::{ConfigRepositories, Draft, Step, apply, confirmed, inventory, overrides};
 use crate::driver::ReconcileError;
 
 impl ConfigRepositories {
-    pub(super) async fn sync_commit(
+    /// Syncs a commit with the rights of the repository's account. One that lacks a
+    /// right is told what it is.
+    pub(super) async fn sync_as_account(
+        &self,
+        draft: &mut Draft<'_>,
+        source: &Source,
+        commit: Commit,
+    ) -> Result<Step, ReconcileError> {
+        if draft.account.bind(draft.context, draft.repository).await? {
+            self.memory.bound(&draft.uid);
+        }
+        let step = match self.sync_commit(draft, source, commit).await {
+            Err(ReconcileError::Api { action, source: kube::Error::Api(status) })
+                if draft.account.lacks_right(&status) =>
+            {
+                let what = format!("can't {action}: {}", status.message);
+                Step::Failed(Problem::forbidden(&draft.account, &what))
+            }
+            step => step?,
+        };
+        // On Kubernetes a binding takes a moment to be known everywhere.
+        let is_refused =
+            matches!(&step, Step::Failed(problem) if problem.reason == reason::FORBIDDEN);
+        Ok(if is_refused && self.memory.bound_lately(&draft.uid) { Step::Busy } else { step })
+    }
+
+    async fn sync_commit(
         &self,
         draft: &mut Draft<'_>,
         source: &Source,
@@ -53,8 +80,7 @@ impl ConfigRepositories {
         if set.documents.is_empty() && !draft.after.inventory.is_empty() {
             return Ok(no_manifests(draft, &commit));
         }
-        let (context, repository) = (draft.context, draft.repository);
-        let checked = check::check(context, &self.kinds, repository, &set.documents).await?;
+        let checked = check::check(&draft.desk(&self.kinds), &set.documents).await?;
         drop(set);
         let objects = match checked {
             Ok(objects) => objects,
@@ -80,13 +106,13 @@ impl ConfigRepositories {
         if !changes.after.errors.is_empty() {
             return Ok(Some(self.broken(draft, commit, &changes.after.errors)));
         }
-        let (context, repository) = (draft.context, draft.repository);
+        let desk = draft.desk(&self.kinds);
         let before = &changes.before.documents;
-        let Some(old) = check::entries(context, &self.kinds, repository, before).await? else {
+        let Some(old) = check::entries(&desk, before).await? else {
             return Ok(None);
         };
         let documents = &changes.after.documents;
-        let objects = match check::check(context, &self.kinds, repository, documents).await? {
+        let objects = match check::check(&desk, documents).await? {
             Ok(objects) => objects,
             Err(problem) => return Ok(Some(Step::Failed(problem))),
         };
@@ -113,11 +139,11 @@ impl ConfigRepositories {
         (objects, wanted): (&[Object], Vec<InventoryEntry>),
         full: bool,
     ) -> Result<Step, ReconcileError> {
-        let (context, repository) = (draft.context, draft.repository);
+        let repository = draft.repository;
         let leaving = inventory::leaving(&draft.after.inventory, &wanted);
         if repository.spec.prune && !confirmed(repository, &commit.id) {
             let had = &draft.after.inventory;
-            if let Some(risk) = inventory::risk(context, &self.kinds, had, &leaving).await? {
+            if let Some(risk) = inventory::risk(&draft.desk(&self.kinds), had, &leaving).await? {
                 let problem = Problem::needs_confirmation(repository, &commit.id, &risk);
                 return Ok(Step::Failed(problem));
             }
@@ -130,18 +156,19 @@ impl ConfigRepositories {
             draft.after.inventory = both;
             draft.save().await?;
         }
-        match apply::apply(context, repository, objects).await? {
+        let desk = draft.desk(&self.kinds);
+        match apply::apply(&desk, objects).await? {
             apply::Applied::All => {}
             apply::Applied::WaitForNamespaces => return Ok(Step::WaitForNamespaces),
             apply::Applied::Refused(problem) => return Ok(Step::Failed(problem)),
         }
         // What isn't pruned is given up: it belongs to nobody's git any more.
-        let leaving = match repository.spec.prune {
-            true => inventory::prune(context, &self.kinds, repository, &leaving).await?,
-            false => Vec::new(),
+        let pruned = match repository.spec.prune {
+            true => inventory::prune(&desk, &leaving).await?,
+            false => Pruned::default(),
         };
-        draft.after.inventory = inventory::union(&wanted, &leaving);
-        Ok(Step::Synced { commit, leaving, full })
+        draft.after.inventory = inventory::union(&wanted, &pruned.left);
+        Ok(self.pruned(draft, commit, pruned, full))
     }
 
     async fn go_on_pruning(
@@ -150,21 +177,29 @@ impl ConfigRepositories {
         commit: Commit,
         leaving: &[InventoryEntry],
     ) -> Result<Step, ReconcileError> {
-        let leaving = self.prune(draft, leaving).await?;
-        Ok(Step::Synced { commit, leaving, full: false })
+        let pruned = self.prune(draft, leaving).await?;
+        Ok(self.pruned(draft, commit, pruned, false))
     }
 
-    /// Goes on deleting what left; returns what of it isn't gone yet.
+    /// Goes on deleting what left; says what of it isn't gone yet.
     pub(super) async fn prune(
         &self,
         draft: &mut Draft<'_>,
         leaving: &[InventoryEntry],
-    ) -> Result<Vec<InventoryEntry>, ReconcileError> {
-        let (context, repository) = (draft.context, draft.repository);
+    ) -> Result<Pruned, ReconcileError> {
         let applied = inventory::leaving(&draft.after.inventory, leaving);
-        let leaving = inventory::prune(context, &self.kinds, repository, leaving).await?;
-        draft.after.inventory = inventory::union(&applied, &leaving);
-        Ok(leaving)
+        let pruned = inventory::prune(&draft.desk(&self.kinds), leaving).await?;
+        draft.after.inventory = inventory::union(&applied, &pruned.left);
+        Ok(pruned)
+    }
+
+    fn pruned(&self, draft: &Draft<'_>, commit: Commit, pruned: Pruned, full: bool) -> Step {
+        let Pruned { left, refusals } = pruned;
+        if refusals.is_empty() {
+            return Step::Synced { commit, leaving: left, full };
+        }
+        let what = format!("what left can't all be deleted: {}", refusals.join("; "));
+        Step::Failed(Problem::forbidden(&draft.account, &what))
     }
 
     /// The commit can't be read: only another one, or another spec, mends that.

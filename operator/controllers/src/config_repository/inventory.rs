@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 
 use hades_api::{
-    ConfigRepository, DeletionPolicy, Environment, EnvironmentTemplate, HadesProject,
-    InventoryEntry, label,
+    DeletionPolicy, Environment, EnvironmentTemplate, HadesProject, InventoryEntry, label,
 };
 use hades_plan::merge;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
+use super::Desk;
 use super::check::{Object, owner};
-use super::kinds::Kinds;
-use crate::Context;
 use crate::driver::ReconcileError;
 
 /// Above this part of an inventory a prune looks like an accident.
@@ -65,19 +63,18 @@ fn is_large(leaving: usize, had: usize) -> bool {
 
 /// Why a prune needs a person's word, if it does.
 pub(super) async fn risk(
-    context: &Context,
-    kinds: &Kinds,
+    desk: &Desk<'_>,
     had: &[InventoryEntry],
     leaving: &[InventoryEntry],
 ) -> Result<Option<String>, ReconcileError> {
     let mut risks = Vec::new();
     for entry in leaving {
-        if !is_there(context, kinds, entry).await? {
+        if !is_there(desk, entry).await? {
             continue;
         }
         if entry.kind == HadesProject::kind(&()) {
             risks.push(format!("delete project {} with all that is in it", entry.name));
-        } else if entry.kind == Environment::kind(&()) && holds_data(context, entry).await? {
+        } else if entry.kind == Environment::kind(&()) && holds_data(desk, entry).await? {
             risks.push(format!("delete the volumes of {}", shown(entry)));
         }
     }
@@ -87,24 +84,20 @@ pub(super) async fn risk(
     Ok((!risks.is_empty()).then(|| risks.join(", ")))
 }
 
-async fn is_there(
-    context: &Context,
-    kinds: &Kinds,
-    entry: &InventoryEntry,
-) -> Result<bool, ReconcileError> {
-    let kind = kinds.get(&context.client, &entry.api_version, &entry.kind).await?;
+async fn is_there(desk: &Desk<'_>, entry: &InventoryEntry) -> Result<bool, ReconcileError> {
+    let kind = desk.kinds.get(&desk.context.client, &entry.api_version, &entry.kind).await?;
     let Some(kind) = kind else { return Ok(false) };
     let found = kind
-        .api(&context.client, entry.namespace.as_deref())
+        .api(&desk.account.client, entry.namespace.as_deref())
         .get_metadata_opt(&entry.name)
         .await
         .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
     Ok(found.is_some_and(|found| found.metadata.deletion_timestamp.is_none()))
 }
 
-async fn holds_data(context: &Context, entry: &InventoryEntry) -> Result<bool, ReconcileError> {
+async fn holds_data(desk: &Desk<'_>, entry: &InventoryEntry) -> Result<bool, ReconcileError> {
     let namespace = entry.namespace.as_deref().unwrap_or_default();
-    let api: Api<Environment> = Api::namespaced(context.client.clone(), namespace);
+    let api: Api<Environment> = Api::namespaced(desk.account.client.clone(), namespace);
     let found = api
         .get_opt(&entry.name)
         .await
@@ -114,7 +107,7 @@ async fn holds_data(context: &Context, entry: &InventoryEntry) -> Result<bool, R
         None => None,
         Some(reference) => {
             let templates: Api<EnvironmentTemplate> =
-                Api::namespaced(context.client.clone(), namespace);
+                Api::namespaced(desk.account.client.clone(), namespace);
             let action = format!("read the template of {}", shown(entry));
             templates.get_opt(&reference.name).await.map_err(ReconcileError::api(action))?
         }
@@ -126,44 +119,48 @@ async fn holds_data(context: &Context, entry: &InventoryEntry) -> Result<bool, R
     Ok(spec.volumes.values().any(|volume| volume.deletion_policy == Some(DeletionPolicy::Delete)))
 }
 
+/// What is left of objects that are to go.
+#[derive(Default)]
+pub(super) struct Pruned {
+    /// Not gone yet, or refused: to be kept in the inventory.
+    pub(super) left: Vec<InventoryEntry>,
+    /// Those that the account may not delete, in words.
+    pub(super) refusals: Vec<String>,
+}
+
 /// Deletes what left, if it still is this repository's: environments first, and
-/// the rest, which they may need for their clean-up, when they are gone. Returns
-/// what is not gone yet or was refused, to be kept in the inventory.
+/// the rest, which they may need for their clean-up, when they are gone.
 pub(super) async fn prune(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     leaving: &[InventoryEntry],
-) -> Result<Vec<InventoryEntry>, ReconcileError> {
+) -> Result<Pruned, ReconcileError> {
     let (environments, rest): (Vec<_>, Vec<_>) =
         leaving.iter().partition(|entry| entry.kind == Environment::kind(&()));
-    let mut survivors = prune_each(context, kinds, repository, &environments).await?;
-    if survivors.is_empty() {
-        survivors = prune_each(context, kinds, repository, &rest).await?;
+    let mut pruned = prune_each(desk, &environments).await?;
+    if pruned.left.is_empty() {
+        pruned = prune_each(desk, &rest).await?;
     } else {
-        survivors.extend(rest.into_iter().cloned());
+        pruned.left.extend(rest.into_iter().cloned());
     }
-    Ok(survivors)
+    Ok(pruned)
 }
 
 async fn prune_each(
-    context: &Context,
-    kinds: &Kinds,
-    repository: &ConfigRepository,
+    desk: &Desk<'_>,
     leaving: &[&InventoryEntry],
-) -> Result<Vec<InventoryEntry>, ReconcileError> {
-    let mut survivors = Vec::new();
+) -> Result<Pruned, ReconcileError> {
+    let mut pruned = Pruned::default();
     for &entry in leaving {
-        let kind = kinds.get(&context.client, &entry.api_version, &entry.kind).await?;
+        let kind = desk.kinds.get(&desk.context.client, &entry.api_version, &entry.kind).await?;
         // A kind that is served no more has no objects.
         let Some(kind) = kind else { continue };
-        let api = kind.api(&context.client, entry.namespace.as_deref());
+        let api = kind.api(&desk.account.client, entry.namespace.as_deref());
         let found = api
             .get_metadata_opt(&entry.name)
             .await
             .map_err(ReconcileError::api(format!("read {}", shown(entry))))?;
         let Some(found) = found else { continue };
-        if found.labels().get(label::CONFIG_REPOSITORY) != Some(&owner(repository)) {
+        if found.labels().get(label::CONFIG_REPOSITORY) != Some(&owner(desk.repository)) {
             // Somebody took it over; it isn't ours to delete.
             continue;
         }
@@ -173,12 +170,15 @@ async fn prune_each(
             match api.delete(&entry.name, &parameters).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                Err(kube::Error::Api(status)) if desk.account.lacks_right(&status) => {
+                    pruned.refusals.push(format!("{}: {}", shown(entry), status.message));
+                }
                 Err(error) => tracing::warn!(object = shown(entry), %error, "prune was refused"),
             }
         }
-        survivors.push(entry.clone());
+        pruned.left.push(entry.clone());
     }
-    Ok(survivors)
+    Ok(pruned)
 }
 
 /// `Environment shop/production`.

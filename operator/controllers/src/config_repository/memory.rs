@@ -27,6 +27,8 @@ const QUICK_NAMESPACE_LOOKS: u32 = 10;
 /// First pause before another look whether what is pruned has gone; it doubles with each
 /// look, up to the interval.
 const FIRST_PRUNE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a binding may take to be known to every API server of a cluster.
+const BINDING_SETTLES: Duration = Duration::from_secs(2);
 
 /// What a repository's credentials come from. A change of it means to fetch now.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -83,6 +85,8 @@ struct Known {
     /// The last commit that was worked on to its end, and what is wrong with it.
     settled: Option<(String, Option<Problem>)>,
     credentials: Vec<Credential>,
+    /// When its account got its rights.
+    bound: Option<Instant>,
 }
 
 /// By the UID of the repository.
@@ -95,6 +99,16 @@ impl Memory {
     fn with<T>(&self, uid: &str, work: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         work(known.entry(uid.to_owned()).or_default())
+    }
+
+    /// Notes that the repository's account got its rights.
+    pub(super) fn bound(&self, uid: &str) {
+        self.with(uid, |known| known.bound = Some(Instant::now()));
+    }
+
+    /// Whether that is so short a time ago that not every API server may know it.
+    pub(super) fn bound_lately(&self, uid: &str) -> bool {
+        self.with(uid, |known| known.bound.is_some_and(|at| at.elapsed() < BINDING_SETTLES))
     }
 
     /// Time until the next look, unless something asks for one now.

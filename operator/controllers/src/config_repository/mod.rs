@@ -10,6 +10,7 @@
 //! A commit is applied whole or not at all: everything that is to be written is
 //! read, parsed and tried without effect before the first object is.
 
+mod account;
 mod apply;
 mod check;
 mod commit;
@@ -32,18 +33,21 @@ use hades_api::{
     annotation, reason,
 };
 use hades_source::git::Commit;
+use hades_source::manifest::Document;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
+use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::{Context, status};
 
+use account::Account;
 use fetch::Source;
 use gate::Gate;
-use kinds::Kinds;
+use kinds::{Kind, Kinds};
 use memory::{Credential, Memory};
 use record::Problem;
 
@@ -89,6 +93,7 @@ impl Reconciler for ConfigRepositories {
         let (namespace, name) = (repository.namespace().unwrap_or_default(), repository.name_any());
         if repository.meta().deletion_timestamp.is_some() {
             context.hooks.table.forget(&namespace, &name);
+            account::release(context, &repository).await?;
             return Ok(Progress::Gone);
         }
         context.hooks.table.learn(&repository);
@@ -176,9 +181,10 @@ impl ConfigRepositories {
     ) -> Result<Progress, ReconcileError> {
         let mut draft = Draft::new(context, repository);
         if let Some(leaving) = self.memory.leaving(&draft.uid) {
-            let left = self.prune(&mut draft, &leaving).await?;
+            // What can't be deleted for want of a right, the next fetch tells.
+            let pruned = self.prune(&mut draft, &leaving).await?;
             draft.save().await?;
-            self.memory.still_leaving(&draft.uid, &left);
+            self.memory.still_leaving(&draft.uid, &pruned.left);
         }
         let override_ends = overrides::next_end(&draft.after.overrides, context.now());
         let prune = self.memory.prune_pause(&draft.uid, repository.spec.interval.get());
@@ -212,7 +218,7 @@ impl ConfigRepositories {
             Fetched::Commit(source, commit) => {
                 draft.after.observed_commit = Some(commit.id.clone());
                 draft.after.follows = Some(commit.follows.clone());
-                self.sync_commit(&mut draft, &source, commit).await?
+                self.sync_as_account(&mut draft, &source, commit).await?
             }
         };
         self.record(draft, step).await
@@ -306,6 +312,7 @@ struct Draft<'a> {
     context: &'a Context,
     repository: &'a ConfigRepository,
     uid: String,
+    account: Account,
     stored: ConfigRepositoryStatus,
     after: ConfigRepositoryStatus,
 }
@@ -314,7 +321,14 @@ impl<'a> Draft<'a> {
     fn new(context: &'a Context, repository: &'a ConfigRepository) -> Self {
         let stored = repository.status.clone().unwrap_or_default();
         let uid = repository.uid().unwrap_or_default();
-        Self { context, repository, uid, after: stored.clone(), stored }
+        let account = Account::of(context, repository);
+        Self { context, repository, uid, account, after: stored.clone(), stored }
+    }
+
+    /// What work on its objects needs.
+    fn desk(&'a self, kinds: &'a Kinds) -> Desk<'a> {
+        let Self { context, repository, account, .. } = self;
+        Desk { context, repository, account, kinds }
     }
 
     async fn save(&mut self) -> Result<(), ReconcileError> {
@@ -323,6 +337,22 @@ impl<'a> Draft<'a> {
         status::write(&api, self.repository, &self.stored, &self.after).await?;
         self.stored = self.after.clone();
         Ok(())
+    }
+}
+
+/// What work on the objects of a repository needs.
+struct Desk<'a> {
+    context: &'a Context,
+    repository: &'a ConfigRepository,
+    /// As whom all of it is read and written.
+    account: &'a Account,
+    kinds: &'a Kinds,
+}
+
+impl Desk<'_> {
+    /// What the server knows of a document's kind.
+    async fn kind_of(&self, document: &Document) -> Result<Option<Kind>, ReconcileError> {
+        self.kinds.get(&self.context.client, &document.api_version, &document.kind).await
     }
 }
 
@@ -362,6 +392,30 @@ fn forbidden(repository: &ConfigRepository) -> Option<Problem> {
         );
         Problem::new(reason::OUT_OF_SCOPE, message)
     })
+}
+
+/// Has a repository looked at now, as its annotation does: for those who may not edit
+/// it. Returns the value that `status.lastHandledReconcileAt` will have once that was
+/// seen; none if there is no such repository.
+///
+/// # Errors
+/// When the API server doesn't answer.
+pub async fn request_sync(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, ReconcileError> {
+    let now = context.now().to_string();
+    let annotations = json!({annotation::RECONCILE_REQUESTED_AT: now});
+    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+    let api = ConfigRepositories::api(&context.client, Some(namespace));
+    match api.patch_metadata(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(Some(now)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => {
+            Err(ReconcileError::api(format!("ask for a sync of {namespace}/{name}"))(error))
+        }
+    }
 }
 
 /// What a person or a spec asks for: a change of it means to sync now.

@@ -9,6 +9,7 @@ use hades_source::manifest::ManifestError;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
+use super::account::Account;
 use super::{inventory, overrides};
 use crate::Context;
 use crate::status::set_condition;
@@ -55,6 +56,17 @@ impl Problem {
         let message = format!("nothing was applied: {}{more}", spelt.join("; "));
         errors.truncate(ERRORS_SHOWN);
         Self { reason, message, errors }
+    }
+
+    /// The account of a repository lacks a right; `what` says which.
+    pub(super) fn forbidden(account: &Account, what: &str) -> Self {
+        Self::new(reason::FORBIDDEN, format!("{what}. {}", account.hint()))
+    }
+
+    /// As [`Self::forbidden`], found out before anything was written.
+    pub(super) fn forbidden_documents(account: &Account, errors: Vec<ManifestProblem>) -> Self {
+        let problem = Self::documents(reason::FORBIDDEN, errors);
+        Self { message: format!("{}. {}", problem.message, account.hint()), ..problem }
     }
 
     pub(super) fn no_manifests(commit: &str, had: usize) -> Self {

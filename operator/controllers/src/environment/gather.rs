@@ -10,6 +10,7 @@ use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
     HadesProjectSpec, Health, PolicyImage, annotation, reason,
 };
+use hades_plan::policy::{Rules, Usage, kept_volumes};
 use hades_plan::{
     Current, Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError,
     SpecErrorKind, merge, naming, needs, resolve,
@@ -21,6 +22,7 @@ use kube::{Api, ResourceExt};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
+use super::quota;
 use crate::Context;
 use crate::driver::ReconcileError;
 use crate::health::{Known, Watch};
@@ -81,6 +83,7 @@ impl From<SpecError> for Fault {
             SpecErrorKind::Invalid => reason::INVALID_SPEC,
             SpecErrorKind::HostNotFound => reason::HOST_NOT_FOUND,
             SpecErrorKind::SecretNotFound => reason::SECRET_NOT_FOUND,
+            SpecErrorKind::PolicyViolation => reason::POLICY_VIOLATION,
         };
         Self { reason, field: error.field, message: error.message }
     }
@@ -127,7 +130,9 @@ async fn assemble(
     let secrets = secrets(context, &project, &needed.secrets).await?;
     let status = environment.status.clone().unwrap_or_default();
     let suspended = spec.suspend.unwrap_or(false) || of_project.suspend.unwrap_or(false);
-    let pull_keys = match pull_keys(context, &project, &spec, &secrets).await? {
+    let policy = of_project.policy.clone().unwrap_or_default();
+    let others = quota::others(context, environment, &policy).await?;
+    let pull_keys = match pull_keys(context, &project, &spec, &secrets, &policy).await? {
         Ok(pull_keys) => pull_keys,
         Err(faults) => return Ok(Err(faults)),
     };
@@ -138,8 +143,10 @@ async fn assemble(
         images::found(poller, &spec, recorded_images, &pull_keys, machines, context.now());
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
     let mut look = observe(context, &hosts.specs, wanted).await;
-    let name = EnvironmentName::new(project, environment.name_any());
+    let name = EnvironmentName::new(project.clone(), environment.name_any());
+    let fingerprint = |value: &str| (context.fingerprint)(&project, value);
     let current = Current::new(&name, &context.installation, &look.observed, &status.resources);
+    let kept_volumes = kept_volumes(&name, &spec, &status.resources);
     let inputs = Inputs {
         environment: name,
         uid: &environment.uid().unwrap_or_default(),
@@ -153,7 +160,13 @@ async fn assemble(
         secrets: &secrets,
         pins: &status.images,
         found: &found,
-        fingerprint: &*context.fingerprint,
+        rules: Some(Rules {
+            policy: &policy,
+            others,
+            before: Some(Usage::there(&status.resources)),
+            kept_volumes,
+        }),
+        fingerprint: &fingerprint,
     };
     let mut desired = match resolve(&inputs) {
         Ok(desired) => desired,

@@ -4,9 +4,10 @@ mod container;
 mod evidence;
 mod exec;
 mod execute;
-mod gather;
+pub(crate) mod gather;
 mod logs;
 mod preview;
+mod quota;
 mod record;
 mod stats;
 mod wakes;
@@ -177,7 +178,9 @@ async fn converge(
             record::faults(&mut after, environment, &faults, context.now());
             record::tell_faults(context, environment, &before, &faults).await;
             status::write(api, environment, &before, &after).await?;
-            return Ok(Progress::Settled);
+            // Another environment may have left room, and nothing says so.
+            let waits = faults.iter().any(|fault| fault.reason == reason::POLICY_VIOLATION);
+            return Ok(if waits { Progress::After(WAITING) } else { Progress::Settled });
         }
     };
     memory.credentials_are(&uid, gathered.pull_keys.identity());

@@ -94,6 +94,7 @@ fn error(fault: gather::Fault) -> SpecError {
     let kind = match fault.reason {
         reason::HOST_NOT_FOUND => SpecErrorKind::HostNotFound,
         reason::SECRET_NOT_FOUND => SpecErrorKind::SecretNotFound,
+        reason::POLICY_VIOLATION => SpecErrorKind::PolicyViolation,
         _ => SpecErrorKind::Invalid,
     };
     SpecError { kind, field: fault.field, message: fault.message }

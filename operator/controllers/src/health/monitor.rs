@@ -1,7 +1,7 @@
 //! Makes the checks: a task per host, a queue by time, a bounded number at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -122,6 +122,12 @@ impl Monitor {
             .iter()
             .filter_map(|wanted| Some((&*wanted.spec_hash, wanted.check.as_ref()?)))
             .collect();
+        let on_host: HashSet<&str> = desired
+            .containers
+            .iter()
+            .filter(|wanted| wanted.spec.confinement.host_network)
+            .map(|wanted| &*wanted.spec_hash)
+            .collect();
         let network = naming::network(&desired.environment);
         let (now, mut seen) = (Instant::now(), HashSet::new());
         for (host, view) in &mut observed.hosts {
@@ -158,7 +164,12 @@ impl Monitor {
                     container.health_message.clone_from(&known.failure);
                 }
                 let check = checked(container);
-                let address = container.addresses.get(&network).copied();
+                let hash = container.labels.get(label::SPEC_HASH).map(String::as_str);
+                let address = match hash.is_some_and(|hash| on_host.contains(hash)) {
+                    // It has the addresses of its host, this one on every host.
+                    true => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                    false => container.addresses.get(&network).copied(),
+                };
                 if let (Some(check), Some(address)) = (check, address)
                     && container.state == ContainerState::Running
                 {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hades_api::{EnvironmentSpec, RegistryAccount, RegistryAccountSpec, SYSTEM_NAMESPACE, reason};
+use hades_api::{
+    EnvironmentSpec, ProjectPolicy, RegistryAccount, RegistryAccountSpec, SYSTEM_NAMESPACE, reason,
+};
 use hades_plan::SecretData;
 use hades_registry::{Credentials, ImageName, Keyring, Login, Prefix, docker_config};
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use secrecy::ExposeSecret;
 
 use crate::Context;
@@ -37,12 +39,14 @@ impl PullKeys {
 
 /// Finds the credentials for every image of an environment: those of a service's own
 /// Secrets, of `spec.defaults`, and of the RegistryAccounts that allow the project,
-/// in that order. `known` are the Secrets of the project that the spec names.
+/// in that order; of the accounts only those that the project's policy allows, too.
+/// `known` are the Secrets of the project that the spec names.
 pub(crate) async fn pull_keys(
     context: &Context,
     project: &str,
     spec: &EnvironmentSpec,
     known: &BTreeMap<String, SecretData>,
+    policy: &ProjectPolicy,
 ) -> Result<Result<PullKeys, Vec<Fault>>, ReconcileError> {
     let images: Vec<(&String, ImageName)> = spec
         .services
@@ -66,7 +70,7 @@ pub(crate) async fn pull_keys(
     let defaults: Vec<Login> = defaults
         .flat_map(|secret| logins("spec.defaults.imagePullSecrets".to_owned(), &secret.name))
         .collect();
-    let accounts = account_logins(context, project, &images).await?;
+    let accounts = account_logins(context, project, &images, policy).await?;
     let mut keys = PullKeys::default();
     for (name, image) in &images {
         let own = spec
@@ -95,6 +99,7 @@ async fn account_logins(
     context: &Context,
     project: &str,
     images: &[(&String, ImageName)],
+    policy: &ProjectPolicy,
 ) -> Result<Vec<Login>, ReconcileError> {
     let accounts: Api<RegistryAccount> = Api::all(context.client.clone());
     let list = accounts
@@ -103,6 +108,7 @@ async fn account_logins(
         .map_err(ReconcileError::api("list RegistryAccounts"))?;
     let used: Vec<RegistryAccountSpec> = list
         .into_iter()
+        .filter(|account| policy.allows_registry_account(&account.name_any()))
         .map(|account| account.spec)
         .filter(|spec| {
             let prefix = Prefix::parse(&spec.registry);

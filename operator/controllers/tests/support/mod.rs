@@ -57,7 +57,8 @@ impl Hades {
     /// As [`Self::start`], with no controllers yet.
     pub async fn prepare() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = ServerConfig::new(dir.path().join("data"), hades_api::schema::crds());
+        let mut config = ServerConfig::new(dir.path().join("data"), hades_api::schema::crds());
+        config.first_objects = hades_api::role::first_objects();
         let server = ApiServer::open(config).await.unwrap();
         let client = server.client(Identity::administrator("tester"));
         let inside = server.client(Identity::controller("controllers"));
@@ -99,6 +100,12 @@ impl Hades {
     /// remembered.
     pub fn context_through(&self, client: &Client) -> Arc<Context> {
         context(client, &self.connect, self.dir.path(), Arc::new(Timestamp::now))
+    }
+
+    /// A client of a person, with the groups of everybody.
+    pub fn client_of(&self, user: &str, groups: &[&str]) -> Client {
+        let groups = groups.iter().copied().chain(["system:authenticated"]);
+        self.server.client(Identity::of_user(user, groups.map(str::to_owned).collect()))
     }
 
     /// Ends the controllers.
@@ -236,7 +243,7 @@ fn context(client: &Client, connect: &FakeConnect, dir: &Path, clock: Clock) -> 
         client: client.clone(),
         connect: Arc::new(connect.clone()),
         installation: INSTALLATION.to_owned(),
-        fingerprint: Arc::new(|value: &str| format!("fp{:x}", value.len())),
+        fingerprint: Arc::new(|project, value| format!("fp-{project}-{:x}", value.len())),
         cache_dir: dir.join("repositories"),
         clock,
     })

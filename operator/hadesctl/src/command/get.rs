@@ -164,6 +164,7 @@ async fn named(
 async fn tables(context: &Context, arguments: &Arguments, kinds: &[Kind]) -> Result<(), Error> {
     let session = context.session().await?;
     let mut sections = vec![];
+    let mut hidden = Hidden::default();
     let mut across = false;
     let mut looked_into = None;
     for kind in kinds {
@@ -171,13 +172,20 @@ async fn tables(context: &Context, arguments: &Arguments, kinds: &[Kind]) -> Res
         across |= kind.namespaced && namespace.is_none();
         looked_into = looked_into.or_else(|| namespace.clone());
         let selection = selection(arguments, namespace, None);
-        let table = table::get(session, kind, &selection, None).await?;
-        if !table.rows.is_empty() {
-            sections.push((kind.clone(), table));
+        match table::get(session, kind, &selection, None).await {
+            Ok(table) if table.rows.is_empty() => {}
+            Ok(table) => sections.push((kind.clone(), table)),
+            Err(error) => hidden.note(kind, error)?,
         }
     }
+    let seen: Vec<Kind> = kinds
+        .iter()
+        .filter(|kind| !hidden.kinds.contains(&kind.resource.plural))
+        .cloned()
+        .collect();
+    hidden.tell(context, kinds)?;
     if sections.is_empty() {
-        return nothing(context, session, kinds, looked_into.as_deref()).await;
+        return nothing(context, session, &seen, looked_into.as_deref()).await;
     }
     let layout = Layout {
         wide: arguments.output == Output::Wide,
@@ -191,13 +199,52 @@ async fn tables(context: &Context, arguments: &Arguments, kinds: &[Kind]) -> Res
 async fn listed(context: &Context, arguments: &Arguments, kinds: &[Kind]) -> Result<(), Error> {
     let session = context.session().await?;
     let mut values = vec![];
+    let mut hidden = Hidden::default();
     for kind in kinds {
         let namespace = namespace(context, arguments, kind).await?;
-        for object in object::list(session, kind, &selection(arguments, namespace, None)).await? {
-            values.push(output::value(&object, arguments.show_managed_fields)?);
+        match object::list(session, kind, &selection(arguments, namespace, None)).await {
+            Ok(found) => {
+                for object in found {
+                    values.push(output::value(&object, arguments.show_managed_fields)?);
+                }
+            }
+            Err(error) => hidden.note(kind, error)?,
         }
     }
+    hidden.tell(context, kinds)?;
     encoded(context, arguments.output, &output::list(values))
+}
+
+/// Kinds among several that the person may not see.
+#[derive(Default)]
+struct Hidden {
+    kinds: Vec<String>,
+    first: Option<hades_client::Error>,
+}
+
+impl Hidden {
+    /// Keeps a refusal; every other error is one.
+    fn note(&mut self, kind: &Kind, error: hades_client::Error) -> Result<(), Error> {
+        if !error.is_forbidden() {
+            return Err(error.into());
+        }
+        self.kinds.push(kind.resource.plural.clone());
+        self.first.get_or_insert(error);
+        Ok(())
+    }
+
+    /// Says what isn't shown. Where all is refused, that is the answer.
+    fn tell(self, context: &Context, asked: &[Kind]) -> Result<(), Error> {
+        match self.first {
+            None => Ok(()),
+            Some(error) if self.kinds.len() == asked.len() => Err(error.into()),
+            Some(_) => {
+                let kinds = self.kinds.join(", ");
+                context.terminal.warn(&format!("{kinds}: not yours to see"));
+                Ok(())
+            }
+        }
+    }
 }
 
 fn encoded(context: &Context, form: Output, value: &Value) -> Result<(), Error> {
@@ -332,6 +379,12 @@ async fn watch(
         // By field selector, so that a name that isn't there yet can be watched.
         let table = table::get(session, kind, selection, None).await?;
         let mut version = table.metadata.resource_version.clone();
+        if version.is_empty() {
+            return Err(Error::usage(
+                "what you may see can't be followed at once with your rights",
+                "name one project by -p PROJECT, or one object, such as PROJECT/ENVIRONMENT",
+            ));
+        }
         printer.show(session, &table).await?;
         loop {
             let changes = table::watch(session, kind, selection, &version).await;

@@ -96,6 +96,7 @@ macro_rules! assert_golden {
                 (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( UTC|Z)", "[TIME]"),
                 (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "[UID]"),
                 (r#"(resourceVersion"?: ")\d+"#, "$1[VERSION]"),
+                (r"\b([0-9A-F]{2}:){31}[0-9A-F]{2}\b", "[FINGERPRINT]"),
                 (r"\b\d+[smhdy](\d+[smhd])? ago", "[AGE] ago"),
                 // Ages of events and conditions run by the real clock.
                 (r"\b\d+[dy](\d+[hd])? +", "[AGE]   "),

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use hades_accounts::{Accounts, Cost, Method, Origin, Settings, UserRules};
 use hades_apiserver::{ApiServer, Identity, ServerConfig, bootstrap};
 use jiff::Timestamp;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -24,6 +25,8 @@ const NOW: &str = "2026-01-01T00:00:00Z";
 pub struct Server {
     pub kubeconfig: PathBuf,
     pub address: SocketAddr,
+    /// Certificate of the authority that its own is of.
+    pub authority: String,
     client: kube::Client,
     runtime: Runtime,
     shutdown: CancellationToken,
@@ -32,6 +35,15 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::open(false)
+    }
+
+    /// With users who log in, and what they ask about themselves.
+    pub fn with_accounts() -> Self {
+        Self::open(true)
+    }
+
+    fn open(accounts: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -47,7 +59,11 @@ impl Server {
             let mut config = ServerConfig::new(folder.path(), hades_api::schema::crds());
             config.credentials.clone_from(&installation.credentials);
             config.clock = Arc::new(|| NOW.parse::<Timestamp>().unwrap());
+            config.first_objects = hades_api::role::first_objects();
+            config.validators = vec![Arc::new(UserRules)];
+            config.announced = hades_accounts::announced();
             let server = ApiServer::open(config).await.unwrap();
+            let server = if accounts { let_in(server, folder.path()).await } else { server };
             let client = server.client(Identity::controller("tests"));
             let server = server.with_routes("/apis/operations.hades.dev/v1alpha1", operations());
             let ends = shutdown.clone();
@@ -57,7 +73,8 @@ impl Server {
             });
             (kubeconfig, address, client)
         });
-        Self { kubeconfig, address, client, runtime, shutdown, _folder: folder }
+        let authority = std::fs::read_to_string(folder.path().join("ca.crt")).unwrap();
+        Self { kubeconfig, address, authority, client, runtime, shutdown, _folder: folder }
     }
 
     /// Makes a namespace, as the controller of HadesProjects does.
@@ -110,6 +127,85 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
+}
+
+/// Gives a server users, what they ask about themselves, and an audit log.
+async fn let_in(server: ApiServer, data: &std::path::Path) -> ApiServer {
+    let mut settings = Settings::new(data);
+    settings.clock = Arc::new(|| NOW.parse::<Timestamp>().unwrap());
+    settings.cost = Cost { memory: 64, passes: 1, lanes: 1 };
+    let accounts = Accounts::open(&server, settings).await.unwrap();
+    server.authenticate_with(accounts.authenticator());
+    let known = server.clone();
+    let own = move |Extension(who): Extension<Identity>| async move {
+        let bindings = known.granted(&who).into_iter().filter(|one| !one.namespace.is_empty());
+        let items: Vec<Value> = bindings
+            .map(|one| {
+                let names: Vec<String> = one
+                    .rules
+                    .iter()
+                    .filter(|rule| rule.resources.iter().flatten().any(|it| it == "environments"))
+                    .flat_map(|rule| rule.resource_names.clone().unwrap_or_default())
+                    .collect();
+                let role = json!({"name": one.role, "subject": one.subject, "environments": names,
+                    "binding": format!("RoleBinding {}", one.binding)});
+                json!({"name": one.namespace, "roles": [role]})
+            })
+            .collect();
+        Json(json!({"everywhere": [], "items": items}))
+    };
+    let routes = Router::new()
+        .route("/selfprojects", get(own))
+        .route("/auditevents", get(|| async { audit_log() }))
+        .route("/auditevents/verify", get(|| async { Json(audit_report()) }));
+    server
+        .with_routes("/apis/operations.hades.dev/v1alpha1", accounts.router().merge(routes))
+        .public_routes(accounts.public_router())
+        .public_routes(devices(accounts))
+}
+
+/// Logins by a browser: at the second question the server starts anew, and whoever asks
+/// a third time was let in as alice meanwhile.
+fn devices(accounts: Accounts) -> Router {
+    let asked = Arc::new(AtomicU64::new(0));
+    let begin = || async {
+        Json(json!({"device_code": "d3vice", "user_code": "BCDF-GHJK", "interval": 1,
+            "verification_uri": "https://hades.example/login/device", "expires_in": 60}))
+    };
+    let answer = move |form: String| async move {
+        let refused = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({"error": error})));
+        if !form.contains("device_code=d3vice") || !form.contains("client_id=hadesctl") {
+            return refused("invalid_grant");
+        }
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => return refused("authorization_pending"),
+            1 => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({}))),
+            _ => {}
+        }
+        let how = Method::Device { groups: vec![], until: None };
+        let alice = accounts.person("alice").unwrap();
+        let session = accounts.begin_session(&alice, how, &Origin::default()).await.unwrap();
+        let token = secrecy::ExposeSecret::expose_secret(&session.token).to_owned();
+        (StatusCode::OK, Json(json!({"access_token": token, "expires_in": 3600})))
+    };
+    Router::new().route("/auth/device", post(begin)).route("/auth/device/token", post(answer))
+}
+
+fn audit_log() -> String {
+    let record = |verb: &str, code: u16, object: Value| {
+        json!({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "verb": verb,
+            "requestReceivedTimestamp": "2026-01-01T00:00:00.000000Z",
+            "user": {"username": "alice"}, "sourceIPs": ["192.0.2.7"], "objectRef": object,
+            "requestURI": "/auth/login", "responseStatus": {"code": code}})
+    };
+    let secret = json!({"resource": "secrets", "namespace": "shop", "name": "db"});
+    let records = [record("delete", 403, secret), record("login", 201, Value::Null)];
+    records.map(|record| format!("{record}\n")).concat()
+}
+
+fn audit_report() -> Value {
+    json!({"files": 1, "records": 7, "first": 1, "last": 8, "notes": [],
+        "problems": ["record 5 is missing before line 5 of audit-20260101-1.log"]})
 }
 
 /// Plans and logs as `hades serve` answers them, made up.

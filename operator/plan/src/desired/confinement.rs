@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hades_api::DeviceMapping;
 use serde::{Deserialize, Serialize};
 
 /// What a container may do beyond, or short of, what the engine lets every one
@@ -21,6 +22,24 @@ pub struct Confinement {
     /// The container's own file system is read-only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// Its processes are root on the host.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
+    /// It has the network of the host and none of its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub host_network: bool,
+    /// It sees the processes of the host.
+    #[serde(rename = "hostPID", skip_serializing_if = "std::ops::Not::not")]
+    pub host_pid: bool,
+    /// It shares memory and queues with the processes of the host.
+    #[serde(rename = "hostIPC", skip_serializing_if = "std::ops::Not::not")]
+    pub host_ipc: bool,
+    /// Devices of the host, as the manifest writes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceMapping>,
+    /// Options of the engine's security modules, `key=value`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub security_opt: Vec<String>,
     /// Kernel settings of its namespaces.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,

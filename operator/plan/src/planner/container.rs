@@ -8,7 +8,7 @@ use super::draft::{self, Draft};
 use super::image::{self, Image};
 use super::network::HostNetwork;
 use super::scope::{Found, Scope};
-use super::slot::{Fates, Slot, Step};
+use super::slot::{self, Fates, Slot, Step};
 use super::volume::Volumes;
 use super::{difference, port, resource};
 use crate::action::{ActionId, Operation, Reason};
@@ -185,7 +185,7 @@ fn revive(
 fn create(ground: &Ground<'_, '_>, slot: &Slot<'_>, image: &Image, draft: &mut Draft) {
     let desired = slot.desired;
     let host = desired.host.as_str();
-    let network = ground.networks.get(host);
+    let network = slot::own_network(desired, ground.networks);
     // Made before an old container goes, so that what can't be had never takes
     // a service down.
     let mut ready = image::pull(desired, image, draft);

@@ -72,8 +72,11 @@ pub(super) fn survey<'a>(scope: &Scope<'a>) -> BTreeMap<&'a str, HostNetwork<'a>
         .collect()
 }
 
+/// Hosts with a container that is to be on the network.
 fn used_hosts<'a>(scope: &Scope<'a>) -> BTreeSet<&'a str> {
-    scope.desired.containers.iter().map(|container| container.host.as_str()).collect()
+    let containers = scope.desired.containers.iter();
+    let on_it = containers.filter(|container| !container.spec.confinement.host_network);
+    on_it.map(|container| container.host.as_str()).collect()
 }
 
 fn survey_host<'a>(

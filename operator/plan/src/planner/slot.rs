@@ -138,14 +138,16 @@ pub(super) fn survey<'a>(
     }
     let slot = |desired: &'a DesiredContainer| {
         let group = groups.get(&(desired.service.as_str(), desired.replica));
-        let network = networks.get(desired.host.as_str());
+        let network = own_network(desired, networks);
         let group = group.map(Vec::as_slice).unwrap_or_default();
         let mut slot = fill(desired, network, group);
         slot.exclusive = is_exclusive(&slot, network, &wanted);
         slot.protects = !slot.exclusive && slot.olds.iter().any(|old| works(old));
         if !slot.exclusive && !slot.protects {
             slot.fallback = slot.olds.iter().copied().find(|old| {
-                can_go_on(old) && networks.get(old.host).is_some_and(|network| network.holds(old))
+                can_go_on(old)
+                    && is_allowed(scope, old)
+                    && networks.get(old.host).is_some_and(|network| network.holds(old))
             });
         }
         slot.step = match slot.current {
@@ -161,6 +163,18 @@ pub(super) fn survey<'a>(
     let mut slots: Vec<Slot<'_>> = scope.desired.containers.iter().map(slot).collect();
     slots.sort_by_key(|slot| (&slot.desired.service, slot.desired.replica, &slot.desired.host));
     slots
+}
+
+/// The environment's network on a container's host; none for one that has the
+/// network of the host.
+pub(super) fn own_network<'n, 'a>(
+    desired: &DesiredContainer,
+    networks: &'n BTreeMap<&'a str, HostNetwork<'a>>,
+) -> Option<&'n HostNetwork<'a>> {
+    match desired.spec.confinement.host_network {
+        true => None,
+        false => networks.get(desired.host.as_str()),
+    }
 }
 
 /// Sorts the containers of a slot into what stays and what goes.
@@ -225,6 +239,13 @@ fn can_go_on(old: &Found<'_>) -> bool {
     old.container.state == ContainerState::Exited && !stays_ended(restart, old)
 }
 
+/// Whether the project may still have what it was made from. What can't be read may
+/// well ask for more.
+fn is_allowed(scope: &Scope<'_>, old: &Found<'_>) -> bool {
+    let Some(standing) = &scope.desired.standing else { return true };
+    old.spec().is_some_and(|spec| standing.allows(old.host, &spec))
+}
+
 /// Whether its restart policy leaves one that has ended as it is.
 fn stays_ended(restart: RestartPolicy, found: &Found<'_>) -> bool {
     match restart {
@@ -256,7 +277,8 @@ fn revive(
     network: Option<&HostNetwork<'_>>,
 ) -> Step {
     let container = current.container;
-    let connect = !network.is_some_and(|network| network.holds(current));
+    let on_host = desired.spec.confinement.host_network;
+    let connect = !on_host && !network.is_some_and(|network| network.holds(current));
     let failing = || {
         // The engine's own words change with every look.
         let state = container.state.to_string();

@@ -1,63 +1,14 @@
-//! What containers may do: never so much that they have their host.
+//! What containers may do. What of it their project allows, its policy says: here
+//! only what makes no sense is refused.
 
 use std::collections::BTreeMap;
 
-use hades_api::{IntOrString, ServiceSpec};
+use hades_api::{DeviceMapping, IntOrString, ServiceSpec};
 
 use super::findings::Findings;
-use super::suggest;
+use super::{Inputs, suggest};
 use crate::desired::Confinement;
-
-/// Capabilities that stay within the container's own namespaces: Docker's own
-/// set, and those that give no way out.
-const ALLOWED: [&str; 22] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-    "SYS_NICE",
-    "SYS_PTRACE",
-    "SYS_RESOURCE",
-];
-/// Capabilities with which a process gets at the host or its kernel.
-const REFUSED: [&str; 19] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "DAC_READ_SEARCH",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "PERFMON",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_MODULE",
-    "SYS_PACCT",
-    "SYS_RAWIO",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
-/// Every capability there is.
-const ALL: &str = "ALL";
+use crate::{capability, policy};
 
 /// Settings of the IPC namespace; those of the network begin with `net.`, those
 /// of message queues with `fs.mqueue.`.
@@ -73,14 +24,97 @@ const KERNEL_SETTINGS: [&str; 8] = [
 ];
 
 /// What the containers of a service may do.
-pub(super) fn resolve(name: &str, service: &ServiceSpec, findings: &mut Findings) -> Confinement {
+pub(super) fn resolve(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    findings: &mut Findings,
+) -> Confinement {
+    check_host_network(inputs, name, service, findings);
     Confinement {
         cap_add: capabilities(name, "capAdd", service.cap_add.as_deref(), findings),
         cap_drop: capabilities(name, "capDrop", service.cap_drop.as_deref(), findings),
         group_add: groups(name, service, findings),
         read_only: service.read_only.unwrap_or(false),
+        privileged: service.privileged.unwrap_or(false),
+        host_network: service.host_network.unwrap_or(false),
+        host_pid: service.host_pid.unwrap_or(false),
+        host_ipc: service.host_ipc.unwrap_or(false),
+        devices: devices(name, service, findings),
+        security_opt: security_opt(name, service, findings),
         sysctls: sysctls(name, service, findings),
     }
+}
+
+/// A container on the network of its host has nothing on that of its environment.
+fn check_host_network(
+    inputs: &Inputs<'_>,
+    name: &str,
+    service: &ServiceSpec,
+    findings: &mut Findings,
+) {
+    let field = |last: &str| format!("spec.services.{name}.{last}");
+    if service.host_ipc == Some(true) && service.shm_size.is_some() {
+        let message = "with hostIPC, /dev/shm is the host's, which has its size: leave it out";
+        findings.invalid(field("shmSize"), message);
+    }
+    if service.host_network != Some(true) {
+        return;
+    }
+    if service.ports.as_ref().is_some_and(|ports| !ports.is_empty()) {
+        let message =
+            "with hostNetwork, every port that a process opens is one of the host: leave ports out";
+        findings.invalid(field("ports"), message);
+    }
+    if service.aliases.as_ref().is_some_and(|aliases| !aliases.is_empty()) {
+        let message = "with hostNetwork, a container is not on the network that knows these names: leave them out";
+        findings.invalid(field("aliases"), message);
+    }
+    if inputs.spec.services.len() > 1 {
+        findings.lint(
+            field("hostNetwork"),
+            format!("{name} is not on the network of the environment: neither do the other services reach it by name, nor it them"),
+        );
+    }
+}
+
+fn devices(name: &str, service: &ServiceSpec, findings: &mut Findings) -> Vec<DeviceMapping> {
+    let devices = service.devices.clone().unwrap_or_default();
+    for (index, device) in devices.iter().enumerate() {
+        let mut earlier = devices.iter().take(index);
+        if earlier.any(|other| other.container_path() == device.container_path()) {
+            findings.invalid(
+                format!("spec.services.{name}.devices[{index}]"),
+                format!("there is a device at {} already", device.container_path()),
+            );
+        }
+    }
+    devices
+}
+
+/// Sorted, in the form in which the policy was asked about them.
+fn security_opt(name: &str, service: &ServiceSpec, findings: &mut Findings) -> Vec<String> {
+    let mut options = Vec::new();
+    for (index, written) in service.security_opt.iter().flatten().enumerate() {
+        let option = policy::normal_security_opt(written);
+        let fits = match option.split_once('=') {
+            Some(("no-new-privileges", value)) => matches!(value, "true" | "false"),
+            // A profile of one's own would have to be a file of the host.
+            Some(("seccomp", value)) => matches!(value, "unconfined" | "builtin"),
+            Some(("apparmor" | "label", value)) => !value.is_empty(),
+            _ => false,
+        };
+        if !fits {
+            findings.invalid(
+                format!("spec.services.{name}.securityOpt[{index}]"),
+                format!("{written:?} is no option: write no-new-privileges, seccomp=unconfined, apparmor=PROFILE or label=…"),
+            );
+        }
+        options.push(option);
+    }
+    options.sort();
+    options.dedup();
+    options
 }
 
 fn capabilities(
@@ -92,18 +126,9 @@ fn capabilities(
     let mut capabilities = Vec::new();
     for (index, text) in given.unwrap_or_default().iter().enumerate() {
         let field = format!("spec.services.{name}.{list}[{index}]");
-        let capability = text.strip_prefix("CAP_").unwrap_or(text);
-        if list == "capAdd" && (capability == ALL || REFUSED.contains(&capability)) {
-            findings.invalid(
-                field,
-                format!("{text} would give a container its host: leave it out, or name a smaller one ({})", suggest::list(&ALLOWED)),
-            );
-        } else if capability != ALL
-            && !ALLOWED.contains(&capability)
-            && !REFUSED.contains(&capability)
-        {
-            let known: Vec<String> =
-                ALLOWED.iter().chain(&REFUSED).map(ToString::to_string).collect();
+        let capability = capability::short(text);
+        if !capability::is_known(capability) {
+            let known = capability::names();
             let hint = suggest::hint(capability, "capabilities", &known);
             findings.invalid(field, format!("there is no capability {text:?}; {hint}"));
         }
@@ -146,6 +171,16 @@ fn sysctls(name: &str, service: &ServiceSpec, findings: &mut Findings) -> BTreeM
             findings.invalid(
                 format!("spec.services.{name}.sysctls.{key}"),
                 format!("{key} is a setting of the whole host and not of a container: set it on the host (sysctl -w), or leave it out; containers have net.*, fs.mqueue.* and kernel.shm*, kernel.msg*, kernel.sem"),
+            );
+        } else if service.host_network == Some(true) && key.starts_with("net.") {
+            findings.invalid(
+                format!("spec.services.{name}.sysctls.{key}"),
+                format!("with hostNetwork, {key} would be set for the whole host: set it there (sysctl -w), or leave it out"),
+            );
+        } else if service.host_ipc == Some(true) && !key.starts_with("net.") {
+            findings.invalid(
+                format!("spec.services.{name}.sysctls.{key}"),
+                format!("with hostIPC, {key} would be set for the whole host: set it there (sysctl -w), or leave it out"),
             );
         }
     }

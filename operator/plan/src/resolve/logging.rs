@@ -32,10 +32,11 @@ pub(super) fn resolve(name: &str, service: &ServiceSpec, findings: &mut Findings
 fn is_of_host(key: &str, value: &str) -> bool {
     let scheme = value.split_once(':').map_or("", |(scheme, _)| scheme.trim());
     // The engine takes a scheme in any case.
-    let is_socket = scheme.to_ascii_lowercase().starts_with("unix");
+    let scheme = scheme.to_ascii_lowercase();
+    let is_local = scheme.starts_with("unix") || scheme == "file";
     // Certificates and keys, also by a path relative to where the engine was started.
     let is_file = key.starts_with("syslog-tls-") && key != "syslog-tls-skip-verify";
-    value.starts_with('/') || is_socket || (is_file && !value.is_empty())
+    value.trim_start().starts_with('/') || is_local || (is_file && !value.is_empty())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             }
             // Nobody knows yet how many hosts a selector stands for.
             let unknown = service.place.candidates == 0 && service.service.placement.is_some();
-            let held = service.service.volumes.iter().flatten().next();
+            let held = service.service.volumes.iter().flatten().find_map(|mount| mount.volume());
             let hosts = match held {
                 // Volumes hold all replicas to the host that they are on.
                 Some(_) => 1,
@@ -28,8 +28,8 @@ pub(super) fn check(placed: &[Placed<'_>], findings: &mut Findings) {
             };
             if let (Some(host_port), true) = (port.host_port, service.replicas as usize > hosts) {
                 let where_ = match held {
-                    Some(mount) if service.place.candidates > 1 => {
-                        format!(" on the one host that has volume {}", mount.volume)
+                    Some(volume) if service.place.candidates > 1 => {
+                        format!(" on the one host that has volume {volume}")
                     }
                     _ if hosts > 1 => format!(" on {hosts} hosts"),
                     _ => String::new(),

@@ -70,10 +70,16 @@ pub(super) fn container_spec(
         resources: _, // with the two below: see limits
         shm_size: _,
         ulimits: _,
-        cap_add: _, // with the four below: see confinement
+        cap_add: _, // with the ten below: see confinement
         cap_drop: _,
         group_add: _,
         read_only: _,
+        privileged: _,
+        devices: _,
+        host_network: _,
+        host_pid: _,
+        host_ipc: _,
+        security_opt: _,
         sysctls: _,
         tmpfs: _, // with the one below: see file
         files: _,
@@ -96,7 +102,7 @@ pub(super) fn container_spec(
         env: variables::resolve(inputs, name, service, findings),
         ports: ports.clone().unwrap_or_default(),
         limits: limits::resolve(name, service, findings),
-        confinement: confinement::resolve(name, service, findings),
+        confinement: confinement::resolve(inputs, name, service, findings),
         lookup: lookup::resolve(inputs, name, service, findings),
         tmpfs: file::tmpfs(name, service, &mounts, findings),
         files: file::files(inputs, name, service, &mounts, findings),

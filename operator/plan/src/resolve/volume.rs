@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hades_api::ServiceSpec;
 use hades_api::name::{MAX_LENGTH, check_label};
+use hades_api::{MountSource, ServiceSpec, VolumeMount};
 
 use super::findings::Findings;
 use super::service::Placed;
 use super::{Inputs, suggest};
 use crate::desired::{DesiredVolume, Mount};
-use crate::naming;
+use crate::{naming, policy};
 
-/// The mounts of a service, in the order of the manifest.
+/// The mounts of a service, in the order of the manifest. Paths of the host come out
+/// in the form in which the policy was asked about them.
 pub(super) fn mounts(
     inputs: &Inputs<'_>,
     name: &str,
@@ -21,34 +22,44 @@ pub(super) fn mounts(
     let mut mounts: Vec<Mount> = Vec::new();
     for (index, mount) in service.volumes.iter().flatten().enumerate() {
         let field = format!("spec.services.{name}.volumes[{index}]");
-        if !inputs.spec.volumes.contains_key(&mount.volume) {
-            let hint = suggest::hint(&mount.volume, "volumes", inputs.spec.volumes.keys());
-            let message =
-                format!("spec.volumes has no {:?}: declare it there; {hint}", mount.volume);
+        if let Some(key) = mount.volume().filter(|key| !inputs.spec.volumes.contains_key(*key)) {
+            let hint = suggest::hint(key, "volumes", inputs.spec.volumes.keys());
+            let message = format!("spec.volumes has no {key:?}: declare it there; {hint}");
             findings.invalid(&field, message);
         }
-        let path = match mount.path.trim_end_matches('/') {
-            "" => {
-                findings.invalid(&field, "a volume can't be mounted over the root folder");
+        if mount.path.split('/').any(|part| matches!(part, "." | "..")) {
+            findings
+                .invalid(&field, format!("{} is no plain path: leave out . and ..", mount.path));
+            continue;
+        }
+        let path = match policy::normal_path(&mount.path) {
+            path if path == "/" => {
+                findings.invalid(&field, "nothing can be mounted over the root folder");
                 continue;
             }
-            path => path.to_owned(),
+            path => path,
         };
         if mounts.iter().any(|earlier| earlier.path == path) {
             findings.invalid(&field, format!("something is mounted at {path} already"));
             continue;
         }
         if !mount.read_only && service.replicas.unwrap_or(1) > 1 {
+            let what = match &mount.source {
+                MountSource::Volume(key) => format!("volume {key}"),
+                MountSource::HostPath(path) => path.clone(),
+            };
             findings.lint(
                 &field,
                 format!(
-                    "all replicas write to volume {} at the same time: mount it with :ro, or set replicas to 1, unless the program is made for that",
-                    mount.volume
+                    "all replicas write to {what} at the same time: mount it with :ro, or set replicas to 1, unless the program is made for that"
                 ),
             );
         }
-        let source = naming::volume(&inputs.environment, &mount.volume);
-        mounts.push(Mount { source, path, read_only: mount.read_only });
+        let (source, bind) = match &mount.source {
+            MountSource::Volume(key) => (naming::volume(&inputs.environment, key), false),
+            MountSource::HostPath(path) => (policy::normal_path(path), true),
+        };
+        mounts.push(Mount { source, path, read_only: mount.read_only, bind });
     }
     mounts
 }
@@ -62,9 +73,9 @@ pub(super) fn resolve(
     let mut hosts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut mounted = BTreeSet::new();
     for placed in placed {
-        for mount in placed.service.volumes.iter().flatten() {
-            mounted.insert(mount.volume.as_str());
-            hosts.entry(mount.volume.as_str()).or_default().extend(placed.place.distinct());
+        for key in placed.service.volumes.iter().flatten().filter_map(VolumeMount::volume) {
+            mounted.insert(key);
+            hosts.entry(key).or_default().extend(placed.place.distinct());
         }
     }
     let mut volumes = Vec::new();

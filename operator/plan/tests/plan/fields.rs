@@ -24,6 +24,12 @@ services:
     capAdd: [CAP_NET_ADMIN, SYS_NICE]
     capDrop: [ALL]
     groupAdd: [2000, video]
+    privileged: true
+    hostPID: true
+    hostIPC: false
+    devices: [/dev/fuse, '/dev/ttyUSB0:/dev/modem:rw']
+    securityOpt: ['no-new-privileges:true', 'seccomp:unconfined']
+    volumes: ['/srv/shop/./x/:/data/x:ro']
     sysctls: {net.core.somaxconn: 1024}
     tmpfs: {/run: {size: 16Mi, mode: '0755'}, /tmp: {}}
     files:
@@ -45,6 +51,10 @@ services:
     ulimits: {nofile: 65536, memlock: -1}
     capAdd: [NET_RAW]
     readOnly: true
+    hostIPC: true
+    devices: [/dev/fuse]
+    securityOpt: [no-new-privileges]
+    volumes: ['/srv/shop/x:/data/x']
     sysctls: {net.core.somaxconn: 2048}
     tmpfs: {/run: {size: 32Mi}}
     extraHosts: {legacy: 192.0.2.8}
@@ -196,6 +206,26 @@ fn what_is_refused_says_why_and_where() {
          logging: {driver: syslog, options: {syslog-address: 'unix:///dev/log'}},
          healthCheck: {http: {path: /}, tcp: {port: 0}, interval: 0s}"
     ));
+}
+
+#[test]
+fn what_makes_no_sense_beside_the_network_of_the_host_is_refused() {
+    insta::assert_snapshot!(errors(
+        "hostNetwork: true, hostIPC: true, shmSize: 64Mi, ports: ['8080:80'], aliases: [www],
+         sysctls: {net.core.somaxconn: 1, kernel.shmmax: 1, fs.mqueue.msg_max: 1}, devices: [/dev/a, '/dev/b:/dev/a'],
+         securityOpt: ['seccomp=/etc/seccomp.json', 'systempaths=unconfined', 'no-new-privileges=maybe', 'apparmor=', 'label:disable'],
+         volumes: ['/srv/x:/data/../etc', '/srv/x:/', '/srv/x:/y', '/srv/z:/y/', 'data:/./z']"
+    ));
+}
+
+#[test]
+fn output_goes_to_no_socket_of_the_host_however_it_is_written() {
+    for address in ["unix:///dev/log", "UNIXGRAM:///dev/log", " unix:///x", "/dev/log", "file:///x"]
+    {
+        let options =
+            format!("logging: {{driver: syslog, options: {{syslog-address: '{address}'}}}}");
+        assert!(errors(&options).contains("socket of the host"), "{address}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hades_api::name::EnvironmentName;
-use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage};
+use hades_api::{DockerHostSpec, EnvironmentSpec, PinnedImage, ProjectPolicy};
+use hades_plan::policy::{Rules, Usage};
 use hades_plan::{Current, Desired, FoundImages, Inputs, SecretData, SpecError, resolve};
 use secrecy::SecretString;
 
@@ -22,6 +23,11 @@ pub struct Fixture {
     pub project_env: BTreeMap<String, hades_api::EnvValue>,
     pub pins: Vec<PinnedImage>,
     pub found: FoundImages,
+    /// Rules of the project; none that hold when absent.
+    pub policy: Option<ProjectPolicy>,
+    pub others: Usage,
+    pub before: Option<Usage>,
+    pub kept_volumes: u64,
 }
 
 impl Default for Fixture {
@@ -47,6 +53,10 @@ impl Default for Fixture {
             project_env: BTreeMap::new(),
             pins: Vec::new(),
             found: FoundImages::default(),
+            policy: None,
+            others: Usage::default(),
+            before: None,
+            kept_volumes: 0,
         }
     }
 }
@@ -66,6 +76,12 @@ impl Fixture {
             secrets: &self.secrets,
             pins: &self.pins,
             found: &self.found,
+            rules: self.policy.as_ref().map(|policy| Rules {
+                policy,
+                others: self.others,
+                before: self.before,
+                kept_volumes: self.kept_volumes,
+            }),
             fingerprint: &fingerprint,
         })
     }

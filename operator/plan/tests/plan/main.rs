@@ -8,6 +8,7 @@ mod fields;
 mod fixture;
 mod images;
 mod placement;
+mod policy;
 mod properties;
 mod purity;
 mod rendering;

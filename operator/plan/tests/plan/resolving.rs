@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::annotation;
+use hades_api::name::EnvironmentName;
+use hades_api::{ProjectPolicy, annotation};
 use hades_plan::{EnvVar, SpecErrorKind, needs};
 
 use crate::fixture::{Fixture, PASSWORD, desired, spec};
@@ -179,29 +180,32 @@ services:
 
 #[test]
 fn what_needs_no_server_is_found_without_one() {
-    let found = hades_plan::check_offline(
-        hades_api::name::EnvironmentName::new("shop", "production"),
-        &spec(
-            "
+    let spec = spec(
+        "
 services:
   a: {image: 'a:1', capAdd: [SYS_ADMIN], env: {A: {secretKeyRef: {name: s, key: k}}}}
   b: {host: anywhere, files: {/key: {secretKeyRef: {name: s, key: k}}}}
   c: {image: 'c:1', host: here, files: {/etc/my.host: {}}, extraHosts: {db.host: nowhere}}
   d: {image: 'd:1', host: here, placement: {hosts: [here]}}
 ",
-        ),
     );
-    let fields: Vec<&str> = found.iter().map(|error| error.field.as_str()).collect();
-    assert_eq!(
-        fields,
-        [
-            "spec.services.a.capAdd[0]",
-            "spec.services.b.image",
-            "spec.services.c.extraHosts.db.host",
-            "spec.services.c.files./etc/my.host",
-            "spec.services.d.host",
-        ]
-    );
+    let fields = |policy: Option<&ProjectPolicy>| -> Vec<String> {
+        let name = EnvironmentName::new("shop", "production");
+        let found = hades_plan::check_offline(name, &spec, policy);
+        found.into_iter().map(|error| error.field).collect()
+    };
+    let mistakes = [
+        "spec.services.b.image",
+        "spec.services.c.extraHosts.db.host",
+        "spec.services.c.files./etc/my.host",
+        "spec.services.d.host",
+    ];
+    assert_eq!(fields(None), mistakes, "a project elsewhere may allow the capability");
+    let hosts = Some(vec!["here".to_owned()]);
+    let policy = ProjectPolicy { hosts, ..ProjectPolicy::default() };
+    let [image, rest @ ..] = mistakes;
+    let violations = ["spec.services.a.capAdd[0]", "spec.services.b.host", image];
+    assert_eq!(fields(Some(&policy)), [&violations[..], &rest[..]].concat());
 }
 
 #[test]

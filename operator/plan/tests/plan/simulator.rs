@@ -184,7 +184,9 @@ impl Simulator {
                     ..ObservedContainer::default()
                 };
                 create(host, found, spec)?;
-                connect(host, &new_id, network)?;
+                if !spec.confinement.host_network {
+                    connect(host, &new_id, network)?;
+                }
                 start(host, &new_id)?;
             }
             Operation::StartContainer { id, .. } => start(host, id)?,
@@ -230,7 +232,7 @@ fn create(
     if host.containers.iter().any(|found| found.name == new.name) {
         return Err("the name is taken".into());
     }
-    for mount in &spec.mounts {
+    for mount in spec.mounts.iter().filter(|mount| !mount.bind) {
         if !host.volumes.iter().any(|volume| volume.name == mount.source) {
             return Err(format!("no volume {}", mount.source));
         }

@@ -104,7 +104,7 @@ pub async fn removal_keeps_named_volumes(bed: &dyn Testbed) {
     scene.done(&scene.create_volume()).await;
     let mut spec = bed.running_spec();
     spec.mounts =
-        vec![Mount { source: scene.volume(), path: "/data".to_owned(), read_only: false }];
+        vec![Mount { source: scene.volume(), path: "/data".to_owned(), ..Mount::default() }];
     scene.done(&scene.create_container("web", spec)).await;
     let volume = scene.own().await.volumes;
     let removal = scene.action(TargetKind::Volume, &scene.volume(), Operation::RemoveVolume);

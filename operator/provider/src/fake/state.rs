@@ -263,7 +263,13 @@ impl State {
         if self.containers.values().any(|c| c.seen.name == new.name) {
             return Err(CallError::NameTaken);
         }
-        let network = self.network_named(new.network).ok_or(CallError::NoNetwork)?.id.clone();
+        let (networks, network_ids) = match new.spec.confinement.host_network {
+            true => (Vec::new(), Vec::new()),
+            false => {
+                let network = self.network_named(new.network).ok_or(CallError::NoNetwork)?;
+                (vec![new.network.to_owned()], vec![network.id.clone()])
+            }
+        };
         let env = new.spec.env.iter();
         if let Some((name, _)) = env.clone().find(|(_, v)| plain(v).is_none()) {
             return Err(crate::refusal::bad_input(
@@ -272,7 +278,7 @@ impl State {
             )
             .into());
         }
-        for mount in &new.spec.mounts {
+        for mount in new.spec.mounts.iter().filter(|mount| !mount.bind) {
             let labels = crate::ownership::ownership_part(new.labels);
             let volume = ObservedVolume { name: mount.source.clone(), labels };
             self.volumes.entry(mount.source.clone()).or_insert(volume);
@@ -285,8 +291,8 @@ impl State {
             image: new.image.to_owned(),
             image_id,
             state: ContainerState::Created,
-            networks: vec![new.network.to_owned()],
-            network_ids: vec![network],
+            networks,
+            network_ids,
             ports: fixed_ports(&new.spec.ports),
             status: "Created".to_owned(),
             ..ObservedContainer::default()

@@ -53,7 +53,7 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         stop_grace_seconds,
         init,
         limits: _, // with the five below: see host_config
-        confinement: _,
+        confinement,
         lookup,
         tmpfs: _,
         files: _, // put in afterwards: see archive
@@ -61,10 +61,12 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         health_check,
         restarted_at: _,
     } = new.spec;
+    let on_host = confinement.host_network;
+    let network = if on_host { host_config::HOST } else { new.network };
     let endpoint =
         EndpointSettings { aliases: some_unless_empty(aliases.clone()), ..Default::default() };
     let mut host_config = HostConfig {
-        network_mode: Some(new.network.to_owned()),
+        network_mode: Some(network.to_owned()),
         port_bindings: some_unless_empty_map(port_bindings(ports)),
         restart_policy: Some(restart_policy(*restart)),
         mounts: some_unless_empty(mounts.iter().map(|m| mount(m, new.labels)).collect()),
@@ -86,8 +88,9 @@ pub fn container(new: NewContainer<'_>) -> Result<ContainerCreateBody, MissingSe
         stop_signal: stop_signal.clone(),
         stop_timeout: stop_grace_seconds.map(|s| i64::try_from(s).unwrap_or(i64::MAX)),
         host_config: Some(host_config),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(new.network.to_owned(), endpoint)])),
+        // The network of the host knows no names.
+        networking_config: (!on_host).then(|| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.to_owned(), endpoint)])),
         }),
         ..Default::default()
     })
@@ -191,9 +194,24 @@ fn restart_policy(policy: hades_api::RestartPolicy) -> RestartPolicy {
     RestartPolicy { name: Some(name), maximum_retry_count: None }
 }
 
+/// A path of the host must be there: what an engine makes in its place would be an
+/// empty folder of root's.
+fn bind(mount: &hades_plan::Mount) -> Mount {
+    Mount {
+        target: Some(mount.path.clone()),
+        source: Some(mount.source.clone()),
+        typ: Some(MountType::BIND),
+        read_only: Some(mount.read_only),
+        ..Default::default()
+    }
+}
+
 /// Engines make a volume that isn't there along with the container. Should that
 /// happen because somebody has just removed it, it must still carry an owner.
 fn mount(mount: &hades_plan::Mount, labels: &BTreeMap<String, String>) -> Mount {
+    if mount.bind {
+        return bind(mount);
+    }
     let mut owner = ownership::ownership_part(labels);
     if let Some(environment) = ownership::environment_of(labels, None)
         && let Some(key) = mount.source.strip_prefix(&naming::volume(&environment, ""))
@@ -298,6 +316,7 @@ mod tests {
                 source: volume_name(),
                 path: "/data".to_owned(),
                 read_only: true,
+                bind: false,
             }],
             aliases: texts(&["web", "www"]),
             restart: hades_api::RestartPolicy::OnFailure,
@@ -338,6 +357,45 @@ mod tests {
         assert!(!owner.contains_key(label::SERVICE));
         let endpoint = &body.networking_config.unwrap().endpoints_config.unwrap()["shop_prod"];
         assert_eq!(endpoint.aliases, Some(texts(&["web", "www"])));
+    }
+
+    #[test]
+    fn what_a_container_may_have_of_its_host() {
+        let confinement = hades_plan::Confinement {
+            privileged: true,
+            host_network: true,
+            host_pid: true,
+            host_ipc: true,
+            devices: vec![hades_api::DeviceMapping::parse("/dev/fuse:/dev/x:r").unwrap()],
+            security_opt: texts(&["seccomp=unconfined"]),
+            ..Default::default()
+        };
+        let mounts = vec![SpecMount {
+            source: "/srv/shop".to_owned(),
+            path: "/data".to_owned(),
+            read_only: true,
+            bind: true,
+        }];
+        let spec =
+            ContainerSpec { confinement, mounts, aliases: texts(&["web"]), ..Default::default() };
+        let body = body(&spec).unwrap();
+        assert_eq!(body.networking_config, None);
+        let host = body.host_config.unwrap();
+        assert_eq!(host.network_mode.as_deref(), Some("host"));
+        assert_eq!(
+            (host.pid_mode.as_deref(), host.ipc_mode.as_deref()),
+            (Some("host"), Some("host"))
+        );
+        assert_eq!(host.privileged, Some(true));
+        assert_eq!(host.security_opt, Some(texts(&["seccomp=unconfined"])));
+        let device = host.devices.unwrap().remove(0);
+        assert_eq!(device.path_on_host.as_deref(), Some("/dev/fuse"));
+        assert_eq!(device.path_in_container.as_deref(), Some("/dev/x"));
+        assert_eq!(device.cgroup_permissions.as_deref(), Some("r"));
+        let mount = host.mounts.unwrap().remove(0);
+        assert_eq!((mount.typ, mount.read_only), (Some(MountType::BIND), Some(true)));
+        assert_eq!(mount.source.as_deref(), Some("/srv/shop"));
+        assert_eq!((mount.volume_options, mount.bind_options), (None, None));
     }
 
     #[test]

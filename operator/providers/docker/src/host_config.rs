@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{HealthConfig, HostConfig, HostConfigLogConfig, ResourcesUlimits};
+use bollard::models::{
+    DeviceMapping, HealthConfig, HostConfig, HostConfigLogConfig, ResourcesUlimits,
+};
 use hades_api::{LogDriver, UlimitRange};
 use hades_plan::{
     CommandCheck, Confinement, ContainerSpec, EngineCheck, Limits, LogOutput, Lookup, TmpfsMount,
 };
+
+/// The engine's word for the namespaces of the host.
+pub const HOST: &str = "host";
 
 const NANOS_IN_MILLI: u64 = 1_000_000;
 
@@ -27,7 +32,24 @@ pub fn fill(host: &mut HostConfig, spec: &ContainerSpec) {
     };
     host.ulimits = filled(ulimits.iter().map(ulimit).collect());
 
-    let Confinement { cap_add, cap_drop, group_add, read_only, sysctls } = &spec.confinement;
+    let Confinement {
+        cap_add,
+        cap_drop,
+        group_add,
+        read_only,
+        privileged,
+        host_network: _, // with the networks: see config
+        host_pid,
+        host_ipc,
+        devices,
+        security_opt,
+        sysctls,
+    } = &spec.confinement;
+    host.privileged = privileged.then_some(true);
+    host.pid_mode = host_pid.then(|| HOST.to_owned());
+    host.ipc_mode = host_ipc.then(|| HOST.to_owned());
+    host.devices = filled(devices.iter().map(device).collect());
+    host.security_opt = filled(security_opt.clone());
     host.cap_add = filled(cap_add.clone());
     host.cap_drop = filled(cap_drop.clone());
     host.group_add = filled(group_add.clone());
@@ -42,6 +64,14 @@ pub fn fill(host: &mut HostConfig, spec: &ContainerSpec) {
     let folder = |(path, tmpfs): (&String, &TmpfsMount)| (path.clone(), tmpfs_options(tmpfs));
     host.tmpfs = filled_map(spec.tmpfs.iter().map(folder).collect());
     host.log_config = log_config(&spec.logging);
+}
+
+fn device(device: &hades_api::DeviceMapping) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some(device.host_path.clone()),
+        path_in_container: Some(device.container_path().to_owned()),
+        cgroup_permissions: Some(device.permissions().to_owned()),
+    }
 }
 
 /// As `mount -o` writes them; the engine adds `noexec,nosuid,nodev`.

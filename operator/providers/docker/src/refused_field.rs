@@ -2,7 +2,7 @@
 
 /// Words of the engine, in lower case, and the field that they are about. The
 /// first that fits counts.
-const WORDS: [(&str, &str); 19] = [
+const WORDS: [(&str, &str); 25] = [
     ("range of cpus", "resources.limits.cpu"),
     ("nanocpus", "resources.limits.cpu"),
     ("memory limit", "resources.limits.memory"),
@@ -13,6 +13,12 @@ const WORDS: [(&str, &str); 19] = [
     ("ulimit", "ulimits"),
     ("rlimit", "ulimits"),
     ("sysctl", "sysctls"),
+    ("bind source path", "volumes"),
+    ("device information", "devices"),
+    ("device file", "devices"),
+    ("apparmor", "securityOpt"),
+    ("seccomp", "securityOpt"),
+    ("security-opt", "securityOpt"),
     ("capability", "capAdd"),
     ("capabilities", "capAdd"),
     ("unable to find group", "groupAdd"),
@@ -45,6 +51,14 @@ mod tests {
             ("Minimum memory limit allowed is 6MB", Some("resources.limits.memory")),
             ("unknown log opt 'max-sizes' for json-file log driver", Some("logging.options")),
             ("error setting rlimit type 7: operation not permitted", Some("ulimits")),
+            (
+                "invalid mount config for type \"bind\": bind source path does not exist: /srv/x",
+                Some("volumes"),
+            ),
+            (
+                "error gathering device information while adding custom device \"/dev/x\"",
+                Some("devices"),
+            ),
             ("invalid mount config", None),
         ] {
             assert_eq!(field(words), expected, "{words}");

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 use bollard::models::{EventMessage, EventMessageTypeEnum};
-use bollard::query_parameters::EventsOptionsBuilder;
+use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions};
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, FuturesUnordered};
 use hades_api::name::EnvironmentName;
 use hades_plan::HostSnapshot;
 use hades_provider::{Wake, ownership};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -26,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Wakes kept for a caller who is busy.
 const WAKES_KEPT: usize = 256;
+
+/// How many ends are waited for at once until they are in the engine's lists.
+const SETTLING_AT_ONCE: usize = 4;
 
 /// What the engine is asked for. Health checks and commands run in containers
 /// would come by the thousand and change nothing that a plan looks at.
@@ -83,7 +87,15 @@ pub(crate) fn listen(
     installation: Option<String>,
     index: Arc<RwLock<Index>>,
 ) -> BoxStream<'static, Wake> {
-    let listener = Listener { client, installation, index, events: None, pause: None };
+    let listener = Listener {
+        client,
+        installation,
+        index,
+        events: None,
+        pause: None,
+        settling: FuturesUnordered::new(),
+        turns: Arc::new(Semaphore::new(SETTLING_AT_ONCE)),
+    };
     stream::once(async move {
         let (told, wakes) = mpsc::channel(WAKES_KEPT);
         tokio::spawn(pass_on(listener, told));
@@ -115,6 +127,9 @@ struct Listener {
     events: Option<BoxStream<'static, Result<EventMessage, Error>>>,
     /// Before the next attempt; none before the first.
     pause: Option<Duration>,
+    /// Ends that may not be in the lists yet.
+    settling: FuturesUnordered<BoxFuture<'static, Wake>>,
+    turns: Arc<Semaphore>,
 }
 
 impl Listener {
@@ -135,11 +150,22 @@ impl Listener {
                 }
                 return Wake::Everything;
             };
-            match events.next().await {
+            let event = tokio::select! {
+                event = events.next() => event,
+                Some(wake) = self.settling.next() => return wake,
+            };
+            match event {
                 Some(Ok(event)) => {
                     self.pause = Some(FIRST_PAUSE);
-                    let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(wake) = wake(event, self.installation.as_deref(), &index) {
+                    let ended = ended(&event);
+                    let wake = {
+                        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+                        wake(event, self.installation.as_deref(), &index)
+                    };
+                    if let (Some(id), Some(wake)) = (ended, &wake) {
+                        self.look_again(id, wake.clone());
+                    }
+                    if let Some(wake) = wake {
                         return wake;
                     }
                 }
@@ -152,6 +178,30 @@ impl Listener {
             }
         }
     }
+
+    /// The engine tells of an end before it takes it into its lists: the network is
+    /// released in between, which takes a tenth of a second and more. Whoever looks at
+    /// once may see it run, and nothing would wake him after that. An inspection waits
+    /// for the lock that the engine holds meanwhile (moby, `handleContainerExit`).
+    fn look_again(&self, id: String, wake: Wake) {
+        let (client, turns) = (Arc::clone(&self.client), Arc::clone(&self.turns));
+        self.settling.push(Box::pin(async move {
+            let _turn = turns.acquire().await;
+            let inspected = client.look(|docker| async move {
+                docker.inspect_container(&id, None::<InspectContainerOptions>).await
+            });
+            // Whatever it says: it is a reason to look.
+            let _ = inspected.await;
+            wake
+        }));
+    }
+}
+
+/// The container that an event says has ended.
+fn ended(event: &EventMessage) -> Option<String> {
+    let ended = event.typ == Some(EventMessageTypeEnum::CONTAINER)
+        && event.action.as_deref() == Some("die");
+    event.actor.as_ref()?.id.clone().filter(|_| ended)
 }
 
 /// The library sends the request only when the stream is polled. Asking for

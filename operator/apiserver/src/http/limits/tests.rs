@@ -13,8 +13,10 @@ fn limits(reads: usize, bodies: usize) -> Arc<Limits> {
         reads: Arc::new(Semaphore::new(reads)),
         writes: Arc::new(Semaphore::new(1)),
         bodies: Arc::new(Semaphore::new(bodies)),
+        rates: Rates::new(1.0, 3.0),
         queue_time: Duration::from_millis(50),
         body_pause: Duration::from_millis(50),
+        judged_for: JudgedFor::default(),
     })
 }
 

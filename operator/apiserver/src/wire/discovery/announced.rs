@@ -1,9 +1,9 @@
-//! Groups that are served by extra routes: no objects, only subresources of
-//! objects that another group has.
+//! Groups that are served by extra routes: subresources of objects that another
+//! group has, and requests that are no objects.
 
 use serde_json::{Value, json};
 
-/// One subresource that an extra route serves.
+/// One resource or subresource that an extra route serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
     /// API group, which no definition may have.
@@ -12,7 +12,7 @@ pub struct Announced {
     pub version: String,
     /// Plural name of the objects.
     pub resource: String,
-    /// Name of the subresource.
+    /// Name of the subresource; empty for the resource itself.
     pub subresource: String,
     /// Kind of what it answers.
     pub kind: String,
@@ -20,6 +20,11 @@ pub struct Announced {
     pub namespaced: bool,
     /// Verbs that it answers.
     pub verbs: &'static [&'static str],
+}
+
+/// What one of them is called. Nobody names subresources alone.
+fn singular(one: &Announced) -> String {
+    if one.subresource.is_empty() { one.kind.to_lowercase() } else { String::new() }
 }
 
 /// The groups with their versions, each once, in the order of `announced`.
@@ -75,9 +80,13 @@ pub fn announced_resources(announced: &[Announced], group: &str, version: &str) 
         .iter()
         .filter(|one| one.group == group && one.version == version)
         .map(|one| {
+            let name = match one.subresource.as_str() {
+                "" => one.resource.clone(),
+                subresource => format!("{}/{subresource}", one.resource),
+            };
             json!({
-                "name": format!("{}/{}", one.resource, one.subresource),
-                "singularName": "",
+                "name": name,
+                "singularName": singular(one),
                 "namespaced": one.namespaced,
                 "kind": one.kind,
                 "verbs": one.verbs,
@@ -94,30 +103,39 @@ pub fn announced_resources(announced: &[Announced], group: &str, version: &str) 
     })
 }
 
-/// Adds the groups to an `APIGroupDiscoveryList`. The objects themselves are not
-/// named with a kind: they are in another group.
+/// Adds the groups to an `APIGroupDiscoveryList`. Resources of which only
+/// subresources are served have no kind: it is in another group.
 pub fn announce(document: &mut Value, announced: &[Announced]) {
     let of_version = |group: &str, version: &str| -> Value {
         let mut resources: Vec<Value> = Vec::new();
         for one in announced.iter().filter(|one| one.group == group && one.version == version) {
-            let subresource = json!({
-                "subresource": one.subresource,
-                "responseKind": {"group": group, "version": version, "kind": one.kind},
-                "verbs": one.verbs,
-            });
-            match resources.iter_mut().find(|resource| resource["resource"] == *one.resource) {
-                Some(resource) => {
-                    if let Some(list) = resource["subresources"].as_array_mut() {
-                        list.push(subresource);
-                    }
-                }
-                None => resources.push(json!({
+            let known = resources.iter().position(|resource| resource["resource"] == *one.resource);
+            let index = known.unwrap_or_else(|| {
+                resources.push(json!({
                     "resource": one.resource,
                     "scope": if one.namespaced { "Namespaced" } else { "Cluster" },
                     "singularResource": "",
                     "verbs": [],
-                    "subresources": [subresource],
-                })),
+                }));
+                resources.len() - 1
+            });
+            let (resource, kind) = (&mut resources[index], &one.kind);
+            let kind = json!({"group": group, "version": version, "kind": kind});
+            if one.subresource.is_empty() {
+                resource["responseKind"] = kind;
+                resource["singularResource"] = Value::from(singular(one));
+                resource["verbs"] = json!(one.verbs);
+                continue;
+            }
+            if resource["subresources"].is_null() {
+                resource["subresources"] = json!([]);
+            }
+            if let Some(list) = resource["subresources"].as_array_mut() {
+                list.push(json!({
+                    "subresource": one.subresource,
+                    "responseKind": kind,
+                    "verbs": one.verbs,
+                }));
             }
         }
         json!({"version": version, "freshness": "Current", "resources": resources})
@@ -133,5 +151,41 @@ pub fn announce(document: &mut Value, announced: &[Announced]) {
             .collect();
         let metadata = json!({"name": group, "creationTimestamp": null});
         items.push(json!({"metadata": metadata, "versions": versions}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(resource: &str, subresource: &str, verbs: &'static [&'static str]) -> Announced {
+        Announced {
+            group: "ops.example".to_owned(),
+            version: "v1".to_owned(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            kind: "Answer".to_owned(),
+            namespaced: false,
+            verbs,
+        }
+    }
+
+    #[test]
+    fn resources_and_subresources_are_found() {
+        let announced = [one("things", "test", &["create"]), one("selves", "", &["get", "list"])];
+        let list = announced_resources(&announced, "ops.example", "v1").unwrap();
+        assert_eq!(list["resources"][0]["name"], "things/test");
+        assert_eq!(list["resources"][1]["name"], "selves");
+        let mut document = json!({"items": []});
+        announce(&mut document, &announced);
+        let kind = json!({"group": "ops.example", "version": "v1", "kind": "Answer"});
+        let expected = json!([
+            {"resource": "things", "scope": "Cluster", "singularResource": "", "verbs": [],
+             "subresources": [
+                {"subresource": "test", "responseKind": kind, "verbs": ["create"]}]},
+            {"resource": "selves", "scope": "Cluster", "singularResource": "answer",
+             "verbs": ["get", "list"], "responseKind": kind},
+        ]);
+        assert_eq!(document["items"][0]["versions"][0]["resources"], expected);
     }
 }

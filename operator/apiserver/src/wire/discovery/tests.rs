@@ -19,6 +19,7 @@ pub(crate) fn resources() -> Vec<ResourceInfo> {
         namespaced: true,
         status: true,
         scale: false,
+        token: false,
         verbs: FULL_VERBS,
         schema_json: Arc::new(json!({
             "type": "object",

@@ -1,6 +1,6 @@
 //! Schemas of the kinds that Kubernetes defines, inlined.
 
-use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenReview};
+use k8s_openapi::api::authentication::v1::{SelfSubjectReview, TokenRequest, TokenReview};
 use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview,
 };
@@ -59,6 +59,11 @@ pub(super) fn object_meta() -> Value {
 /// The object of the scale subresource.
 pub(super) fn scale() -> Value {
     inlined::<Scale>()
+}
+
+/// The object of the token subresource.
+pub(super) fn token_request() -> Value {
+    inlined::<TokenRequest>()
 }
 
 pub(super) fn delete_options() -> Value {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::operation::{pretty, query_parameters, request_body, responses};
-use super::{SCALE, document_path, group_version_kind};
+use super::{SCALE, TOKEN_REQUEST, document_path, group_version_kind};
 use crate::registry::ResourceInfo;
 
 /// Verbs of a resource, what they do in OpenAPI's `x-kubernetes-action`, and the
@@ -52,6 +52,10 @@ pub(super) fn add(paths: &mut Map<String, Value>, resource: &ResourceInfo, schem
         let scale = format!("{object}/scale");
         insert(paths, resource, SCALE, &scale, &ON_OBJECT[..3]);
     }
+    if resource.token {
+        let token = format!("{object}/token");
+        insert(paths, resource, TOKEN_REQUEST, &token, &ON_COLLECTION[1..2]);
+    }
     if resource.namespaced {
         let everywhere = format!("{root}/{plural}");
         insert(paths, resource, schema, &everywhere, &ON_COLLECTION[..1]);
@@ -92,15 +96,18 @@ fn operation(resource: &ResourceInfo, schema: &str, path: &str, action: &str) ->
     let suffix = match place {
         "status" => "Status",
         "scale" => "Scale",
+        "token" => "Token",
         _ if action == "list" && !path.contains("{namespace}") && resource.namespaced => {
             "ForAllNamespaces"
         }
         _ => "",
     };
-    let kind = if schema == SCALE {
-        json!({"group": "autoscaling", "version": "v1", "kind": "Scale"})
-    } else {
-        group_version_kind(resource, &resource.kind)
+    let kind = match schema {
+        SCALE => json!({"group": "autoscaling", "version": "v1", "kind": "Scale"}),
+        TOKEN_REQUEST => {
+            json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"})
+        }
+        _ => group_version_kind(resource, &resource.kind),
     };
     let mut operation = json!({
         "operationId": format!(

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{LogDriver, UlimitRange};
+use hades_api::{DeviceMapping, LogDriver, UlimitRange};
 use hades_plan::{
     CommandCheck, Confinement, ContainerFile, ContainerSpec, ContainerState, EngineCheck, EnvVar,
-    FileContent, Limits, LogOutput, Lookup, TmpfsMount,
+    FileContent, Limits, LogOutput, Lookup, Mount, TmpfsMount,
 };
 use hades_provider::conformance::{Scene, Testbed};
 use hades_provider::{ErrorClass, Outcome, Provider};
@@ -50,8 +50,8 @@ fn everything(spec: ContainerSpec) -> ContainerSpec {
             cap_add: text(&["NET_ADMIN"]),
             cap_drop: text(&["ALL"]),
             group_add: text(&["2000"]),
-            read_only: false,
             sysctls: map([("net.core.somaxconn", "512")]),
+            ..Confinement::default()
         },
         lookup: Lookup {
             hostname: Some("front".to_owned()),
@@ -125,6 +125,95 @@ async fn every_field_reaches_the_engine() {
     let file = bed.file_of(&id, CONFIG).await.unwrap();
     assert_eq!((file.text.as_str(), file.mode), ("listen = 8080\nstarted\n", 0o600));
     assert_eq!((file.uid, file.gid), (1000, 1000));
+}
+
+#[tokio::test]
+async fn what_a_policy_allows_reaches_the_engine_and_works() {
+    let bed = DockerBed::shared();
+    let scene = Scene::new(&bed);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let (_, port) = bed.free_port();
+    let mut spec = bed.running_spec();
+    spec.confinement = Confinement {
+        host_network: true,
+        host_pid: true,
+        host_ipc: true,
+        devices: vec![DeviceMapping::parse("/dev/null:/dev/nothing:r").unwrap()],
+        security_opt: text(&["no-new-privileges=true", "seccomp=unconfined"]),
+        ..Confinement::default()
+    };
+    spec.mounts = vec![Mount {
+        source: path.clone(),
+        path: "/host".to_owned(),
+        read_only: false,
+        bind: true,
+    }];
+    spec.env = BTreeMap::from([
+        ("PORT".to_owned(), EnvVar::Plain(port.to_string())),
+        ("WRITE_FILE".to_owned(), EnvVar::Plain("/host/started".to_owned())),
+    ]);
+    // The network of an environment isn't there, and isn't needed.
+    let create = scene.create_container("web", spec.clone());
+    scene.done(&create).await;
+    let seen = scene.until("web", &[ContainerState::Running]).await;
+    let host = inspected(&bed, &seen.id)["HostConfig"].clone();
+    for (field, expected) in
+        [("NetworkMode", json!("host")), ("PidMode", json!("host")), ("IpcMode", json!("host"))]
+    {
+        assert_eq!(host[field], expected, "{field}");
+    }
+    let options = host["SecurityOpt"].to_string();
+    assert!(options.contains("no-new-privileges=true"), "{options}");
+    assert_eq!(host["Devices"][0]["PathInContainer"], "/dev/nothing");
+    let started = || std::fs::read_to_string(folder.path().join("started")).unwrap_or_default();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    for _ in 0..100 {
+        if listens() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(listens(), "it listens on a port of its host");
+    assert_eq!(started(), "started\n", "it writes to a folder of its host");
+
+    // Read-only is what the engine keeps, and a folder that isn't there is not made.
+    spec.confinement = Confinement::default();
+    spec.restart = hades_api::RestartPolicy::No;
+    scene.done(&scene.create_network()).await;
+    spec.mounts[0].read_only = true;
+    scene.done(&scene.create_container("db", spec.clone())).await;
+    scene.until("db", &[ContainerState::Exited]).await;
+    assert_eq!(started(), "started\n");
+    spec.mounts[0].source = format!("{path}/missing");
+    let error = scene.refused(&scene.create_container("gone", spec)).await;
+    assert_eq!(error.class, ErrorClass::Terminal, "{error}");
+    assert!(error.message.contains("volumes"), "{error}");
+    assert!(!folder.path().join("missing").exists());
+}
+
+/// A machine that is itself held short can't give away what it lacks; that it was
+/// asked for shows all the same.
+#[tokio::test]
+async fn a_privileged_container_is_what_the_engine_is_asked_for() {
+    let bed = DockerBed::shared();
+    let scene = Scene::new(&bed);
+    let mut spec = bed.running_spec();
+    spec.confinement = Confinement {
+        privileged: true,
+        host_network: true,
+        cap_add: text(&["SYS_ADMIN"]),
+        ..Confinement::default()
+    };
+    let (_, port) = bed.free_port();
+    spec.env = BTreeMap::from([("PORT".to_owned(), EnvVar::Plain(port.to_string()))]);
+    match bed.host.execute(&scene.create_container("web", spec)).await {
+        Ok(outcome) => assert_eq!(outcome, Outcome::Done),
+        Err(error) => assert!(error.message.contains("apply caps"), "{error}"),
+    }
+    let host = inspected(&bed, &scene.container("web"))["HostConfig"].clone();
+    assert_eq!(host["Privileged"], json!(true));
+    assert_eq!(without_prefixes(&host["CapAdd"]), json!(["SYS_ADMIN"]));
 }
 
 /// Some engines write `CAP_` before capabilities.

@@ -1,0 +1,5 @@
+//! Who may do what, through the real server.
+
+mod matrix;
+mod people;
+mod person;
