@@ -1,6 +1,6 @@
 //! Tokens of service accounts, and what others may do with tokens.
 
-use hades_apiserver::{Identity, Scope};
+use hades_apiserver::Scope;
 use serde_json::{Value, json};
 
 use super::*;
