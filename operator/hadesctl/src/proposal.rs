@@ -63,7 +63,7 @@ pub fn offered(error: Error) -> Error {
 }
 
 /// Makes a change in the repository that owns the object. `subject` is the first line
-/// of the commit, `topic` a word for the name of the branch.
+/// of the commit.
 ///
 /// # Errors
 /// When no repository owns it, it can't be fetched by the person, or the file is one
@@ -252,7 +252,10 @@ fn no_git(source: std::io::Error) -> Error {
 
 fn git_failed(words: &[&str], by_hand: &str) -> Error {
     Error::Incomplete {
-        message: format!("`git {}` failed, nothing was changed", words.first().unwrap_or(&"")),
+        message: format!(
+            "`git {}` failed, so nothing was committed to the repository",
+            words.first().unwrap_or(&"")
+        ),
         hint: Some(by_hand.to_owned()),
     }
 }

@@ -13,10 +13,21 @@ fn head() -> String {
 fn edited(body: &str, patch: &Value) -> Result<String, EditError> {
     let text = head() + body;
     let after = edit("a.yaml", &text, SUBJECT, patch)?;
-    let (old, new): (Vec<&str>, Vec<&str>) = (text.lines().collect(), after.lines().collect());
-    let gone = old.iter().filter(|line| !new.contains(line)).map(|line| format!("-{line}"));
-    let come = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+{line}"));
+    let gone = without(&text, &after).map(|line| format!("-{line}"));
+    let come = without(&after, &text).map(|line| format!("+{line}"));
     Ok(gone.chain(come).collect::<Vec<_>>().join("\n"))
+}
+
+/// The lines of a text that another one doesn't have, or has less often.
+fn without<'a>(text: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut rest: Vec<&str> = other.lines().collect();
+    text.lines().filter(move |line| match rest.iter().position(|known| known == line) {
+        Some(at) => {
+            rest.remove(at);
+            false
+        }
+        None => true,
+    })
 }
 
 fn env(values: Value) -> Value {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use hades_client::object::{self, Owner};
+use hades_client::secret::OPAQUE;
 use kube::api::DynamicObject;
 
 use super::find;
@@ -9,6 +10,9 @@ use super::usage::Usage;
 use crate::context::Context;
 use crate::error::Error;
 use crate::target::{self, Target};
+
+/// What the types of Secrets that Hades makes begin with.
+const OWN_TYPES: &str = "hades.dev/";
 
 /// Delete Secrets
 ///
@@ -68,11 +72,19 @@ async fn tell(context: &Context, target: &Target, object: &DynamicObject) -> Res
              its manifest there"
         ));
     }
+    let secret_type = object.data["type"].as_str().unwrap_or(OPAQUE);
+    let is_own = secret_type.starts_with(OWN_TYPES);
+    if is_own {
+        context.terminal.warn(&format!(
+            "{target} of type {secret_type} is a key that Hades made: what was encrypted for it \
+             can't be read once it is gone"
+        ));
+    }
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let usage = Usage::read(context, Some(namespace)).await?;
     let users = usage.text(namespace, &target.name);
     if !users.is_empty() {
         context.terminal.warn(&format!("{target} is used by {users}"));
     }
-    Ok(!users.is_empty())
+    Ok(is_own || !users.is_empty())
 }

@@ -159,12 +159,14 @@ async fn follow(context: &Context, target: &Target, waiting: &WaitFlags) -> Resu
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let usage = Usage::read(context, Some(namespace)).await?;
     let users = usage.text(namespace, &target.name);
+    let rolled = usage.environments(namespace, &target.name);
     context.terminal.note(&match users.as_str() {
         "" => "nothing uses it yet".to_owned(),
+        users if rolled.is_empty() => format!("used by {users}; no container is replaced"),
         users => format!("used by {users}"),
     });
     if waiting.wait {
-        for address in usage.environments(namespace, &target.name) {
+        for address in rolled {
             rollout::request_and_follow(context, &address, waiting.timeout).await?;
         }
     }

@@ -55,6 +55,7 @@ impl Usage {
             let fields =
                 ["/spec/secretRef", "/spec/webhook/secretRef", "/spec/decryption/secretRef"];
             usage.add_fields(&repository, "ConfigRepository", &namespace, &fields);
+            usage.add_sops_key(&repository, &namespace);
         }
         if project.is_none_or(|project| project == SYSTEM_NAMESPACE) {
             for (word, fields) in [
@@ -155,6 +156,20 @@ impl Usage {
             };
             self.0.entry((namespace.to_owned(), name.to_owned())).or_default().insert(user);
         }
+    }
+
+    /// Adds the key that a repository has of its own, which no field names.
+    fn add_sops_key(&mut self, repository: &DynamicObject, namespace: &str) {
+        let name = repository.name_any();
+        let secret = format!("sops-age-{name}");
+        let user = User {
+            kind: "ConfigRepository".to_owned(),
+            name,
+            service: None,
+            by: "status.sopsRecipient".to_owned(),
+            rolls: false,
+        };
+        self.0.entry((namespace.to_owned(), secret)).or_default().insert(user);
     }
 }
 

@@ -157,6 +157,9 @@ fn users_of_all_kinds() {
     for name in ["shop/git", "shop/mail", "hades-system/registry", "shop/registry"] {
         assert_eq!(shell.run(&format!("secret set {name} a=planted-a")).status, 0, "{name}");
     }
+    let own = json!({"metadata": {"name": "sops-age-config"}, "type": "hades.dev/sops-age",
+        "stringData": {"identity": "planted-identity"}});
+    server.apply("v1", "Secret", Some("shop"), own);
     let listed = shell.run("secret list -A -o json");
     assert!(!listed.stdout.contains("planted"), "{listed:?}");
     let listed: Vec<Value> = serde_json::from_str(&listed.stdout).unwrap();
@@ -178,6 +181,13 @@ fn users_of_all_kinds() {
     );
     // Of the same name in a project, it is another one.
     assert_eq!(users("shop", "registry"), json!([]));
+    assert_eq!(
+        users("shop", "sops-age-config"),
+        json!([user("ConfigRepository", "config", "status.sopsRecipient")])
+    );
+    let refused = shell.run("secret delete shop/sops-age-config");
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.stderr.contains("was encrypted for it can't be read"), "{refused:?}");
     let of_service = |service: &str, by: &str| json!({"kind": "Environment", "name": "production", "service": service, "by": by, "rolls": true});
     assert_eq!(
         users("shop", "mail"),
