@@ -239,7 +239,9 @@ fn difference(
     after: Option<&Value>,
     kept: Option<KeyChange>,
 ) -> Option<String> {
-    let hidden = |value: &Value| match value.is_object() || !hades_plan::looks_secret(name) {
+    // What goes into a Secret is one, also while it is in the clear.
+    let is_secret = hades_plan::looks_secret(name) || after.is_some_and(Value::is_object);
+    let hidden = |value: &Value| match value.is_object() || !is_secret {
         true => shown(value),
         false => "(hidden)".to_owned(),
     };
@@ -427,6 +429,8 @@ mod tests {
             told("DB_PASSWORD", Some(&a), Some(&b), None),
             "DB_PASSWORD: (hidden) -> (hidden)"
         );
+        let moved = told("K", Some(&a), Some(&reference), Some(KeyChange::New));
+        assert_eq!(moved, "K: (hidden) -> (key K of Secret db)");
         let same = Some(KeyChange::Same);
         assert_eq!(told("K", Some(&reference), Some(&reference), same), "");
         let other = told("K", Some(&reference), Some(&reference), Some(KeyChange::Changed));
