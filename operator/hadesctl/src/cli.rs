@@ -112,6 +112,8 @@ pub enum Command {
     Use(command::use_::Arguments),
     /// Add, test, drain and remove Docker hosts
     Host(command::host::Arguments),
+    /// Work with Secrets: encrypt them, so that they can be committed to git
+    Secret(command::secret::Arguments),
     /// Look after volumes: copy them to other hosts
     Volume(command::volume::Arguments),
     /// Log in to a server, by a browser unless something else is said

@@ -5,6 +5,7 @@
 mod data;
 mod grants;
 mod ownership;
+mod sops_keys;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,12 @@ use hades_apiserver::{Cause, CauseReason, Validator};
 
 /// All of them.
 pub(crate) fn validators() -> Vec<Arc<dyn Validator>> {
-    vec![Arc::new(grants::Grants), Arc::new(ownership::Ownership), Arc::new(data::Data)]
+    vec![
+        Arc::new(grants::Grants),
+        Arc::new(ownership::Ownership),
+        Arc::new(data::Data),
+        Arc::new(sops_keys::SopsKeys),
+    ]
 }
 
 fn forbidden(field: impl Into<String>, why: &str) -> Cause {

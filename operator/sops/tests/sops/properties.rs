@@ -60,6 +60,20 @@ proptest! {
         prop_assert_eq!(serde_saphyr::from_str::<Value>(&opened).unwrap(), expected);
     }
 
+    /// Whatever the bytes are, reading them comes to an end, and shows nothing of them.
+    #[test]
+    fn any_text_is_read_or_refused(head in "[ -~\n\t]{0,80}", sops in any::<bool>()) {
+        let (keys, options) = sealer();
+        let tail = if sops { "\nsops:\n  mac: x\n  version: 3.11.0\n" } else { "" };
+        let text = format!("{head}{tail}");
+        for format in [Format::Yaml, Format::Json, Format::Dotenv, Format::Binary] {
+            let _ = open(&text, format, &keys);
+            if let Ok(sealed) = seal(text.as_bytes(), format, &options) {
+                prop_assert!(open(&sealed, format, &keys).is_ok(), "{format:?} {text:?}\n{sealed}");
+            }
+        }
+    }
+
     #[test]
     fn bytes_open_as_they_were(value in prop::collection::vec(any::<u8>(), 1..200)) {
         let (keys, options) = sealer();
