@@ -49,7 +49,10 @@ async fn reason(hades: &Hades, commit: &str, reason: &str) -> ConfigRepositorySt
         .unwrap();
     eventually(&format!("{commit}: {reason}"), || async {
         let status = repositories.get("config").await.unwrap().status.unwrap_or_default();
-        let seen = status.observed_commit.as_deref() == Some(commit);
+        let seen = match reason {
+            "Synced" => status.synced_commit.as_deref(),
+            _ => status.observed_commit.as_deref(),
+        } == Some(commit);
         match condition::find(&status.conditions, condition::READY) {
             Some(ready) if ready.reason == reason && seen => Ok(status),
             _ => Err(status),

@@ -52,8 +52,8 @@ pub fn open(bytes: &[u8], format: Format, keys: &Keys) -> Result<Opened, SopsErr
     let Opening { mac, mut edits, encrypted_lines, blob, .. } = opening;
     check_mac(&cipher, &metadata, &mac.finish())?;
     if format == Format::Binary {
-        let bytes = blob.ok_or(SopsError::format(None, FormatProblem::NoMapping))?;
-        return Ok(Opened { bytes, encrypted_lines: Vec::new() });
+        // Nothing at all is left as it is, and so has no encrypted value.
+        return Ok(Opened { bytes: blob.unwrap_or_default(), encrypted_lines: Vec::new() });
     }
     for document in &tree.documents {
         edits.extend(without_metadata(text, document, format));

@@ -14,7 +14,12 @@ use crate::{FormatProblem, SopsError, scalar};
 const PARSER_DEPTH: usize = MAX_DEPTH + 8;
 
 fn options() -> Options {
-    granit_parser::options! { emit_comments: false, flow_nesting_limit: PARSER_DEPTH }
+    granit_parser::options! {
+        emit_comments: false,
+        flow_nesting_limit: PARSER_DEPTH,
+        // As Go reads it, and so kubectl and sops.
+        block_scalar_eof_without_line_feed: true,
+    }
 }
 
 /// Whether a document of `text` has `key` at its root. Text that can't be read has
