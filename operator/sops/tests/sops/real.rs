@@ -89,7 +89,7 @@ stringData:   # all of it secret
   # hunter4
 type: Opaque
 data:
-  list: [1, 2.5, true, "x", 0x1F, ~, {deep: 1e3}]
+  list: [1, 2.5, true, "x", 0x1F, ~, {deep: -0.5}]
   block:
   - a
   -  - b
