@@ -2,6 +2,7 @@
 //! are handed out through Hades's own kinds, and labels that decide over others'
 //! objects.
 
+mod abandon;
 mod data;
 mod grants;
 mod ownership;
@@ -20,6 +21,7 @@ pub(crate) fn validators() -> Vec<Arc<dyn Validator>> {
         Arc::new(ownership::Ownership),
         Arc::new(data::Data),
         Arc::new(sops_keys::SopsKeys),
+        Arc::new(abandon::Abandon),
     ]
 }
 
