@@ -12,8 +12,9 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::SopsError;
 
-/// Bytes of an encrypted data key. Each recipient inside takes about a hundred.
-const MAX_ENCRYPTED_KEY: usize = 64 * 1024;
+/// Bytes of an encrypted data key. It has one recipient, which takes about 400; each
+/// further one costs every identity an attempt.
+const MAX_ENCRYPTED_KEY: usize = 4 * 1024;
 /// Bytes of a data key, or of a part of one (which has one byte more).
 const MAX_DATA_KEY: u64 = 64;
 

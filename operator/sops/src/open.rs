@@ -17,9 +17,9 @@ use crate::{Format, FormatProblem, Keys, MAX_BYTES, SopsError, dotenv, json, yam
 pub struct Opened {
     /// The file in plain. Every line of YAML and JSON stands where it stood before.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// The lines, from 1 and in order, of values that were encrypted. Of a binary file
-    /// none.
-    pub encrypted_lines: Vec<u32>,
+    /// Where in `bytes` the values stand that were encrypted, in order. Of a binary file
+    /// that is all of it.
+    pub encrypted: Vec<Range<usize>>,
 }
 
 /// Opens a file with the first of the keys that fits.
@@ -37,30 +37,32 @@ pub fn open(bytes: &[u8], format: Format, keys: &Keys) -> Result<Opened, SopsErr
     let key = metadata.data_key(keys)?;
     let cipher = Cipher::new(&key).ok_or(SopsError::DataKey)?;
     let mut opening = Opening {
+        text,
         cipher: &cipher,
         rule: &metadata.rule,
         mac: Mac::new(metadata.mac_only_encrypted),
         format,
         place: Vec::new(),
         edits: Vec::new(),
-        encrypted_lines: Vec::new(),
         blob: None,
     };
     for document in &tree.documents {
         opening.entries(&document.entries, false, true)?;
     }
-    let Opening { mac, mut edits, encrypted_lines, blob, .. } = opening;
+    let Opening { mac, mut edits, blob, .. } = opening;
     check_mac(&cipher, &metadata, &mac.finish())?;
     if format == Format::Binary {
         // Nothing at all is left as it is, and so has no encrypted value.
-        return Ok(Opened { bytes: blob.unwrap_or_default(), encrypted_lines: Vec::new() });
+        let bytes = blob.unwrap_or_default();
+        let encrypted = std::iter::once(0..bytes.len()).collect();
+        return Ok(Opened { bytes, encrypted });
     }
     for document in &tree.documents {
         edits.extend(without_metadata(text, document, format));
     }
     let mut opened = splice::apply(text, edits);
-    let bytes = Zeroizing::new(std::mem::take(&mut *opened).into_bytes());
-    Ok(Opened { bytes, encrypted_lines })
+    let bytes = Zeroizing::new(std::mem::take(&mut *opened.text).into_bytes());
+    Ok(Opened { bytes, encrypted: opened.noted })
 }
 
 /// Reads the file and what it says about itself.
@@ -140,13 +142,13 @@ fn check_mac(cipher: &Cipher, metadata: &Metadata, expected: &str) -> Result<(),
 
 /// A file while it is opened.
 struct Opening<'a> {
+    text: &'a str,
     cipher: &'a Cipher,
     rule: &'a Rule,
     mac: Mac,
     format: Format,
     place: Vec<&'a str>,
     edits: Vec<Edit>,
-    encrypted_lines: Vec<u32>,
     /// The one value of a binary file.
     blob: Option<Zeroizing<Vec<u8>>>,
 }
@@ -192,10 +194,16 @@ impl<'a> Opening<'a> {
             |expected| SopsError::WrongType { path: shown(&self.place), line: leaf.line, expected };
         let replacement = Replacement::of(&plain, self.format).map_err(wrong)?;
         self.mac.update(&replacement.hashed, true);
-        self.encrypted_lines.push(leaf.line);
-        match self.format {
-            Format::Binary => self.blob = Some(plain.bytes),
-            _ => self.edits.push(Edit { span: leaf.span.clone(), text: replacement.text }),
+        if self.format == Format::Binary {
+            self.blob = Some(plain.bytes);
+            return Ok(());
+        }
+        self.edits.push(Edit { span: leaf.span.clone(), text: replacement.text, noted: true });
+        // A value that was written over several lines, as formatters do it.
+        let written = self.text.get(leaf.span.clone()).unwrap_or_default();
+        let breaks = splice::indented_breaks(written);
+        if !breaks.is_empty() {
+            self.edits.push(Edit::new(leaf.span.end..leaf.span.end, breaks));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ pub fn seal(bytes: &[u8], format: Format, options: &SealOptions) -> Result<Strin
         edits.push(metadata_edit(text, document, format, &written));
     }
     let mut sealed = splice::apply(text, edits);
-    Ok(std::mem::take(&mut *sealed))
+    Ok(std::mem::take(&mut *sealed.text))
 }
 
 fn random(bytes: &mut [u8]) -> Result<(), SopsError> {

@@ -8,29 +8,43 @@ use secrecy::zeroize::Zeroizing;
 pub(crate) struct Edit {
     pub(crate) span: Range<usize>,
     pub(crate) text: Zeroizing<String>,
+    /// Whether to tell where the text came to stand.
+    pub(crate) noted: bool,
+}
+
+/// A file after its edits.
+pub(crate) struct Spliced {
+    pub(crate) text: Zeroizing<String>,
+    /// Where the noted edits stand in it, in order.
+    pub(crate) noted: Vec<Range<usize>>,
 }
 
 impl Edit {
     pub(crate) fn new(span: Range<usize>, text: impl Into<String>) -> Self {
-        Self { span, text: Zeroizing::new(text.into()) }
+        Self { span, text: Zeroizing::new(text.into()), noted: false }
     }
 }
 
 /// Applies edits, which must not overlap; those that do are left out.
-pub(crate) fn apply(text: &str, mut edits: Vec<Edit>) -> Zeroizing<String> {
+pub(crate) fn apply(text: &str, mut edits: Vec<Edit>) -> Spliced {
     edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
     let added: usize = edits.iter().map(|edit| edit.text.len()).sum();
     // Once as large as it gets: growing would leave copies of values in memory.
     let mut out = Zeroizing::new(String::with_capacity(text.len() + added));
+    let mut noted = Vec::new();
     let mut at = 0;
     for edit in &edits {
         let Some(before) = text.get(at..edit.span.start) else { continue };
         out.push_str(before);
+        let start = out.len();
         out.push_str(&edit.text);
+        if edit.noted {
+            noted.push(start..out.len());
+        }
         at = edit.span.end;
     }
     out.push_str(text.get(at..).unwrap_or_default());
-    out
+    Spliced { text: out, noted }
 }
 
 /// The line breaks of a piece of text, each followed by `after`: what keeps all lines
@@ -43,6 +57,12 @@ pub(crate) fn line_breaks(text: &str, after: &str) -> String {
         out.push_str(after);
     }
     out
+}
+
+/// The line breaks of a piece of text, each with what the next line is indented by.
+pub(crate) fn indented_breaks(text: &str) -> String {
+    let next = text.split('\n').skip(1);
+    next.flat_map(|line| ["\n", &line[..line.len() - line.trim_start_matches(' ').len()]]).collect()
 }
 
 /// Text as a double-quoted YAML scalar on one line, in ASCII.

@@ -86,15 +86,46 @@ fn json_dotenv_and_binary_open() {
 }
 
 #[test]
-fn the_lines_of_encrypted_values_are_known() {
+fn values_that_a_formatter_broke_into_lines_open_and_keep_them() {
+    let keys = keys(&["3.11.0/key1.txt"]);
+    let sealed = text("3.11.0/regex.yaml");
+    let whole = values(&open(&sealed, Format::Yaml, &keys).unwrap());
+    let line = sealed.lines().find(|line| line.starts_with("    user: ENC[")).unwrap();
+    let value = line.trim_start().strip_prefix("user: ").unwrap();
+    let (head, tail) = value.split_at(value.find(",iv:").unwrap() + 1);
+    for written in [
+        format!("    user:\n        {value}"),
+        format!("    user: >-\n        {value}"),
+        format!("    user: >-\n        {value}\n\n  \n"),
+        format!("    user: |-   # a comment\n        {value}"),
+        format!("    user: \"{head}\\\n        {tail}\" # a comment"),
+        format!("    user: \"{head}\\\r\n        {tail}\"\r"),
+        format!("    ? user\n    : !!str '{value}'"),
+    ] {
+        let changed = sealed.replace(line, &written);
+        let opened =
+            open(&changed, Format::Yaml, &keys).unwrap_or_else(|e| panic!("{e}\n{written}"));
+        assert_eq!(values(&opened), whole, "{written}\n{opened}");
+        assert_eq!(opened.lines().count(), changed.lines().count(), "{written}\n{opened}");
+        let place = |text: &str| text.lines().position(|line| line.starts_with("    empty:"));
+        assert_eq!(place(&opened), place(&changed), "{written}\n{opened}");
+    }
+}
+
+#[test]
+fn it_is_known_which_values_were_encrypted() {
     let sealed = text("3.11.0/regex.yaml");
     let opened =
         hades_sops::open(sealed.as_bytes(), Format::Yaml, &keys(&["3.11.0/key1.txt"])).unwrap();
-    let expected: Vec<u32> = sealed
+    let expected: Vec<usize> = sealed
         .lines()
         .zip(1..)
         .filter(|(line, _)| line.contains("ENC[") && !line.contains('#') && !line.contains("mac:"))
         .map(|(_, number)| number)
         .collect();
-    assert_eq!(opened.encrypted_lines, expected);
+    let text = std::str::from_utf8(&opened.bytes).unwrap();
+    let lines: Vec<usize> =
+        opened.encrypted.iter().map(|place| text[..place.start].lines().count()).collect();
+    assert_eq!(lines, expected);
+    assert!(opened.encrypted.iter().all(|place| !text[place.clone()].contains('\n')));
 }

@@ -1,6 +1,9 @@
 //! Files that sops sealed: opened in memory, before anything else reads them.
 
+use std::ops::Range;
+
 use hades_sops::{Format, Keys, Opened, SopsError};
+use secrecy::zeroize::Zeroizing;
 
 use super::{Fault, ManifestError, Position};
 
@@ -8,20 +11,19 @@ use super::{Fault, ManifestError, Position};
 pub(super) enum Encrypted {
     /// None: the file isn't sealed.
     Nothing,
-    /// Those on these lines, from 1 and in order.
-    Lines(Vec<u32>),
-    /// The file as a whole.
-    Everything,
+    /// Those that stand here, once opened.
+    Values(Vec<Range<usize>>),
 }
 
 impl Encrypted {
-    /// Whether a value on one of so many lines was encrypted, after so many others.
-    pub(super) fn within(&self, above: u32, lines: usize) -> bool {
-        let last = above.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+    /// Whether a value between these bytes was encrypted. Bytes and not lines, as parsers
+    /// don't agree about what ends a line.
+    pub(super) fn within(&self, part: Range<usize>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Lines(found) => found.iter().any(|line| *line > above && *line <= last),
-            Self::Everything => true,
+            Self::Values(found) => {
+                found.iter().any(|value| value.start < part.end && part.start < value.end)
+            }
         }
     }
 }
@@ -31,19 +33,13 @@ pub(super) fn open(
     path: &str,
     text: &str,
     keys: &Keys,
-) -> Result<Option<(Opened, Encrypted)>, ManifestError> {
+) -> Result<Option<(Zeroizing<Vec<u8>>, Encrypted)>, ManifestError> {
     let format = format_of(path, text);
     if !hades_sops::is_sealed(text, format) {
         return Ok(None);
     }
     match hades_sops::open(text.as_bytes(), format, keys) {
-        Ok(opened) => {
-            let encrypted = match format {
-                Format::Binary => Encrypted::Everything,
-                _ => Encrypted::Lines(opened.encrypted_lines.clone()),
-            };
-            Ok(Some((opened, encrypted)))
-        }
+        Ok(Opened { bytes, encrypted }) => Ok(Some((bytes, Encrypted::Values(encrypted)))),
         Err(SopsError::NotSealed) => Ok(None),
         Err(error) => Err(told(path, &error, keys)),
     }
@@ -94,9 +90,12 @@ mod tests {
         (Keys::parse(secret.expose_secret()).unwrap(), recipient)
     }
 
+    fn options(recipient: &Recipient) -> SealOptions {
+        SealOptions::to(vec![recipient.clone()], "2026-11-23T12:00:00Z".parse().unwrap())
+    }
+
     fn sealed(plain: &str, format: Format, recipient: &Recipient) -> String {
-        let now = "2026-11-23T12:00:00Z".parse().unwrap();
-        let mut options = SealOptions::to(vec![recipient.clone()], now);
+        let mut options = options(recipient);
         if format != Format::Binary {
             let regex = "^(data|stringData|env)$".to_owned();
             options.rule = Some(("encrypted_regex", regex));
@@ -164,6 +163,43 @@ mod tests {
         );
         let set = read("a.yaml", &sealed(&list, Format::Yaml, &recipient), &keys);
         assert_eq!((set.documents.len(), set.errors.len()), (1, 1), "{:?}", set.errors);
+    }
+
+    /// Who can write to a repository, but holds no key, turns a Secret into something that
+    /// he may read. Lines shift as broken values are joined, and parsers count them
+    /// differently: neither hides which document had an encrypted value.
+    #[test]
+    fn no_layout_hides_encrypted_values() {
+        let (keys, recipient) = keys();
+        let object = |kind: &str, key: &str| {
+            format!(
+                "apiVersion: v1\nkind: {kind}\nmetadata:\n  name: {key}\ndata:\n  {key}: hunter2\n"
+            )
+        };
+        let plain = format!("{}---\n{}", object("Secret", "long"), object("Secret", "token"));
+        let mut options = options(&recipient);
+        options.mac_only_encrypted = true;
+        options.rule = Some(("encrypted_regex", "^data$".to_owned()));
+        let text = seal(plain.as_bytes(), Format::Yaml, &options).unwrap();
+        assert_eq!(read("a.yaml", &text, &keys).errors, []);
+        let (first, second) = text.split_once("\n---\n").unwrap();
+        let second = second.replace("kind: Secret", "kind: ConfigMap");
+        let broken = first.replacen(",iv:", &format!(",{}iv:", "\\\n    ".repeat(40)), 1);
+        let broken = broken.replacen("long: ENC", "long: \"ENC", 1).replacen("str]", "str]\"", 1);
+        for first in [
+            broken,
+            first.replacen("\ndata:", "\n#\r#\r#\r#\r#\r#\r#\r#\r#\r#\r#\r#\ndata:", 1),
+            first.replacen("\ndata:", "\n# \u{85}\u{2028}\u{2029}\u{85}\u{2028}\ndata:", 1),
+            first.replacen("\ndata:", "\n# \u{b}\u{c}\ndata:", 1),
+            format!("\u{feff}{first}"),
+        ] {
+            let set = read("a.yaml", &format!("{first}\n---\n{second}"), &keys);
+            assert!(!set.errors.is_empty(), "{first:?}");
+            let mut maps = set.documents.iter().filter(|found| found.kind == "ConfigMap");
+            assert!(maps.all(|map| map.value["data"]["token"] != "hunter2"), "{first:?}");
+            let shown = format!("{:?}", set.errors);
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 
     #[test]

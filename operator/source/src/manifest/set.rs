@@ -276,7 +276,7 @@ impl SetBuilder {
                 return Ok(());
             }
         };
-        match std::str::from_utf8(&opened.bytes) {
+        match std::str::from_utf8(&opened) {
             Ok(text) => self.add_text(file, text, &encrypted),
             Err(_) => {
                 let message = "what was sealed is no UTF-8 text";
@@ -324,7 +324,7 @@ impl SetBuilder {
                 part,
                 text: &whole,
                 shown: !is_opened && !object::may_hold_secret(part.text),
-                encrypted: encrypted.within(part.lines_above, part.text.lines().count()),
+                encrypted: encrypted.within(part.start..part.start + part.text.len()),
             };
             match text::parse(part, self.limits.depth) {
                 Ok(node) => {

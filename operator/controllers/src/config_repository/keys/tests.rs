@@ -1,5 +1,6 @@
 //! Which keys a repository gets, against a real API server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hades_api::{ConfigRepositorySpec, Decryption, SecretRef};
@@ -86,4 +87,7 @@ async fn keys_that_hades_made_are_lent_to_nobody_else() {
     let mut status = ConfigRepositoryStatus::default();
     let problem = gather(&context, &thief, &mut status).await.unwrap().unwrap_err();
     assert_eq!(problem.reason, reason::INVALID_SECRET);
+    let names = BTreeSet::from([sops_keys::of_repository("config")]);
+    let lent = crate::environment::secrets(&context, "shop", &names).await.unwrap();
+    assert!(lent.is_empty(), "a container could show it");
 }
