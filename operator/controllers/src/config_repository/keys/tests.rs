@@ -28,7 +28,7 @@ async fn context(dir: &tempfile::TempDir) -> Arc<Context> {
         client,
         connect: Arc::new(FakeConnect::new()),
         installation: "test".to_owned(),
-        fingerprint: Arc::new(str::to_owned),
+        fingerprint: Arc::new(|_, value| value.to_owned()),
         cache_dir: dir.path().join("repositories"),
         clock: Arc::new(Timestamp::now),
     })
