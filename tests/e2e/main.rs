@@ -17,6 +17,7 @@ mod install;
 mod journey;
 mod restored;
 mod rollouts;
+mod sealed;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
 mod sweep;
