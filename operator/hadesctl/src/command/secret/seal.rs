@@ -4,6 +4,8 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use hades_client::nearest::suggestion;
 use hades_client::{Session, catalog, object};
@@ -161,16 +163,28 @@ fn problems(document: &Document, project: Option<&str>) -> Vec<ManifestError> {
     for field in ["data", "stringData"] {
         let entries = document.value.get(field).and_then(Value::as_object);
         for (key, value) in entries.into_iter().flatten() {
-            if value.as_str().is_some_and(is_fingerprint) {
-                let message = format!(
-                    "{field}.{key} is what the server shows in place of a value, not the value; \
-                     write that, or take the key out"
-                );
+            if let Some(problem) = problem(field, value) {
+                let message = format!("{field}.{key} {problem}");
                 errors.push(document.error_at(&format!("{field}[{key:?}]"), message));
             }
         }
     }
     errors
+}
+
+/// What is wrong with a value. Once it is sealed nobody sees it any more.
+fn problem(field: &str, value: &Value) -> Option<&'static str> {
+    let Some(text) = value.as_str() else { return Some("must be text: quote it") };
+    if is_fingerprint(text) {
+        return Some(
+            "is what the server shows in place of a value, not the value; write that, or take the \
+             key out",
+        );
+    }
+    // YAML breaks long values into lines, and servers skip those.
+    let joined: String = text.split(['\r', '\n']).collect();
+    let is_plain = field == "data" && BASE64.decode(Zeroizing::new(joined).as_str()).is_err();
+    is_plain.then_some("must be base64; plain text goes under stringData")
 }
 
 /// Whether a value is a fingerprint, plain or as base64 writes its beginning.
@@ -270,6 +284,7 @@ mod tests {
         assert_eq!(said(&secret(", namespace: shop", plain), Some("shop")), "");
         assert_eq!(said(&secret(", namespace: shop", plain), Some("hades-system")), "");
         assert_eq!(said(&secret(", namespace: shop", plain), None), "");
+        assert_eq!(said(&secret("", "data:\n  a: |\n    aHVu\n    dGVy\n"), None), "");
     }
 
     #[test]
@@ -278,7 +293,10 @@ mod tests {
         for (text, expected) in [
             (secret(", namespace: blog", "stringData: {a: hunter2}"), "of project blog"),
             (secret(&copy, "stringData: {a: b}"), "in the clear"),
-            (secret("", "stringData: {a: 'hades:fp:0123'}\ndata: {b: hunter2}"), "stringData.a is"),
+            (secret("", "stringData: {a: 'hades:fp:0123'}\ndata: {b: YQ==}"), "stringData.a is"),
+            (secret("", "data: {a: 'hunter2!'}"), "data.a must be base64"),
+            (secret("", "stringData: {a: 1234}"), "stringData.a must be text"),
+            (secret("", "data: {a: }"), "data.a must be text"),
             (secret("", "data: {a: aGFkZXM6ZnA6MDEyMw==}"), "data.a is what the server shows"),
             ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n".to_owned(), "only Secrets"),
             (String::new(), "no Secret"),
