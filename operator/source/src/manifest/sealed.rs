@@ -28,18 +28,22 @@ impl Encrypted {
     }
 }
 
+/// A file that was opened. No `Debug`: it holds what was sealed.
+pub(super) struct Unsealed {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(super) encrypted: Encrypted,
+}
+
 /// Opens a file if it is sealed. None if it isn't.
-pub(super) fn open(
-    path: &str,
-    text: &str,
-    keys: &Keys,
-) -> Result<Option<(Zeroizing<Vec<u8>>, Encrypted)>, ManifestError> {
+pub(super) fn open(path: &str, text: &str, keys: &Keys) -> Result<Option<Unsealed>, ManifestError> {
     let format = format_of(path, text);
     if !hades_sops::is_sealed(text, format) {
         return Ok(None);
     }
     match hades_sops::open(text.as_bytes(), format, keys) {
-        Ok(Opened { bytes, encrypted }) => Ok(Some((bytes, Encrypted::Values(encrypted)))),
+        Ok(Opened { bytes, encrypted }) => {
+            Ok(Some(Unsealed { bytes, encrypted: Encrypted::Values(encrypted) }))
+        }
         Err(SopsError::NotSealed) => Ok(None),
         Err(error) => Err(told(path, &error, keys)),
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::ignore::Ignore;
 use super::object::{self, Objects, Origin};
-use super::sealed::{self, Encrypted};
+use super::sealed::{self, Encrypted, Unsealed};
 use super::{
     Document, Fault, IGNORE_FILE, ManifestError, ObjectKey, Position, ReadError, is_manifest_name,
     node, text,
@@ -255,7 +255,7 @@ impl SetBuilder {
         let Some(keys) = &self.keys else {
             return self.add_text(file, content, &Encrypted::Nothing);
         };
-        let (opened, encrypted) = match sealed::open(file, content, keys) {
+        let Unsealed { bytes, encrypted } = match sealed::open(file, content, keys) {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 let before = self.documents.len();
@@ -276,7 +276,7 @@ impl SetBuilder {
                 return Ok(());
             }
         };
-        match std::str::from_utf8(&opened) {
+        match std::str::from_utf8(&bytes) {
             Ok(text) => self.add_text(file, text, &encrypted),
             Err(_) => {
                 let message = "what was sealed is no UTF-8 text";

@@ -65,9 +65,9 @@ async fn a_repository_opens_what_is_for_it_and_for_its_project() {
     let (shop, farm) = (project("shop").await, project("farm").await);
     assert_eq!(project("shop").await, shop, "made once");
     let keys = recipients(&context, &first).await;
-    assert_eq!(keys[1..], [shop.clone()]);
+    assert_eq!(keys[1..], *std::slice::from_ref(&shop));
     let second = recipients(&context, &repository("shop", "other")).await;
-    assert_eq!(second[1..], [shop.clone()]);
+    assert_eq!(second[1..], *std::slice::from_ref(&shop));
     assert_ne!(second[0], keys[0], "each has its own");
     let elsewhere = recipients(&context, &repository("farm", "config")).await;
     assert_eq!(elsewhere[1..], [farm]);
