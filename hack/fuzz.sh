@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the fuzzers of the API server: everything that reads what clients send.
+# Runs the fuzzers of the API server: everything that reads what clients send. And of
+# what reads sealed files.
 #
 #   hack/fuzz.sh SECONDS            every target for so long
 #   hack/fuzz.sh SECONDS TARGET…    these targets
@@ -33,7 +34,7 @@ targets=("$@")
 failed=()
 for name in "${targets[@]}"; do
     program=target
-    [ "$name" != request ] || program=request
+    case $name in request | sops) program=$name ;; esac
     printf '\n== %s for %s s\n' "$name" "$seconds"
     mkdir -p "$learned/$name" "artifacts/$name"
     # Panics that are caught, in parsers that are not ours, would fill the screen.

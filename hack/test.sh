@@ -15,6 +15,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/hack/lib/oidc.sh"
 # shellcheck source=hack/lib/schemathesis.sh
 . "$root/hack/lib/schemathesis.sh"
+# shellcheck source=hack/lib/sops.sh
+. "$root/hack/lib/sops.sh"
 # shellcheck source=hack/lib/webhooks.sh
 . "$root/hack/lib/webhooks.sh"
 cd "$root"
@@ -31,6 +33,7 @@ require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
 install_schemathesis
+install_sops
 install_webhook_examples
 install_oidc_provider
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)

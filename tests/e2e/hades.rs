@@ -147,7 +147,7 @@ impl Hades {
         hades
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 

@@ -18,6 +18,7 @@ mod journey;
 mod restored;
 mod rollouts;
 mod secrets;
+mod sealed;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
 mod sweep;

@@ -71,6 +71,10 @@ pub struct ConfigRepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
 
+    /// Keys that open sealed files, beside those that Hades makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decryption: Option<Decryption>,
+
     /// GitAccount that opens the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -147,6 +151,7 @@ impl ConfigRepositorySpec {
             tag: None,
             commit: None,
             secret_ref: None,
+            decryption: None,
             account: None,
             submodules: None,
             path: None,
@@ -168,6 +173,20 @@ pub struct Webhook {
     /// the forge signs with.
     pub secret_ref: SecretRef,
 }
+
+/// What opens files that sops sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Decryption {
+    /// Secret in the namespace of the ConfigRepository with age identities, under
+    /// `identity` or keys that end in `.agekey`.
+    pub secret_ref: SecretRef,
+}
+
+/// Type of the Secrets that hold the age keys of repositories and projects.
+pub const SOPS_AGE_TYPE: &str = "hades.dev/sops-age";
+/// Key of those Secrets that holds the age identity.
+pub const SOPS_IDENTITY: &str = "identity";
 
 /// What Hades found and did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -214,6 +233,10 @@ pub struct ConfigRepositoryStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub errors: Vec<ManifestProblem>,
+
+    /// Whom to seal files to for this repository alone: `age1…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sops_recipient: Option<String>,
 
     /// The last `hades.dev/reconcile-requested-at` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]

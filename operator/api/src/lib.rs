@@ -57,8 +57,8 @@ mod version_range;
 mod volume;
 
 pub use config_repository::{
-    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, InventoryEntry,
-    ManifestProblem, OverrideEntry, Webhook,
+    ConfigRepository, ConfigRepositorySpec, ConfigRepositoryStatus, DEFAULT_BRANCH, Decryption,
+    InventoryEntry, ManifestProblem, OverrideEntry, SOPS_AGE_TYPE, SOPS_IDENTITY, Webhook,
 };
 pub use device::DeviceMapping;
 pub use docker_host::{

@@ -70,6 +70,10 @@ pub struct HadesProjectStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<u32>,
 
+    /// Whom to seal files to for all repositories of the project: `age1…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sops_recipient: Option<String>,
+
     /// `Ready`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -125,3 +125,9 @@ pub const DISK_FULL: &str = "DiskFull";
 pub const DISK_PRESSURE: &str = "DiskPressure";
 /// The disk of a host has room.
 pub const DISK_HAS_ROOM: &str = "DiskHasRoom";
+/// A sealed file was changed after it was sealed.
+pub const SEAL_BROKEN: &str = "SealBroken";
+/// A sealed file can't be opened with the keys that there are.
+pub const DECRYPTION_FAILED: &str = "DecryptionFailed";
+/// Files are to be sealed to another recipient than before.
+pub const SOPS_KEY_CHANGED: &str = "SopsKeyChanged";

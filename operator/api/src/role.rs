@@ -151,7 +151,8 @@ fn operator_rules() -> Vec<PolicyRule> {
         rule(ALL, &[GROUP], &["*"]),
         rule(&["create", "get"], &[OPERATIONS_GROUP], &of_environments),
         rule(&[READ, &["create", "delete"]].concat(), &[""], &["namespaces"]),
-        rule(READ, &[""], &["secrets"]),
+        // Keys that sealed files are opened with are made once.
+        rule(&[READ, &["create"]].concat(), &[""], &["secrets"]),
         rule(&["create", "patch"], &["", "events.k8s.io"], &["events"]),
         rule(ALL, &[RBAC_GROUP], &["clusterrolebindings", "clusterroles", "rolebindings", "roles"]),
         named(&lent, rule(&["bind"], &[RBAC_GROUP], &["clusterroles"])),

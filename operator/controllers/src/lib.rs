@@ -41,6 +41,7 @@ mod metrics;
 mod project;
 mod reachability;
 mod registry_account;
+mod sops_keys;
 mod status;
 mod system_secrets;
 pub mod volume_copy;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, future, stream};
 use hades_api::{HadesProject, HadesProjectStatus, condition, label, name, reason};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -21,7 +21,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
-use crate::{Context, finalizer, status};
+use crate::{Context, finalizer, sops_keys, status};
 
 /// How soon to look again whether a namespace has gone.
 const CLEANUP_POLL: Duration = Duration::from_millis(500);
@@ -44,11 +44,14 @@ impl Reconciler for Projects {
     ) -> BoxStream<'static, ObjectRef<Meta<HadesProject>>> {
         let client = &context.client;
         let owned = watcher::Config::default().labels(label::OWNED_BY_PROJECT);
+        let keys = watcher::Config::default()
+            .fields(&format!("metadata.name={}", sops_keys::of_project()));
         let lent = || watcher::Config::default().labels(label::MEMBERS_OF);
         // Those of others count, too: they say who sees the project.
         let bindings = watcher::Config::default();
         stream::select_all([
             touched(client, owned, |namespace: &Meta<Namespace>| Some(namespace.name_any())),
+            touched(client, keys, |secret: &Meta<Secret>| secret.namespace()),
             touched(client, bindings, |binding: &Meta<RoleBinding>| binding.namespace()),
             touched(client, lent(), |role: &Meta<Role>| role.namespace()),
             touched(client, lent(), members_of::<ClusterRole>),
@@ -75,7 +78,10 @@ impl Reconciler for Projects {
             Err(_) => members::withdraw(context, &project).await?,
         }
         let before = project.status.clone().unwrap_or_default();
-        let after = judged(&before, &project, verdict, context.now());
+        let mut after = judged(&before, &project, verdict, context.now());
+        if condition::find(&after.conditions, condition::STALLED).is_none() {
+            keep_key(context, &project, &mut after).await?;
+        }
         status::write(&projects, &project, &before, &after).await?;
         Ok(Progress::Settled)
     }
@@ -190,6 +196,33 @@ async fn create_namespace(namespaces: &Api<Namespace>, name: &str) -> Result<(),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
         Err(error) => Err(ReconcileError::api(format!("create namespace {name}"))(error)),
     }
+}
+
+/// Keeps the key that opens files for all repositories of the project, and says whom to
+/// seal to. A project is ready without.
+async fn keep_key(
+    context: &Context,
+    project: &HadesProject,
+    status: &mut HadesProjectStatus,
+) -> Result<(), ReconcileError> {
+    let kept = sops_keys::keep(context, &project.name_any(), sops_keys::of_project()).await?;
+    let before = status.sops_recipient.take();
+    match kept {
+        Ok(keys) => status.sops_recipient = keys.recipients().first().map(ToString::to_string),
+        Err(sops_keys::Refusal { reason, message }) => {
+            context.events.warning(project, reason, "SopsKey", message).await;
+        }
+    }
+    if let (Some(before), Some(now)) = (before, &status.sops_recipient)
+        && before != *now
+    {
+        let note = format!(
+            "the key of the project is another one: seal to {now}; what was sealed to {before} \
+             opens no more"
+        );
+        context.events.warning(project, reason::SOPS_KEY_CHANGED, "SopsKey", note).await;
+    }
+    Ok(())
 }
 
 async fn clean_up(

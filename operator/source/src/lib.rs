@@ -16,7 +16,8 @@
 //! - Everything is bounded: bytes fetched, files, bytes per file, documents,
 //!   nesting and the growth by YAML aliases.
 //! - All errors of all files come at once, each with its file, line and column.
-//! - Contents of a `Secret` show up in no error, no `Debug` and no log line.
+//! - Contents of a `Secret` show up in no error, no `Debug` and no log line. What sops
+//!   sealed is opened in memory only, and only into Secrets.
 //!
 //! The crate knows no Hades kind: it yields untyped documents, and
 //! [`manifest::Document::error_at`] turns what validation finds later into an

@@ -205,7 +205,10 @@ impl ConfigRepositories {
     /// The commit can't be read: only another one, or another spec, mends that.
     fn broken(&self, draft: &Draft<'_>, commit: &Commit, errors: &[ManifestError]) -> Step {
         let problem = Problem::manifests(errors);
-        self.memory.broken(&draft.uid, &commit.id, &problem);
+        // Another key may open what can't be opened now.
+        if problem.reason != reason::DECRYPTION_FAILED {
+            self.memory.broken(&draft.uid, &commit.id, &problem);
+        }
         Step::Failed(problem)
     }
 }

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use hades_api::{ConfigRepository, ConfigRepositorySpec, SYSTEM_NAMESPACE, reason};
+use hades_sops::Keys;
 use hades_source::git::{
     Changes, Commit, FetchError, Follow, ReadOptions, RemoteOptions, Repository, host_of,
 };
 use hades_source::manifest::{ManifestSet, ReadError};
 use kube::ResourceExt;
 
+use super::keys;
 use super::memory::Credential;
 use super::record::Problem;
 use crate::driver::ReconcileError;
@@ -23,7 +25,7 @@ pub(super) struct Source {
     options: ReadOptions,
 }
 
-/// What a repository's credentials come from.
+/// What a repository's credentials and keys come from.
 pub(super) fn credentials_of(repository: &ConfigRepository) -> Vec<Credential> {
     let spec = &repository.spec;
     let namespace = repository.namespace().unwrap_or_default();
@@ -32,7 +34,7 @@ pub(super) fn credentials_of(repository: &ConfigRepository) -> Vec<Credential> {
         .iter()
         .map(|secret| Credential::Secret(namespace.clone(), secret.name.clone()));
     let account = spec.account.iter().cloned().map(Credential::Account);
-    secret.chain(account).collect()
+    secret.chain(account).chain(keys::sources(repository)).collect()
 }
 
 /// The host that is asked; that of files is Hades's own machine.
@@ -79,6 +81,7 @@ impl Source {
         dir: &Path,
         spec: &ConfigRepositorySpec,
         access: GitAccess,
+        keys: Keys,
     ) -> Result<Self, Problem> {
         let path = spec.path.as_deref().unwrap_or(".");
         let mut options = RemoteOptions::new(spec.url.as_str(), "");
@@ -92,6 +95,7 @@ impl Source {
         let mut options = ReadOptions::new(path);
         options.include.clone_from(&spec.include);
         options.ignore.clone_from(&spec.ignore);
+        options.keys = Some(keys);
         Ok(Self { repository, options })
     }
 

@@ -17,6 +17,7 @@ mod commit;
 mod fetch;
 mod gate;
 mod inventory;
+mod keys;
 mod kinds;
 mod memory;
 mod overrides;
@@ -212,7 +213,7 @@ impl ConfigRepositories {
             draft.save().await?;
             return Ok((Progress::Settled, None));
         }
-        let step = match self.fetch(context, repository, &draft.uid).await? {
+        let step = match self.fetch(&mut draft).await? {
             Fetched::Busy => Step::Busy,
             Fetched::Failed(problem) => Step::Failed(problem),
             Fetched::Commit(source, commit) => {
@@ -264,12 +265,8 @@ impl ConfigRepositories {
         Ok((progress, overrides::next_end(&draft.after.overrides, now)))
     }
 
-    async fn fetch(
-        &self,
-        context: &Context,
-        repository: &ConfigRepository,
-        uid: &str,
-    ) -> Result<Fetched, ReconcileError> {
+    async fn fetch(&self, draft: &mut Draft<'_>) -> Result<Fetched, ReconcileError> {
+        let (context, repository, uid) = (draft.context, draft.repository, &draft.uid);
         if let Some(problem) = forbidden(repository) {
             return Ok(Fetched::Failed(problem));
         }
@@ -281,8 +278,11 @@ impl ConfigRepositories {
         for credential in also {
             self.memory.comes_from(uid, credential);
         }
+        let keys = keys::gather(context, repository, &mut draft.after).await?;
         let dir = fetch::cache_dir(context, uid);
-        let opened = access.and_then(|access| Source::open(&dir, &repository.spec, access));
+        let opened = access
+            .and_then(|access| Ok((access, keys?)))
+            .and_then(|(access, keys)| Source::open(&dir, &repository.spec, access, keys));
         let source = match opened {
             Ok(source) => source,
             Err(problem) => return Ok(Fetched::Failed(problem)),

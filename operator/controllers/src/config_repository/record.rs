@@ -5,7 +5,7 @@ use hades_api::{
     condition, reason,
 };
 use hades_source::git::Commit;
-use hades_source::manifest::ManifestError;
+use hades_source::manifest::{Fault, ManifestError};
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
@@ -43,7 +43,14 @@ impl Problem {
                 message: error.message.clone(),
             })
             .collect();
-        Self::documents(reason::INVALID_MANIFESTS, problems)
+        let reason = if errors.iter().any(|error| error.fault == Fault::Tampered) {
+            reason::SEAL_BROKEN
+        } else if errors.iter().any(|error| error.fault == Fault::Sealed) {
+            reason::DECRYPTION_FAILED
+        } else {
+            reason::INVALID_MANIFESTS
+        };
+        Self::documents(reason, problems)
     }
 
     pub(super) fn documents(reason: &'static str, mut errors: Vec<ManifestProblem>) -> Self {

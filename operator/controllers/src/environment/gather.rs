@@ -8,7 +8,7 @@ use futures::future::{join_all, try_join_all};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
-    HadesProjectSpec, Health, PolicyImage, annotation, reason,
+    HadesProjectSpec, Health, PolicyImage, SOPS_AGE_TYPE, annotation, reason,
 };
 use hades_plan::policy::{Rules, Usage, kept_volumes};
 use hades_plan::{
@@ -297,7 +297,8 @@ async fn hosts(context: &Context) -> Result<Hosts, ReconcileError> {
     Ok(hosts)
 }
 
-/// The Secrets of these names in a namespace, without those that aren't there.
+/// The Secrets of these names in a namespace, without those that aren't there. Keys for
+/// sealed files aren't there for anybody: a container could show them.
 pub(crate) async fn secrets(
     context: &Context,
     project: &str,
@@ -311,7 +312,9 @@ pub(crate) async fn secrets(
                 .get_opt(name)
                 .await
                 .map_err(ReconcileError::api(format!("read Secret {project}/{name}")))?;
-            Ok::<_, ReconcileError>(secret.map(|secret| (name.clone(), data(secret))))
+            let is_lent = |secret: &Secret| secret.type_.as_deref() != Some(SOPS_AGE_TYPE);
+            let secret = secret.filter(is_lent).map(|secret| (name.clone(), data(secret)));
+            Ok::<_, ReconcileError>(secret)
         }
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())

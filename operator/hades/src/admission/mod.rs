@@ -6,6 +6,7 @@ mod abandon;
 mod data;
 mod grants;
 mod ownership;
+mod sops_keys;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub(crate) fn validators() -> Vec<Arc<dyn Validator>> {
         Arc::new(grants::Grants),
         Arc::new(ownership::Ownership),
         Arc::new(data::Data),
+        Arc::new(sops_keys::SopsKeys),
         Arc::new(abandon::Abandon),
     ]
 }

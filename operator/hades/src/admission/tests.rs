@@ -4,7 +4,7 @@ use hades_api::{
     ConfigRepository, Environment, EnvironmentTemplate, HadesProject, annotation, label, role,
 };
 use hades_apiserver::{ApiServer, Identity, ServerConfig};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
@@ -238,6 +238,24 @@ async fn data_goes_by_the_word_of_those_who_may_delete_it() {
     });
     let answer = environments.replace("e", &PostParams::default(), &replaced).await;
     refused(answer.map_err(|error| error.to_string()), words);
+}
+
+#[tokio::test]
+async fn keys_for_sealed_files_are_made_by_hades_alone() {
+    let bed = Bed::new().await;
+    let key = |kind: &str, text: &str| {
+        json!({
+            "metadata": {"name": "sops-age", "namespace": "shop"}, "type": kind,
+            "stringData": {"identity": text},
+        })
+    };
+    for caller in [&bed.client, &bed.client_of("ada")] {
+        let answer = bed.make::<Secret>(caller, SHOP, key("hades.dev/sops-age", "x")).await;
+        refused(answer, "type: Forbidden: Hades makes these by itself");
+    }
+    let controller = bed.server.client(Identity::controller("controllers"));
+    let made = key("hades.dev/sops-age", "x");
+    bed.make::<Secret>(&controller, SHOP, made).await.unwrap();
 }
 
 #[tokio::test]

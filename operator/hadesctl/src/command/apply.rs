@@ -95,6 +95,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let project = Project { flag: context.project_flag(), fallback: fallback.as_deref() };
     let mut documents = manifest::load(&arguments.files, project)?;
     sort(&mut documents);
+    refuse_sealed(&documents)?;
     if arguments.dry_run == Some(DryRun::Client) {
         let errors = resolved::check(&documents);
         if !errors.is_empty() {
@@ -157,6 +158,18 @@ async fn concerned(session: &Session, items: &[Item]) -> Result<Vec<Address>, Er
         }
     }
     Ok(addresses)
+}
+
+/// Nobody here has the keys, and the server would keep what is encrypted as the value.
+fn refuse_sealed(documents: &[Document]) -> Result<(), Error> {
+    let message = "it is sealed: commit it, and the ConfigRepository opens and applies it (who has \
+                   a key may also: sops decrypt FILE | hadesctl apply -f -)";
+    let errors: Vec<ManifestError> = documents
+        .iter()
+        .filter(|document| document.sealed)
+        .map(|document| document.error_at("", message))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(Error::Manifests(errors)) }
 }
 
 fn result_line(item: &Item, applied: Applied) -> String {

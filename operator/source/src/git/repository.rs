@@ -63,6 +63,9 @@ pub struct ReadOptions {
     pub include: Vec<String>,
     /// Files and folders left out beside those that `.hadesignore` names.
     pub ignore: Vec<String>,
+    /// Opens files that sops sealed; without, they stay sealed
+    /// ([`crate::manifest::Document::sealed`]).
+    pub keys: Option<hades_sops::Keys>,
 }
 
 impl ReadOptions {
@@ -73,6 +76,7 @@ impl ReadOptions {
             limits: Limits::default(),
             include: Vec::new(),
             ignore: Vec::new(),
+            keys: None,
         }
     }
 }

@@ -58,8 +58,9 @@ impl<'a> Source<'a> {
         names: &[&str],
         odb: &Odb<'_>,
     ) -> Result<SetBuilder, ReadError> {
-        let ReadOptions { path: _, limits, include, ignore } = self.options;
+        let ReadOptions { path: _, limits, include, ignore, keys } = self.options;
         let mut builder = SetBuilder::new(limits.clone(), below(names));
+        builder.open_with(keys.as_ref());
         if let Some(entry) = tree.get_name(IGNORE_FILE)
             && entry.kind() == Some(ObjectType::Blob)
         {
@@ -115,6 +116,7 @@ impl<'a> Source<'a> {
         let (name, above) =
             names.split_last().map_or(("", [].as_slice()), |(name, above)| (*name, above));
         let mut builder = SetBuilder::new(self.options.limits.clone(), below(above));
+        builder.open_with(self.options.keys.as_ref());
         let odb = self.repository.odb().map_err(|error| corrupt(&error))?;
         add_blob(&mut builder, &odb, blob, name)?;
         Ok(builder.finish())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::position::Positions;
-use super::{ManifestError, Position};
+use super::{Fault, ManifestError, Position};
 
 /// One object out of a manifest: a YAML document, or an item of a `List`.
 ///
@@ -28,8 +28,10 @@ pub struct Document {
     pub namespace: Option<String>,
     /// `metadata.name`, never empty.
     pub name: String,
-    /// The whole object.
+    /// The whole object. Without sops's own entry.
     pub value: Value,
+    /// Values of it are encrypted, as nobody had keys to open them with.
+    pub sealed: bool,
     pub(super) positions: Positions,
     /// The text of the file, unless it must not be shown.
     pub(super) text: Option<Arc<str>>,
@@ -93,6 +95,7 @@ impl Document {
             position: Some(at),
             document: Some(self.index),
             message: message.into(),
+            fault: Fault::Manifest,
             excerpt: None,
         };
         match &self.text {

@@ -20,8 +20,23 @@ pub struct ManifestError {
     /// What is wrong and what to do about it. Holds no content of the file but
     /// names of keys.
     pub message: String,
+    /// What kind of mistake it is.
+    pub fault: Fault,
     /// The line of the file. None where it could hold a secret or is too long.
     pub(super) excerpt: Option<String>,
+}
+
+/// What kind of mistake an error is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// What is written.
+    #[default]
+    Manifest,
+    /// A sealed file that can't be opened: it is sealed to others, or in a way that
+    /// isn't known.
+    Sealed,
+    /// A sealed file that was changed after it was sealed.
+    Tampered,
 }
 
 /// Longer lines are not shown: a caret below them helps nobody.
@@ -35,6 +50,7 @@ impl ManifestError {
             position: None,
             document: None,
             message: message.into(),
+            fault: Fault::Manifest,
             excerpt: None,
         }
     }

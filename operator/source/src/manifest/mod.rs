@@ -11,13 +11,14 @@ mod node;
 mod object;
 mod position;
 mod read_error;
+mod sealed;
 pub(crate) mod set;
 pub(crate) mod stack;
 mod syntax;
 mod text;
 
 pub use document::{Document, ObjectKey};
-pub use error::ManifestError;
+pub use error::{Fault, ManifestError};
 pub use folder::{STDIN_NAME, read_bytes, read_dir, read_path};
 pub use position::Position;
 pub use read_error::ReadError;

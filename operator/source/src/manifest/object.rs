@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::node::Split;
 use super::position::{Below, Positions};
 use super::text::Part;
-use super::{Document, ManifestError, Position};
+use super::{Document, Fault, ManifestError, Position};
 
 /// Where a parsed document comes from.
 pub(super) struct Origin<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Origin<'a> {
     pub(super) text: &'a Arc<str>,
     /// Whether lines of this document may be shown in errors.
     pub(super) shown: bool,
+    /// Whether values of this document were encrypted in the file.
+    pub(super) encrypted: bool,
 }
 
 /// What a document came to.
@@ -26,6 +28,8 @@ pub(super) struct Origin<'a> {
 pub(super) struct Objects {
     pub(super) documents: Vec<Document>,
     pub(super) errors: Vec<ManifestError>,
+    /// Whether the document is sealed still.
+    sealed: bool,
 }
 
 /// Duplicate keys reported per document: a generated file may have thousands.
@@ -41,6 +45,7 @@ impl Origin<'_> {
             position: at,
             document: Some(self.index),
             message: message.into(),
+            fault: Fault::Manifest,
             excerpt: None,
         };
         if self.shown {
@@ -70,6 +75,8 @@ impl Origin<'_> {
             ));
         }
         if split.duplicates.is_empty() {
+            let mut split = split;
+            objects.sealed = take_seal(&mut split.value);
             self.take(split.value, split.positions, 0, &mut objects);
         }
         objects
@@ -96,6 +103,14 @@ impl Origin<'_> {
             self.take_items(items, positions, depth, objects);
             return;
         }
+        if self.encrypted && (api_version.as_str(), kind.as_str()) != ("v1", "Secret") {
+            let message = format!(
+                "only a Secret may have encrypted values: those of {kind} are seen by all who may \
+                 read it; put them into a Secret and name that here"
+            );
+            objects.errors.push(self.error(at("kind"), message));
+            return;
+        }
         match self.identity_of(&object, &kind, &at) {
             Ok((name, namespace)) => objects.documents.push(Document {
                 file: self.file.to_owned(),
@@ -106,6 +121,7 @@ impl Origin<'_> {
                 namespace,
                 name,
                 value: Value::Object(object),
+                sealed: objects.sealed,
                 positions,
                 text: self.shown.then(|| Arc::clone(self.text)),
             }),
@@ -219,6 +235,15 @@ impl Origin<'_> {
         };
         if errors.is_empty() { Ok((name, namespace)) } else { Err(errors) }
     }
+}
+
+/// Takes sops's own entry out of a document; says whether there was one.
+fn take_seal(value: &mut Value) -> bool {
+    let is_seal = value.pointer("/sops/mac").is_some();
+    if is_seal && let Some(object) = value.as_object_mut() {
+        object.remove("sops");
+    }
+    is_seal
 }
 
 /// `List`, or a typed list such as `ConfigMapList`, which have no name.

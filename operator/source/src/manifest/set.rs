@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use hades_sops::Keys;
 use sha2::{Digest, Sha256};
 
 use super::ignore::Ignore;
 use super::object::{self, Objects, Origin};
+use super::sealed::{self, Encrypted, Unsealed};
 use super::{
-    Document, IGNORE_FILE, ManifestError, ObjectKey, Position, ReadError, is_manifest_name, node,
-    text,
+    Document, Fault, IGNORE_FILE, ManifestError, ObjectKey, Position, ReadError, is_manifest_name,
+    node, text,
 };
 
 /// What a set of manifests may hold.
@@ -112,6 +114,8 @@ pub(crate) struct SetBuilder {
     ignore: Ignore,
     /// Where there are any, only files that fit one are read.
     include: Ignore,
+    /// What sealed files are opened with. Without, they stay sealed.
+    keys: Option<Keys>,
     documents: Vec<Document>,
     errors: Vec<ManifestError>,
     notes: Vec<String>,
@@ -128,6 +132,7 @@ impl SetBuilder {
             shown_below,
             ignore: Ignore::default(),
             include: Ignore::default(),
+            keys: None,
             documents: Vec::new(),
             errors: Vec::new(),
             notes: Vec::new(),
@@ -155,6 +160,7 @@ impl SetBuilder {
                 position: Some(Position { line: pattern.line, column: 1 }),
                 document: None,
                 message: pattern.message.to_owned(),
+                fault: Fault::Manifest,
                 excerpt: None,
             };
             self.errors.push(error.with_excerpt(text));
@@ -165,6 +171,11 @@ impl SetBuilder {
     pub(crate) fn filter(&mut self, include: &[String], ignore: &[String]) {
         self.include = Ignore::of(include);
         self.ignore.extend(Ignore::of(ignore));
+    }
+
+    /// Opens sealed files with these keys.
+    pub(crate) fn open_with(&mut self, keys: Option<&Keys>) {
+        self.keys = keys.cloned();
     }
 
     /// Whether a file or folder is left out, by its relative path.
@@ -228,7 +239,7 @@ impl SetBuilder {
             return Ok(());
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => self.add_text(&file, text),
+            Ok(text) => self.add_opened(&file, text),
             Err(error) => {
                 let line =
                     bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -239,7 +250,50 @@ impl SetBuilder {
         }
     }
 
-    fn add_text(&mut self, file: &str, content: &str) -> Result<(), ReadError> {
+    /// Adds a file, opened first if it is sealed and there are keys.
+    fn add_opened(&mut self, file: &str, content: &str) -> Result<(), ReadError> {
+        let Some(keys) = &self.keys else {
+            return self.add_text(file, content, &Encrypted::Nothing);
+        };
+        let Unsealed { bytes, encrypted } = match sealed::open(file, content, keys) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                let before = self.documents.len();
+                self.add_text(file, content, &Encrypted::Nothing)?;
+                let still = self.documents[before..].iter().filter(|document| document.sealed);
+                let message = "it is sealed, but not in a way that can be read";
+                let errors: Vec<_> = still
+                    .map(|document| ManifestError {
+                        fault: Fault::Sealed,
+                        ..document.error_at("sops", message)
+                    })
+                    .collect();
+                self.errors.extend(errors);
+                return Ok(());
+            }
+            Err(error) => {
+                self.errors.push(error);
+                return Ok(());
+            }
+        };
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => self.add_text(file, text, &encrypted),
+            Err(_) => {
+                let message = "what was sealed is no UTF-8 text";
+                self.errors.push(ManifestError::of_file(file, message));
+                Ok(())
+            }
+        }
+    }
+
+    fn add_text(
+        &mut self,
+        file: &str,
+        content: &str,
+        encrypted: &Encrypted,
+    ) -> Result<(), ReadError> {
+        // Lines of an opened file are shown nowhere.
+        let is_opened = !matches!(encrypted, Encrypted::Nothing);
         let whole: Arc<str> = Arc::from(content);
         if file.to_ascii_lowercase().ends_with(".json")
             && let Err(problem) = text::check_json(content)
@@ -249,9 +303,10 @@ impl SetBuilder {
                 position: problem.at,
                 document: Some(0),
                 message: problem.message,
+                fault: Fault::Manifest,
                 excerpt: None,
             };
-            self.errors.push(if object::may_hold_secret(content) {
+            self.errors.push(if is_opened || object::may_hold_secret(content) {
                 error
             } else {
                 error.with_excerpt(content)
@@ -268,11 +323,12 @@ impl SetBuilder {
                 index,
                 part,
                 text: &whole,
-                shown: !object::may_hold_secret(part.text),
+                shown: !is_opened && !object::may_hold_secret(part.text),
+                encrypted: encrypted.within(part.start..part.start + part.text.len()),
             };
             match text::parse(part, self.limits.depth) {
                 Ok(node) => {
-                    let Objects { documents, errors } =
+                    let Objects { documents, errors, .. } =
                         origin.objects(node::split(node, part.lines_above));
                     self.documents.extend(documents);
                     self.errors.extend(errors);

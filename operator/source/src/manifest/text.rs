@@ -10,6 +10,8 @@ use super::syntax::{self, Problem};
 /// One document of a file, with its `---` line if it has one.
 pub(super) struct Part<'a> {
     pub(super) text: &'a str,
+    /// Where in the file it begins (bytes).
+    pub(super) start: usize,
     /// How many lines of the file come before it.
     pub(super) lines_above: u32,
 }
@@ -20,7 +22,9 @@ pub(super) struct Part<'a> {
 /// boundaries, in quoted and block scalars too, so lines are enough to go by.
 /// Cutting first is what lets an error in one document not hide the next one's.
 pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
+    let whole = text;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let skipped = whole.len() - text.len();
     let mut parts = Vec::new();
     let mut part = Cut::at(0, 0);
     let mut offset = 0;
@@ -43,6 +47,7 @@ pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
         offset = end;
     }
     part.push_into(&mut parts, text, text.len());
+    parts.iter_mut().for_each(|part| part.start += skipped);
     parts
 }
 
@@ -61,7 +66,8 @@ impl Cut {
 
     fn push_into<'a>(&self, parts: &mut Vec<Part<'a>>, text: &'a str, end: usize) {
         if self.content {
-            parts.push(Part { text: &text[self.start..end], lines_above: self.lines_above });
+            let Self { start, lines_above, .. } = *self;
+            parts.push(Part { text: &text[start..end], start, lines_above });
         }
     }
 }

@@ -3,6 +3,7 @@
 mod delete;
 mod diff;
 mod list;
+mod seal;
 mod set;
 mod usage;
 mod values;
@@ -28,7 +29,7 @@ Examples:
   pass show shop/mail | hadesctl secret set shop/mail --from-stdin password
   hadesctl secret list -p shop                      keys, fingerprints, who uses them";
 
-/// Set, list, compare and delete Secrets
+/// Set, list, compare, seal and delete Secrets
 ///
 /// No command shows a value that was set: fingerprints tell which ones changed.
 #[derive(Debug, Args)]
@@ -47,6 +48,8 @@ enum Command {
     List(list::Arguments),
     /// Show which values `set` would change
     Diff(diff::Arguments),
+    /// Encrypt Secrets, so that they can be committed to git
+    Seal(seal::Arguments),
     /// Delete Secrets
     #[command(visible_alias = "rm")]
     Delete(delete::Arguments),
@@ -65,6 +68,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode, E
         Command::Set(arguments) => set::run(context, arguments).await,
         Command::List(arguments) => list::run(context, arguments).await,
         Command::Diff(arguments) => return diff::run(context, arguments).await,
+        Command::Seal(arguments) => seal::run(context, arguments).await,
         Command::Delete(arguments) => delete::run(context, arguments).await,
     }?;
     Ok(ExitCode::SUCCESS)
