@@ -76,7 +76,6 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Use(arguments) => use_::run(context, &arguments).await,
         Command::Host(arguments) => host::run(context, &arguments).await,
         Command::Volume(arguments) => volume::run(context, &arguments).await,
-        Command::Secret(arguments) => secret::run(context, &arguments).await,
         Command::Login(arguments) => login::run(context, &arguments).await,
         Command::Logout(arguments) => logout::run(context, &arguments).await,
         Command::Whoami(arguments) => whoami::run(context, &arguments).await,
