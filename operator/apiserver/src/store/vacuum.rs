@@ -11,8 +11,10 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use redb::ReadTransaction;
+
 use super::disk::Cached;
-use super::handle::{Handle, Opened, Reading};
+use super::handle::{Handle, Opened};
 use super::{COUNTERS, OBJECTS, StoreError};
 
 /// A smaller file is left as it is.
@@ -59,7 +61,7 @@ fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<b
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     remove(path);
     let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
-    if !copy(&handle.begin_read()?, &opened, waiting)? {
+    if !copy(&handle.begin_read()?.transaction, &opened, waiting)? {
         return Ok(false);
     }
     opened.database.compact().map_err(StoreError::database)?;
@@ -70,16 +72,20 @@ fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<b
 }
 
 /// Copies all rows and counters in one transaction.
-fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+pub(super) fn copy(
+    from: &ReadTransaction,
+    to: &Opened,
+    waiting: impl Fn() -> bool,
+) -> Result<bool, StoreError> {
     let txn = to.database.begin_write().map_err(StoreError::database)?;
     {
-        let source = from.transaction.open_table(COUNTERS).map_err(StoreError::database)?;
+        let source = from.open_table(COUNTERS).map_err(StoreError::database)?;
         let mut target = txn.open_table(COUNTERS).map_err(StoreError::database)?;
         for entry in source.range::<&str>(..).map_err(StoreError::database)? {
             let (name, value) = entry.map_err(StoreError::database)?;
             target.insert(name.value(), value.value()).map_err(StoreError::database)?;
         }
-        let source = from.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+        let source = from.open_table(OBJECTS).map_err(StoreError::database)?;
         let mut target = txn.open_table(OBJECTS).map_err(StoreError::database)?;
         let all: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
         let mut size = 0;
