@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::backup_flags::{BackupFlags, BackupScheduleFlags, RestoreFlags};
 use crate::oidc_flags::{OidcFlags, external_url};
 
 /// Hades: a control plane for software studios. One binary that watches git,
@@ -36,6 +37,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Write a backup of everything that the server keeps, encrypted, into one file.
+    ///
+    /// While the server runs, it makes the backup itself, of one moment, and goes on
+    /// with its work meanwhile. Otherwise the data directory is read.
+    Backup(BackupFlags),
+    /// Put a backup into a new data directory.
+    ///
+    /// The backup is read to its end and checked, with each row of its store, before
+    /// anything gets to its place. A server starts on the directory suspended, until
+    /// `hades store adopt` says that it is the only one.
+    Restore(RestoreFlags),
     /// Print the version.
     Version,
 }
@@ -93,8 +105,9 @@ pub(crate) enum UserCommand {
     /// ends all sessions and enables the user. `admin` is made again if it is
     /// gone, and is an administrator afterwards.
     ///
-    /// The server must be running. Whoever may read its data directory may do
-    /// this: the kubeconfig in it may do everything.
+    /// A server that runs is asked over the socket in its data directory; otherwise
+    /// this opens the directory itself. Only root and the user that the server runs
+    /// as may do this.
     Recover(RecoverFlags),
 }
 
@@ -108,6 +121,11 @@ pub(crate) struct RecoverFlags {
     /// Data directory of the server.
     #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+
+    /// Folder of the audit log, if it isn't `audit` in the data directory. A server
+    /// that runs knows it.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
 }
 
 /// What to do with a store that no server has open.
@@ -198,6 +216,9 @@ pub(crate) struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) audit: AuditFlags,
+
+    #[command(flatten)]
+    pub(crate) backup: BackupScheduleFlags,
 
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
