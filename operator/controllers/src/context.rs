@@ -27,6 +27,11 @@ const NOBODY: &str = "system:anonymous";
 /// Tells the time; injected, so that tests stay still.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Makes keyed fingerprints of secret values, of a project and a value. Those of two
+/// projects must differ for the same value: members of one see its fingerprints, and
+/// could otherwise try guesses in another, where they write Secrets themselves.
+pub type Fingerprint = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
 /// What the binary decides.
 #[derive(Clone)]
 pub struct Settings {
@@ -37,7 +42,7 @@ pub struct Settings {
     /// Id of this installation; on everything it makes.
     pub installation: String,
     /// Keyed fingerprint of a secret value.
-    pub fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub fingerprint: Fingerprint,
     /// Folder for copies of git repositories; may be emptied at any time.
     pub cache_dir: PathBuf,
     /// Tells the time.
@@ -48,7 +53,7 @@ pub struct Settings {
 pub struct Context {
     pub(crate) client: Client,
     pub(crate) installation: String,
-    pub(crate) fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,

@@ -56,18 +56,17 @@ pub(super) fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     };
     spec.audiences = Some(audiences.clone());
     let expires = now + lasts;
-    let token = if options.dry_run {
-        String::new()
-    } else {
-        ask.state.service_accounts.issue(Order {
-            namespace: account.namespace.clone(),
-            secret: spec.bound_object_ref.as_ref().map(|bound| secret(ask, bound)).transpose()?,
-            account: Bound { name: account.name.clone(), uid: account.uid },
-            audiences,
-            issued: now,
-            expires,
-        })?
-    };
+    let mut token = ask.state.service_accounts.issue(Order {
+        namespace: account.namespace.clone(),
+        secret: spec.bound_object_ref.as_ref().map(|bound| secret(ask, bound)).transpose()?,
+        account: Bound { name: account.name.clone(), uid: account.uid },
+        audiences,
+        issued: now,
+        expires,
+    })?;
+    if options.dry_run {
+        token.clear();
+    }
     let expiry = Timestamp::from_second(expires).map_err(StatusError::internal)?;
     spec.expiration_seconds = Some(lasts);
     let answer = json!({
