@@ -1,5 +1,6 @@
 //! Backups of a real server, and what comes of them.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -210,6 +211,20 @@ fn an_administrator_is_let_in_again_by_the_socket() {
     let second = password(&hades.run(&["user", "recover", "admin"]));
     assert_ne!(first, second);
     hades.launch();
+    // It lets one in, and the one before doesn't.
+    let log_in = |password: &str| {
+        let config = hades.dir.path().join("person.kubeconfig");
+        let ca_file = hades.data().join("ca.crt");
+        let mut login = hades.hadesctl_command();
+        login.env("KUBECONFIG", config).args(["login", &format!("https://{}", hades.address)]);
+        login.args(["--user", "admin", "--ca-file", text(&ca_file)]);
+        login.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut login = login.spawn().unwrap();
+        writeln!(login.stdin.take().unwrap(), "{password}").unwrap();
+        login.wait().unwrap().success()
+    };
+    assert!(!log_in(&first));
+    assert!(log_in(&second));
     let nobody = hades.command(&["user", "recover", "nobody"]).output().unwrap();
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
     assert!(!nobody.status.success() && said.contains("there is no user"), "{said}");

@@ -96,7 +96,7 @@ impl Destination {
                     let gathered = gather()?;
                     let name = name_of(&gathered);
                     let written = folder::store(&path, &name, gathered, &recipients)?;
-                    let removed = folder::prune(&path, &name.installation, keep);
+                    let removed = folder::prune(&path, &name, keep);
                     Ok(Stored::new(name, written, removed.map_err(|error| error.to_string())))
                 })
                 .await
@@ -110,7 +110,7 @@ impl Destination {
                 })
                 .await?;
                 let written = s3.put(&name, spooled).await?;
-                let removed = s3.prune(&name.installation, keep).await;
+                let removed = s3.prune(&name, keep).await;
                 Ok(Stored::new(name, written, removed.map_err(|error| error.to_string())))
             }
         }

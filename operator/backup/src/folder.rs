@@ -105,9 +105,10 @@ fn clear(folder: &Path, installation: &str) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Removes the oldest, so that `keep` are left. How many it were.
-pub(crate) fn prune(folder: &Path, installation: &str, keep: usize) -> Result<usize, FolderError> {
-    let gone = BackupName::superfluous(list(folder, installation)?, keep);
+/// Removes the oldest after that one was made, so that `keep` are left. How many it
+/// were.
+pub(crate) fn prune(folder: &Path, made: &BackupName, keep: usize) -> Result<usize, FolderError> {
+    let gone = BackupName::superfluous(list(folder, &made.installation)?, made, keep);
     for name in &gone {
         let path = folder.join(name.to_string());
         std::fs::remove_file(&path).map_err(failed(&path))?;

@@ -35,9 +35,11 @@ impl BackupName {
         (name.to_string() == text).then_some(name)
     }
 
-    /// Those that are too many when the newest `keep` stay.
+    /// Those that are too many when `made` was made and the newest `keep` stay. Later
+    /// ones, made when the clock was wrong, neither count nor go.
     #[must_use]
-    pub fn superfluous(mut names: Vec<Self>, keep: usize) -> Vec<Self> {
+    pub fn superfluous(mut names: Vec<Self>, made: &Self, keep: usize) -> Vec<Self> {
+        names.retain(|name| name.time <= made.time);
         names.sort();
         names.truncate(names.len().saturating_sub(keep));
         names
@@ -83,8 +85,14 @@ mod tests {
             at("2026-02-28T02:00:00Z"),
             at("2026-03-01T02:00:00Z"),
         ];
-        let gone = BackupName::superfluous(names.clone(), 2);
+        let made = names[0].clone();
+        let gone = BackupName::superfluous(names.clone(), &made, 2);
         assert_eq!(gone, [at("2026-02-28T02:00:00Z")]);
-        assert!(BackupName::superfluous(names, 3).is_empty());
+        assert!(BackupName::superfluous(names.clone(), &made, 3).is_empty());
+        // The clock was wrong for a while.
+        let late = ["2031-01-01T02:00:00Z", "2031-01-02T02:00:00Z"].map(at);
+        let all = [names, late.to_vec()].concat();
+        assert_eq!(BackupName::superfluous(all.clone(), &made, 2), gone);
+        assert!(!BackupName::superfluous(all, &made, 1).contains(&made));
     }
 }

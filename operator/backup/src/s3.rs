@@ -286,9 +286,10 @@ impl S3 {
         Ok(names)
     }
 
-    /// Removes the oldest, so that `keep` are left. How many it were.
-    pub async fn prune(&self, installation: &str, keep: usize) -> Result<usize, S3Error> {
-        let gone = BackupName::superfluous(self.list(installation).await?, keep);
+    /// Removes the oldest after that one was made, so that `keep` are left. How many
+    /// it were.
+    pub async fn prune(&self, made: &BackupName, keep: usize) -> Result<usize, S3Error> {
+        let gone = BackupName::superfluous(self.list(&made.installation).await?, made, keep);
         for name in &gone {
             let key = self.place.key(&name.to_string());
             let action = self.bucket.delete_object(Some(&self.credentials), &key);

@@ -47,7 +47,10 @@ impl AdminClient {
         match UnixStream::connect(&path).await {
             Ok(_) => {}
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return Ok(None),
+                // A path that is too long for a socket is so for the server, too.
+                io::ErrorKind::NotFound
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::InvalidInput => return Ok(None),
                 _ => return Err(AdminClientError::Socket { path, source: error }),
             },
         }

@@ -24,12 +24,12 @@ use sha2::{Digest, Sha256};
 
 use crate::admin_client::{AdminClient, AdminClientError};
 use crate::admin_socket::{self, PREFIX, Refusal};
-use crate::backup_flags;
 use crate::backup_flags::{
     BackupCommand, BackupFlags, KeygenFlags, RestoreFlags, ShowFlags, ShowFormat,
 };
 use crate::backups::{Backups, PROGRAM};
 use crate::instance::{self, InstanceError};
+use crate::{backup_flags, backups};
 
 /// Stands for the standard input or output.
 const STANDARD: &str = "-";
@@ -89,13 +89,10 @@ async fn send(
     let named: Result<Vec<Recipient>, _> = order.recipients.iter().map(|key| key.parse()).collect();
     let named = named.map_err(|error: RecipientError| bad(&error))?;
     let recipients = backups.recipients(named).map_err(|error| bad(&error))?;
-    let stream = backups.stream(recipients).await;
     let event = AuditEvent::new("backup", "/admin/backup").by(&admin_socket::identity());
-    let stream = stream.map_err(|error| {
-        server.audit().record(event.clone().answered(500, "InternalError", ""));
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &error)
-    })?;
-    server.audit().record(event.answered(200, "", ""));
+    let ended = move |sha256: Option<&str>| server.audit().record(backups::audited(event, sha256));
+    let stream = backups.stream(recipients, ended).await;
+    let stream = stream.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((kind, Body::from_stream(stream)).into_response())
 }
@@ -165,7 +162,7 @@ async fn write_new(
         if path.exists() {
             return Err(BackupCommandError::Exists(path.to_owned()));
         }
-        std::fs::rename(&partial, path).map_err(failed)?;
+        std::fs::rename(&partial, path).and_then(|()| sync_folder(path)).map_err(failed)?;
         Ok(written)
     });
     if filled.is_err() {
@@ -173,6 +170,12 @@ async fn write_new(
         let _ = std::fs::remove_file(&partial);
     }
     filled
+}
+
+/// Has the name of a file on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Has the server write the backup, or does it where no server runs.
@@ -402,6 +405,11 @@ mod tests {
         assert!(matches!(error, BackupCommandError::Exists(_)), "{error}");
         drop(guard);
         bed.server.shutdown().await;
+        let (_, sha256) = said.lines().next().unwrap().split_once("SHA-256 ").unwrap();
+        let log = std::fs::read_dir(bed.data().join("audit")).unwrap();
+        let log: String =
+            log.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
+        assert!(log.contains(sha256), "{sha256}: {log}");
         let stopped = bed.dir.path().join("y.age");
         run(&bed.flags(&stopped), &mut Vec::new()).await.unwrap();
         assert!(bed.shown(&stopped).unwrap().contains("audit/head"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use hades_apiserver::ApiServer;
+use hades_apiserver::audit::AuditEvent;
 use hades_backup::{
     BackupError, Destination, DestinationError, Gathered, Recipient, S3Settings, Stored,
     Surroundings,
@@ -20,6 +21,14 @@ const QUEUE: usize = 4;
 
 /// The program that makes them.
 pub(crate) const PROGRAM: &str = concat!("hades ", env!("CARGO_PKG_VERSION"));
+
+/// What the audit log has of a backup: its digest, or that it failed.
+pub(crate) fn audited(event: AuditEvent, sha256: Option<&str>) -> AuditEvent {
+    match sha256 {
+        Some(sha256) => event.answered(200, "", "").note("hades.dev/sha256", sha256),
+        None => event.answered(500, "InternalError", ""),
+    }
+}
 
 /// What backups are made of; clones share it.
 #[derive(Clone)]
@@ -68,26 +77,40 @@ impl Backups {
         gathered
     }
 
-    /// The bytes of a backup. A stream that ends with an error is none.
+    /// The bytes of a backup. A stream that ends with an error is none. `ended` learns
+    /// the digest of one that was sent to its end.
     ///
     /// # Errors
     /// When it can't be begun.
-    pub(crate) async fn stream(
+    pub(crate) async fn stream<E: FnOnce(Option<&str>) + Send + 'static>(
         &self,
         recipients: Vec<Recipient>,
-    ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<>, BackupError> {
+        ended: E,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<E>, BackupError> {
         let turn = Arc::clone(&self.0.turn).lock_owned().await;
         let backups = self.clone();
         let gathered = tokio::task::spawn_blocking(move || backups.gather(turn)).await;
-        let gathered = gathered.map_err(|error| BackupError::Write(io::Error::other(error)))??;
+        let gathered =
+            gathered.unwrap_or_else(|error| Err(BackupError::Write(io::Error::other(error))));
+        let gathered = match gathered {
+            Ok(gathered) => gathered,
+            Err(error) => {
+                ended(None);
+                return Err(error);
+            }
+        };
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         tokio::task::spawn_blocking(move || {
             let mut chunks = Chunks { sender: sender.clone(), chunk: BytesMut::new() };
-            if let Err(error) = gathered.write(&recipients, &mut chunks) {
-                let words = hades_controllers::error_chain(&error);
-                tracing::warn!(error = words, "a backup broke off");
-                // Nobody may be listening any more, which is why it failed.
-                let _ = sender.blocking_send(Err(io::Error::other(words)));
+            match gathered.write(&recipients, &mut chunks) {
+                Ok(written) => ended(Some(&written.sha256)),
+                Err(error) => {
+                    ended(None);
+                    let words = hades_controllers::error_chain(&error);
+                    tracing::warn!(error = words, "a backup broke off");
+                    // Nobody may be listening any more, which is why it failed.
+                    let _ = sender.blocking_send(Err(io::Error::other(words)));
+                }
             }
         });
         Ok(futures::stream::poll_fn(move |context| receiver.poll_recv(context)))

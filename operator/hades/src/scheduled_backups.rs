@@ -19,7 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup_flags::BackupScheduleFlags;
-use crate::backups::Backups;
+use crate::backups::{self, Backups};
 
 /// How long to wait after the first failure; twice as long after each further one.
 const RETRY: Duration = Duration::from_secs(5 * 60);
@@ -165,7 +165,7 @@ impl Teller {
         let Stored { name, written, removed } = stored;
         let (size, sha256) = (written.size, &written.sha256);
         tracing::info!(to = %destination, %name, size, sha256, "a backup was made");
-        self.record(200, sha256);
+        self.record(Some(sha256));
         let mut note = format!("{name} in {destination}: {size} bytes, SHA-256 {sha256}");
         let mut type_ = EventType::Normal;
         if let Err(error) = removed {
@@ -185,15 +185,14 @@ impl Teller {
         let words = hades_controllers::error_chain(error);
         let minutes = wait.as_secs() / 60;
         tracing::error!(to = %destination, error = words, minutes, "no backup; it is tried again");
-        self.record(500, "");
+        self.record(None);
         let note = format!("no backup in {destination}, tried again in {minutes} minutes: {words}");
         self.publish(EventType::Warning, reason::BACKUP_FAILED, note).await;
     }
 
-    fn record(&self, code: u16, sha256: &str) {
-        let event = AuditEvent::new("backup", "").by(&self.identity).answered(code, "", "");
-        let event = if sha256.is_empty() { event } else { event.note("hades.dev/sha256", sha256) };
-        self.server.audit().record(event);
+    fn record(&self, sha256: Option<&str>) {
+        let event = AuditEvent::new("backup", "").by(&self.identity);
+        self.server.audit().record(backups::audited(event, sha256));
     }
 
     async fn publish(&self, type_: EventType, reason: &str, mut note: String) {
