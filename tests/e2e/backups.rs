@@ -79,7 +79,9 @@ fn a_lost_data_directory_is_restored_and_nothing_that_runs_is_touched() {
     hades.launch();
     assert!(hades.log().contains("was restored"), "{}", hades.log());
     let web = format!("{}/production/web", hades.project);
-    assert!(!hades.try_hadesctl(&["exec", &web, "--", "true"]).status.success());
+    let refused = hades.try_hadesctl(&["exec", &web, "--", "true"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("hades store adopt"), "{said}");
     assert_eq!(runs(&hades), before);
     hades.stop();
     hades.adopt();
@@ -88,7 +90,9 @@ fn a_lost_data_directory_is_restored_and_nothing_that_runs_is_touched() {
     hades.apply(&ENVIRONMENT.replace("  volumes: {data: {}}", "  env: {}\n  volumes: {data: {}}"));
     hades.wait_ready("production");
     assert_eq!(runs(&hades), before, "nothing was made anew, started or stopped");
-    hades.hadesctl(&["exec", &web, "--", "true"]);
+    hades.apply(&ENVIRONMENT.replace("env: {", "env: {MESSAGE: changed, "));
+    hades.wait_ready("production");
+    assert_ne!(runs(&hades), before, "it does its work again");
     assert!(!hades.data().join("restore.partial").exists());
 }
 
