@@ -15,6 +15,7 @@ use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::rotation::Turn;
 use crate::seal::Keyring;
 use crate::store::{Store, StoreError, WriteError};
 use crate::wire::discovery::Announced;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     /// Held by whoever writes definitions.
     pub definitions: tokio::sync::Mutex<()>,
     pub keyring: Arc<Keyring>,
+    /// Held by whoever replaces the identity.
+    pub rotations: Turn,
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,

@@ -269,3 +269,175 @@ async fn no_patch_reads_a_value() {
     let copied = controller.patch("db", &PatchParams::default(), &copy).await.unwrap();
     assert_eq!(copied.data.unwrap()["again"].0, PLAINTEXT.as_bytes());
 }
+
+/// A value that is told from anything else in every form that it can take.
+const AWKWARD: &str = "planted/Value+with ?&=\n\"quotes\" \u{0}and NUL";
+
+/// What a search for a value looks for: as it is, in JSON, in base64 of both alphabets
+/// wherever it may begin, and in URLs.
+fn forms(value: &[u8]) -> Vec<Vec<u8>> {
+    let text = String::from_utf8_lossy(value).into_owned();
+    let mut forms = vec![value.to_vec(), json!(text).to_string().trim_matches('"').into()];
+    for skipped in 0..3 {
+        let encoded = BASE64.encode([vec![0; skipped], value.to_vec()].concat());
+        let start = (skipped * 8).div_ceil(6);
+        // What depends on the value alone.
+        let whole = &encoded[start..(skipped + value.len()) * 8 / 6];
+        forms.push(whole.as_bytes().to_vec());
+        forms.push(whole.replace('+', "-").replace('/', "_").into_bytes());
+    }
+    let percent = |upper: bool| {
+        let byte = |byte: &u8| match byte {
+            b if b.is_ascii_alphanumeric() || b"-_.~".contains(b) => char::from(*b).to_string(),
+            b if upper => format!("%{b:02X}"),
+            b => format!("%{b:02x}"),
+        };
+        value.iter().map(byte).collect::<String>().into_bytes()
+    };
+    forms.extend([percent(true), percent(false)]);
+    forms
+}
+
+fn holds(haystack: &[u8], value: &[u8]) -> bool {
+    // The search of the standard library is fast in tests, too.
+    let haystack = String::from_utf8_lossy(haystack);
+    forms(value).iter().any(|form| haystack.contains(&*String::from_utf8_lossy(form)))
+}
+
+/// Answers to everything that can be asked about Secrets.
+async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
+    let collections = ["/api/v1/secrets", PATH];
+    let queries = [
+        "",
+        "?limit=1",
+        "?fieldSelector=metadata.name%3Ddb",
+        "?fieldSelector=type%3DOpaque",
+        "?fieldSelector=data.password%3Dx",
+        "?labelSelector=app%3Dshop",
+        "?resourceVersion=0&resourceVersionMatch=NotOlderThan",
+        "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1\
+         &allowWatchBookmarks=true",
+        "?watch=1&resourceVersion=0&timeoutSeconds=1",
+        "?includeObject=Object",
+        "?includeObject=Metadata",
+        "?pretty=true",
+    ];
+    let accepts = [
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;as=Table;v=v1;g=meta.k8s.io",
+        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    ];
+    let mut requests = Vec::new();
+    for accept in accepts {
+        for query in queries {
+            requests.extend(collections.map(|path| ("GET", format!("{path}{query}"), accept)));
+            requests.push(("GET", format!("{PATH}/db{query}"), accept));
+        }
+        for what in ["status", "scale", "reveal", "log", "data"] {
+            requests.push(("GET", format!("{PATH}/db/{what}"), accept));
+        }
+        requests.push(("DELETE", format!("{PATH}/db?dryRun=All"), accept));
+        requests.push(("DELETE", format!("{PATH}?dryRun=All"), accept));
+    }
+    // At once: watches last a second.
+    let asking = requests.into_iter().map(|(method, path, accept)| async move {
+        let answer = server.bytes(method, &path, &[("accept", accept)], Vec::new()).await;
+        (format!("{method} {path} as {accept}"), answer.1)
+    });
+    let mut answers = futures::future::join_all(asking).await;
+    for (kind, body) in prying(print) {
+        for subresource in ["", "/status", "/scale"] {
+            for query in ["dryRun=All&fieldManager=t&fieldValidation=Strict", "fieldManager=t"] {
+                let path = format!("{PATH}/db{subresource}?{query}");
+                let headers = [("content-type", kind), ("accept", "application/json")];
+                let body = body.to_string().into_bytes();
+                let answer = server.bytes("PATCH", &path, &headers, body).await;
+                answers.push((format!("PATCH {path} {kind}"), answer.1));
+            }
+        }
+    }
+    answers
+}
+
+#[tokio::test]
+async fn no_answer_holds_a_value_in_any_form() {
+    let server = Server::start().await;
+    let (person, controller) = apis(&server);
+    let values = [PLAINTEXT, AWKWARD];
+    for (name, value) in [("db", PLAINTEXT), ("awkward", AWKWARD)] {
+        let mut secret = object(value);
+        secret.metadata.name = Some(name.to_owned());
+        let copy = json!({"kind": "Secret", "stringData": {"password": value}}).to_string();
+        let last_applied = "kubectl.kubernetes.io/last-applied-configuration".to_owned();
+        secret.metadata.annotations = Some([(last_applied, copy)].into());
+        person.create(&PostParams::default(), &secret).await.unwrap();
+    }
+    assert!(holds(
+        &serde_json::to_vec(&controller.get("db").await.unwrap()).unwrap(),
+        PLAINTEXT.as_bytes()
+    ));
+    let print = BASE64.encode(value(&person.get("db").await.unwrap()));
+    let answers = asked(&server, &print).await;
+    assert!(answers.len() > 200);
+    assert!(answers.iter().filter(|(_, answer)| holds(answer, b"hades:fp:")).count() > 50);
+    for (request, answer) in &answers {
+        for value in values {
+            assert!(!holds(answer, value.as_bytes()), "{request}: {value:?} is shown");
+        }
+    }
+    // What went in comes out for controllers, whatever it is.
+    assert_eq!(value(&controller.get("awkward").await.unwrap()), AWKWARD);
+    // The metrics count; they know no value.
+    let mut registry = prometheus_client::registry::Registry::default();
+    server.server.register_metrics(&mut registry);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+    assert!(metrics.contains("hades_apiserver_"));
+    server.server.shutdown().await;
+    let mut files = vec![(String::from("metrics"), metrics.into_bytes())];
+    let folders = [server.directory.path().to_owned(), server.directory.path().join("audit")];
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        files.push((path.display().to_string(), std::fs::read(path).unwrap()));
+    }
+    assert!(files.len() >= 5, "the store, its keys, the audit log");
+    for (file, bytes) in &files {
+        for value in values {
+            assert!(!holds(bytes, value.as_bytes()), "{value:?} is in {file}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_bytes_are_kept_and_a_mebibyte_of_them_but_no_more() {
+    let server = Server::start().await;
+    let (person, controller) = apis(&server);
+    let all: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 20).collect();
+    let with = |name: &str, bytes: &[u8]| -> Secret {
+        let data = json!({"password": BASE64.encode(bytes)});
+        serde_json::from_value(json!({"metadata": {"name": name}, "data": data})).unwrap()
+    };
+    for (name, bytes) in
+        [("large", &all[..]), ("empty", b""), ("nul", b"\0"), ("lines", b"a\r\n\n")]
+    {
+        let created = person.create(&PostParams::default(), &with(name, bytes)).await.unwrap();
+        assert!(value(&created).starts_with("hades:fp:"), "{name}");
+        assert_eq!(controller.get(name).await.unwrap().data.unwrap()["password"].0, bytes);
+    }
+    let more = [&all[..], b"x"].concat();
+    let error = person.create(&PostParams::default(), &with("more", &more)).await.unwrap_err();
+    match error {
+        kube::Error::Api(status) => {
+            assert_eq!(status.code, 422);
+            assert!(status.message.contains("may not be more than 1048576 bytes"), "{status:?}");
+            assert!(status.message.len() < 300);
+        }
+        other => panic!("{other}"),
+    }
+    // What is kept counts, too, though it is written as a fingerprint.
+    let change = Patch::Merge(json!({"stringData": {"another": "x"}}));
+    person.patch("large", &PatchParams::default(), &change).await.unwrap_err();
+}

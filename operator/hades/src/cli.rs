@@ -131,8 +131,9 @@ pub(crate) enum StoreCommand {
     /// Make the file of the store as small as it can be.
     ///
     /// A server that runs gives room back by itself, after much was deleted and
-    /// while nobody writes; this does the rest, in the file as it is. A server
-    /// must not have it open.
+    /// while nobody writes; this does the rest. The store is written into a new
+    /// file, so that nothing is left of what was deleted, or changed in place where
+    /// there is no room for both. A server must not have it open.
     Compact(StoreFlags),
     /// Say that this data directory is the only one of its installation.
     ///

@@ -97,12 +97,19 @@ fn percent(part: u64, whole: u64) -> u64 {
 }
 
 fn compact(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandError> {
-    let Compacted { before, after } = maintenance::compact(directory)?;
+    let Compacted { before, after, clean } = maintenance::compact(directory)?;
     writeln!(
         out,
         "{}: {before} bytes before, {after} bytes after",
         directory.join("store.redb").display()
     )?;
+    if !clean {
+        writeln!(
+            out,
+            "There was no room for a second file, so what was deleted may be left in free parts \
+             of this one (Secrets encrypted): make room and compact it again."
+        )?;
+    }
     Ok(true)
 }
 
@@ -146,7 +153,7 @@ mod tests {
         server.shutdown().await;
         let (text, good) = outcome(StoreCommand::Verify, directory.path()).await;
         assert!(good, "{text}");
-        assert!(text.contains("store.redb: closed in good order\nformat 1, "), "{text}");
+        assert!(text.contains("store.redb: closed in good order\nformat 2, "), "{text}");
         assert!(text.lines().any(|line| line.starts_with("namespaces ")), "{text}");
         assert!(text.ends_with("No problems.\n"), "{text}");
         let (text, good) = outcome(StoreCommand::Compact, directory.path()).await;

@@ -3,6 +3,7 @@
 mod failures;
 mod formats;
 mod maintenance;
+mod sealing;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -141,6 +141,18 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> (u16, Value) {
+        let (code, bytes) = self.bytes(method, path, headers, body).await;
+        (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A request as bytes; code and bytes of the answer.
+    pub async fn bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Vec<u8>) {
         let mut request = http::Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -150,7 +162,7 @@ impl Server {
         let response = tower::ServiceExt::oneshot(self.server.router(), request).await.unwrap();
         let code = response.status().as_u16();
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        (code, bytes.into())
     }
 }
 
