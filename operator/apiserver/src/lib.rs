@@ -55,9 +55,12 @@ mod watch;
 pub mod wire;
 mod write;
 
-/// The store while no server runs: looked through, and made small.
+/// The store while no server runs: looked through, made small, and copied.
 pub mod maintenance {
-    pub use crate::store::{Compacted, Report, StoreError, Tally, compact, verify, verify_with};
+    pub use crate::store::{
+        Compacted, Copied, Report, StoreError, Tally, compact, copy_closed, latest_format, verify,
+        verify_with,
+    };
 }
 
 pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};

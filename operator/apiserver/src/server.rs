@@ -1,6 +1,6 @@
 //! The server: its configuration, its start and its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
@@ -27,7 +27,7 @@ use crate::registry::{Nature, Registry};
 use crate::rotation::{self, Rotated, RotationError, RotationPause, Turn};
 use crate::seal::{IdentitySource, Keyring, SealError};
 use crate::state::{Clock, State};
-use crate::store::{Key, Observer, Store, StoreError};
+use crate::store::{Copied, Key, Observer, Store, StoreError};
 use crate::vault::Vault;
 use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
@@ -276,6 +276,15 @@ impl ApiServer {
     /// When the store can't be read.
     pub fn observe(&self, observer: Arc<dyn Observer>) -> Result<(), StoreError> {
         self.inner.state.store.observe(observer)
+    }
+
+    /// Copies everything in the store, as it is now, into a new file, while writers go
+    /// on. Takes as long as the disk needs for it; don't call it from async code.
+    ///
+    /// # Errors
+    /// When the store can't be read, or the file can't be written.
+    pub fn copy_store(&self, target: &Path) -> Result<Copied, StoreError> {
+        self.inner.state.store.copy(target)
     }
 
     /// The audit log, for what no request of the API tells: logins, consoles.

@@ -22,6 +22,7 @@
 
 mod batch;
 mod compact;
+mod copy;
 mod disk;
 mod draft;
 mod error;
@@ -63,6 +64,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use compact::{Compacted, compact};
+pub use copy::{Copied, copy_closed};
 pub use error::{StoreError, WriteError};
 pub use key::Key;
 pub use meta::{Meta, OwnerReference};
@@ -104,6 +106,12 @@ const READ_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long lists under way may take to end when the store is closed.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// The format of the stores that this program writes. It reads earlier ones, too.
+#[must_use]
+pub fn latest_format() -> u64 {
+    format::latest(format::STEPS)
+}
 
 /// Resource of the namespaces, which guard what is created in them.
 pub const NAMESPACES: &str = "/namespaces";

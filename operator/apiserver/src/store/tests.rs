@@ -1,5 +1,6 @@
 //! The store as its callers see it, on a disk that works and on disks that fail.
 
+mod copies;
 mod failures;
 mod formats;
 mod maintenance;

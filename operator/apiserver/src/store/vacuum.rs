@@ -11,10 +11,10 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use redb::WriteTransaction;
+use redb::{ReadTransaction, WriteTransaction};
 
 use super::disk::Cached;
-use super::handle::{Handle, Opened, Reading};
+use super::handle::{Handle, Opened};
 use super::keys::KEYS;
 use super::{COUNTERS, OBJECTS, StoreError};
 
@@ -72,7 +72,7 @@ fn rewrite_at(
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     remove(path);
     let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
-    if !copy(&handle.begin_read()?, &opened, waiting)? {
+    if !copy(&handle.begin_read()?.transaction, &opened, waiting)? {
         return Ok(false);
     }
     opened.database.compact().map_err(StoreError::database)?;
@@ -83,17 +83,21 @@ fn rewrite_at(
 }
 
 /// Copies all rows, keys and counters in one transaction.
-fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+pub(super) fn copy(
+    from: &ReadTransaction,
+    to: &Opened,
+    waiting: impl Fn() -> bool,
+) -> Result<bool, StoreError> {
     let txn = to.database.begin_write().map_err(StoreError::database)?;
     {
-        let source = from.transaction.open_table(COUNTERS).map_err(StoreError::database)?;
+        let source = from.open_table(COUNTERS).map_err(StoreError::database)?;
         let mut target = txn.open_table(COUNTERS).map_err(StoreError::database)?;
         for entry in source.range::<&str>(..).map_err(StoreError::database)? {
             let (name, value) = entry.map_err(StoreError::database)?;
             target.insert(name.value(), value.value()).map_err(StoreError::database)?;
         }
         copy_keys(from, &txn)?;
-        let source = from.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+        let source = from.open_table(OBJECTS).map_err(StoreError::database)?;
         let mut target = txn.open_table(OBJECTS).map_err(StoreError::database)?;
         let all: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
         let mut size = 0;
@@ -113,8 +117,8 @@ fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool,
     Ok(true)
 }
 
-fn copy_keys(from: &Reading, to: &WriteTransaction) -> Result<(), StoreError> {
-    let source = match from.transaction.open_table(KEYS) {
+fn copy_keys(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), StoreError> {
+    let source = match from.open_table(KEYS) {
         // A store of the first format has none.
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
         source => source.map_err(StoreError::database)?,
