@@ -68,7 +68,7 @@ pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use authz::Granted;
 pub use definitions::DefinitionError;
 pub use http::{Peer, network};
-pub use rotation::{Rotated, RotationError, RotationPause};
+pub use rotation::{Rotated, RotationError};
 pub use seal::{IdentityInfo, IdentityPlace, IdentitySource, SealError};
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};

@@ -7,10 +7,9 @@
 //! Each step looks at what is there and does what is left, so that a crash at any moment
 //! costs time only: a start goes on where the last run ended.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 use crate::seal::{Keyring, SealError};
 use crate::store::{Store, StoreError};
@@ -40,30 +39,14 @@ pub struct Rotated {
     pub took: Duration,
 }
 
-/// Only one at a time; a backup must not see half of one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Turn(Arc<Mutex<()>>);
-
-/// No identity is replaced while it is held.
-#[derive(Debug)]
-pub struct RotationPause {
-    _turn: OwnedMutexGuard<()>,
-}
-
-impl Turn {
-    /// Waits until no rotation is under way, and keeps others from beginning.
-    pub async fn pause(&self) -> RotationPause {
-        RotationPause { _turn: Arc::clone(&self.0).lock_owned().await }
-    }
-}
-
-/// Makes a new identity and seals everything for it.
+/// Makes a new identity and seals everything for it. Whoever has the turn does; there is
+/// one rotation at a time.
 pub(crate) async fn rotate(
     store: &Store,
     keyring: &Keyring,
-    turn: &Turn,
+    turn: &Mutex<()>,
 ) -> Result<Rotated, RotationError> {
-    let _turn = turn.pause().await;
+    let _turn = turn.lock().await;
     let started = Instant::now();
     keyring.renew()?;
     tracing::info!(recipient = keyring.recipient(), "sealing everything for a new identity");
@@ -77,9 +60,9 @@ pub(crate) async fn rotate(
 pub(crate) async fn finish(
     store: &Store,
     keyring: &Keyring,
-    turn: &Turn,
+    turn: &Mutex<()>,
 ) -> Result<(), RotationError> {
-    let _turn = turn.pause().await;
+    let _turn = turn.lock().await;
     let rows = converge(store, keyring).await?;
     if rows > 0 {
         tracing::info!(rows, "what was left to be sealed anew is done");

@@ -24,7 +24,7 @@ use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
-use crate::rotation::{self, Rotated, RotationError, RotationPause, Turn};
+use crate::rotation::{self, Rotated, RotationError};
 use crate::seal::{IdentitySource, Keyring, SealError};
 use crate::state::{Clock, State};
 use crate::store::{Copied, Key, Observer, Store, StoreError};
@@ -190,7 +190,7 @@ impl ApiServer {
             installed: definitions.iter().map(|one| write::text(one, "name").to_owned()).collect(),
             definitions: tokio::sync::Mutex::new(()),
             keyring,
-            rotations: Turn::default(),
+            rotations: tokio::sync::Mutex::default(),
             validators,
             clock,
             metrics,
@@ -256,12 +256,6 @@ impl ApiServer {
     pub async fn rotate_identity(&self) -> Result<Rotated, RotationError> {
         let state = &self.inner.state;
         rotation::rotate(&state.store, &state.keyring, &state.rotations).await
-    }
-
-    /// Waits until no rotation is under way, and keeps others from beginning: for
-    /// whoever copies the store and the identity, which must fit together.
-    pub async fn pause_rotation(&self) -> RotationPause {
-        self.inner.state.rotations.pause().await
     }
 
     /// Records of this kind that only this process reads and writes.

@@ -15,7 +15,6 @@ use crate::http::list::Held;
 use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::rotation::Turn;
 use crate::seal::Keyring;
 use crate::store::{Store, StoreError, WriteError};
 use crate::wire::discovery::Announced;
@@ -38,7 +37,7 @@ pub(crate) struct State {
     pub definitions: tokio::sync::Mutex<()>,
     pub keyring: Arc<Keyring>,
     /// Held by whoever replaces the identity.
-    pub rotations: Turn,
+    pub rotations: tokio::sync::Mutex<()>,
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,

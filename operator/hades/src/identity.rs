@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admin_client::{AdminClient, AdminClientError};
 use crate::admin_socket::{self, PREFIX, Refusal};
-use crate::cli::{IdentityCommand, IdentityRotateFlags, IdentityShowFlags};
+use crate::identity_flags::{IdentityCommand, IdentityRotateFlags, IdentityShowFlags};
 use crate::serve;
 
 /// Why a command about the identity ended early.

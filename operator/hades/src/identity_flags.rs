@@ -1,8 +1,8 @@
-//! Flags that say where the identity of an installation lies.
+//! Flags that say where the identity of an installation lies, and what to do with it.
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use hades_apiserver::{IdentityPlace, IdentitySource};
 
 /// Name of the credential by which systemd hands the identity to the service.
@@ -24,6 +24,46 @@ pub(crate) struct IdentityFlags {
     /// yet is from the next start on.
     #[arg(long, env = "HADES_IDENTITY_PASSPHRASE_FILE", value_name = "FILE")]
     pub(crate) identity_passphrase_file: Option<PathBuf>,
+}
+
+/// What to do with the identity of an installation.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Say which file the identity lies in, and its public key.
+    Show(IdentityShowFlags),
+    /// Make a new identity and seal everything for it.
+    ///
+    /// A server that runs is asked over the socket in its data directory, and goes on
+    /// with its work meanwhile; otherwise this opens the directory itself. The former
+    /// identity is removed when nothing is sealed for it any more. What was cut off goes
+    /// on at the next start.
+    Rotate(IdentityRotateFlags),
+}
+
+/// Flags of `hades identity show`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IdentityShowFlags {
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
+}
+
+/// Flags of `hades identity rotate`. A server that runs knows all but the first.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IdentityRotateFlags {
+    /// Data directory of the server.
+    #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+
+    /// Folder of the audit log, if it isn't `audit` in the data directory.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 }
 
 impl IdentityFlags {
