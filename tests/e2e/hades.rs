@@ -118,6 +118,8 @@ pub struct Hades {
     pub address: String,
     /// Where the server looks for an engine to begin with.
     docker_socket: PathBuf,
+    /// Further flags of `hades serve`, from the next launch on.
+    pub flags: Vec<String>,
 }
 
 impl Hades {
@@ -142,12 +144,13 @@ impl Hades {
             child: Arc::default(),
             address: String::new(),
             docker_socket,
+            flags: Vec::new(),
         };
         hades.launch();
         hades
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
@@ -162,7 +165,20 @@ impl Hades {
             child: Arc::default(),
             address: String::new(),
             docker_socket: self.docker_socket.clone(),
+            flags: Vec::new(),
         }
+    }
+
+    /// `hades`, ready to run on its data folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hades"));
+        command.args(args).env("HADES_DATA_DIR", self.data()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `hades`, which must succeed; returns what it printed.
+    pub fn run(&self, args: &[&str]) -> String {
+        checked(&mut self.command(args))
     }
 
     /// Says that its data folder is the only one.
@@ -183,6 +199,7 @@ impl Hades {
             .arg(self.data())
             .arg("--docker-socket")
             .arg(&self.docker_socket)
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

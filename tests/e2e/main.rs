@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod backups;
 mod bed;
 mod commands;
 mod crash;

@@ -125,3 +125,7 @@ pub const DISK_FULL: &str = "DiskFull";
 pub const DISK_PRESSURE: &str = "DiskPressure";
 /// The disk of a host has room.
 pub const DISK_HAS_ROOM: &str = "DiskHasRoom";
+/// A backup of the schedule was made.
+pub const BACKUP_MADE: &str = "BackupMade";
+/// A backup of the schedule could not be made; it is tried again.
+pub const BACKUP_FAILED: &str = "BackupFailed";

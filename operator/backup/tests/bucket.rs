@@ -17,13 +17,14 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use support::{Bed, key, surroundings};
 
+const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "planted-secret-access-key";
 
 fn settings(port: u16) -> S3Settings {
     S3Settings {
         region: None,
         endpoint: Some(format!("http://127.0.0.1:{port}")),
-        key: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+        key: Some(KEY.to_owned()),
         secret: Some(SecretString::from(SECRET)),
         token: None,
     }
@@ -65,6 +66,9 @@ impl StandIn {
         let child = Command::new(place)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
+            // It checks signatures that are part of an address.
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -105,6 +109,9 @@ async fn the_newest_stay_and_open() {
     let id = id.trim();
     let error = to.newest(&settings, id).await.unwrap_err().to_string();
     assert!(error.contains("NoSuchBucket") && error.contains("make the bucket first"), "{error}");
+    let stranger = S3Settings { secret: Some("another".into()), ..settings.clone() };
+    let error = to.newest(&stranger, id).await.unwrap_err().to_string();
+    assert!(error.contains("SignatureDoesNotMatch") && error.contains("don't fit"), "{error}");
     aws.ask("PUT", "/studio-backups");
     assert_eq!(to.newest(&settings, id).await.unwrap(), None);
     // Somebody else's, which nobody asked to remove.

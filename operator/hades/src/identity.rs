@@ -68,9 +68,8 @@ pub(crate) fn router(server: ApiServer) -> Router {
 async fn rotate_by_socket(State(server): State<ApiServer>) -> Result<Json<Answer>, Refusal> {
     // Whoever asked may hang up: what was begun is brought to its end.
     let rotating = tokio::spawn(async move { rotate_recorded(&server).await });
-    let rotated = rotating.await.map_err(|error| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &error)
-    })?;
+    let rotated =
+        rotating.await.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &error))?;
     match rotated {
         Ok(rotated) => Ok(Json(rotated.into())),
         Err(error) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &error)),
@@ -212,9 +211,8 @@ mod tests {
         let error = done(&["rotate"], data).await.unwrap_err();
         assert!(matches!(error, IdentityCommandError::NoStore(_)), "{error}");
         assert_eq!(std::fs::read_dir(data).unwrap().count(), 0);
-        let config = || {
-            serve::server_config(data, AuditOptions::default(), IdentitySource::default())
-        };
+        let config =
+            || serve::server_config(data, AuditOptions::default(), IdentitySource::default());
         let server = ApiServer::open(config()).await.unwrap();
         server.vault("passwords").create("alice", &"planted").await.unwrap();
         server.shutdown().await;
@@ -236,9 +234,8 @@ mod tests {
         assert!(matches!(error, IdentityCommandError::InUse(_)), "{error}");
         drop((held, server));
         let log = std::fs::read_dir(data.join("audit")).unwrap();
-        let log: String = log
-            .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
-            .collect();
+        let log: String =
+            log.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok()).collect();
         assert!(log.contains("/admin/identity/rotate"), "{log}");
     }
 }

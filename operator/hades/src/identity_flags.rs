@@ -100,8 +100,7 @@ mod tests {
         std::fs::write(&credential, "").unwrap();
         assert_eq!(place(&none), IdentityPlace::Credential(credential));
         let file = PathBuf::from("/etc/hades/identity");
-        let named =
-            IdentityFlags { identity_file: Some(file.clone()), ..IdentityFlags::default() };
+        let named = IdentityFlags { identity_file: Some(file.clone()), ..IdentityFlags::default() };
         assert_eq!(place(&named), IdentityPlace::File(file));
     }
 }
