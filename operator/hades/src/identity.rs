@@ -186,7 +186,7 @@ mod tests {
 
     fn command(args: &[&str], data_dir: &Path) -> IdentityCommand {
         let data_dir = data_dir.to_str().unwrap();
-        let args = ["hades", "identity"].iter().chain(args).chain(&["--data-dir", data_dir]);
+        let args = [&["hades", "identity"], args, &["--data-dir", data_dir]].concat();
         match Cli::try_parse_from(args).unwrap().command {
             Command::Identity { command } => command,
             other => panic!("{other:?}"),
