@@ -422,7 +422,7 @@ mod tests {
         let _guard = bed.serve(Router::new().route("/admin/backup", post(half)));
         let file = bed.dir.path().join("x.age");
         let error = run(&bed.flags(&file), &mut Vec::new()).await.unwrap_err();
-        assert!(matches!(error, BackupCommandError::BrokenOff(_)), "{error}");
+        assert!(error.to_string().contains("broke off"), "{error}");
         let names = std::fs::read_dir(bed.dir.path()).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "data and key: {names:?}");

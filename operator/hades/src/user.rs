@@ -241,6 +241,7 @@ async fn set_password(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::{Arc, Mutex};
 
     use axum::http::StatusCode;
@@ -261,8 +262,14 @@ mod tests {
         (server.with_routes(operations::PREFIX, accounts.router()), accounts)
     }
 
+    /// For its owner alone, as a data directory must be.
+    fn closed_directory() -> tempfile::TempDir {
+        let mode = std::fs::Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
+
     async fn bed() -> (ApiServer, Accounts, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = closed_directory();
         let (server, accounts) = opened(directory.path()).await;
         (server, accounts, directory)
     }
@@ -300,7 +307,7 @@ mod tests {
             let error = run(&flags(bad), &mut Vec::new()).await.unwrap_err();
             assert!(matches!(error, UserCommandError::Name { .. }), "{bad:?}: {error}");
         }
-        let empty = tempfile::tempdir().unwrap();
+        let empty = closed_directory();
         let data_dir = empty.path().to_owned();
         let name = FIRST_USER.to_owned();
         let command = UserCommand::Recover(RecoverFlags {
