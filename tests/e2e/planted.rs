@@ -1,8 +1,10 @@
 //! A value is planted, and everything that people and programs get to see is searched
 //! for it: by kubectl and hadesctl, on the engine, in logs, and in every file.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,15 +14,20 @@ use crate::hades::{Engine, Hades, condition, eventually};
 /// In the environment of a container; with what URLs and base64 write differently.
 const USED: &str = "planted/Used+value?a=b&c=d%20e~";
 /// Of many lines, as keys are.
-const LINES: &str = "-----BEGIN PLANTED KEY-----\nq83vEjRWeJq83vEjRWeJq83v\n-----END PLANTED KEY-----\n";
+const LINES: &str =
+    "-----BEGIN PLANTED KEY-----\nq83vEjRWeJq83vEjRWeJq83v\n-----END PLANTED KEY-----\n";
 /// Applied by the client, which keeps a copy.
 const APPLIED: &str = "planted-by-client-side-apply-Zz9";
 /// Written over, so that it is of no use any more.
 const FORMER: &str = "planted-and-written-over-Qq7";
 /// What it was written over with.
 const LATER: &str = "planted-later-instead-of-it-Ww5";
+/// What registries, forges and hosts are opened with.
+const ACCOUNT: &str = "planted/For+registries,forges?and=hosts";
+/// No key, but where one should be.
+const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEplanted\n";
 
-const VALUES: [&str; 5] = [USED, LINES, APPLIED, FORMER, LATER];
+const VALUES: [&str; 7] = [USED, LINES, APPLIED, FORMER, LATER, ACCOUNT, KEY];
 
 /// What a search for a value looks for: as it is, in JSON, in base64 of both alphabets
 /// wherever it may begin, and in URLs.
@@ -131,8 +138,84 @@ spec:
         PASSWORD: {{secretKeyRef: {{name: {value_of}, key: password}}}}
         DATABASE_URL: "postgres://app:$(PASSWORD)@db/app"
       envFrom: [{{secretRef: {{name: used}}}}]
+      files:
+        /etc/app/key: {{secretKeyRef: {{name: {value_of}, key: key}}}}
 "#
     )
+}
+
+/// A registry that refuses everybody. Its port.
+fn registry() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 8192];
+            let length = stream.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]).to_ascii_lowercase();
+            let status = if request.contains("authorization:") {
+                "403 Forbidden"
+            } else {
+                "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"planted\""
+            };
+            let body = r#"{"errors":[{"code":"DENIED","message":"not you"}]}"#;
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+/// Credentials of the installation, none of which opens anything.
+fn accounts(hades: &Hades) {
+    let port = registry();
+    let secret = |name: &str, keys: &[&str]| {
+        let create = ["-n", "hades-system", "create", "secret", "generic", name];
+        hades.kubectl(&[&create, keys].concat());
+    };
+    let password = format!("--from-literal=password={ACCOUNT}");
+    secret("registry", &["--from-literal=username=robot", &password]);
+    secret("forge", &[&format!("--from-literal=token={ACCOUNT}")]);
+    secret("host", &[&format!("--from-literal=ssh-privatekey={KEY}")]);
+    let host_key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiEyZ0V7IP1TCOpW1ptN8SeQk1XWMzUEMvHpGMbJPvZ";
+    hades.apply(&format!(
+        r#"apiVersion: hades.dev/v1alpha1
+kind: RegistryAccount
+metadata: {{name: registry}}
+spec: {{registry: "127.0.0.1:{port}", secretRef: {{name: registry}}, allowedProjects: ["*"]}}
+---
+apiVersion: hades.dev/v1alpha1
+kind: GitAccount
+metadata: {{name: forge}}
+spec: {{provider: generic, url: "https://127.0.0.1:{port}", secretRef: {{name: forge}}}}
+---
+apiVersion: hades.dev/v1alpha1
+kind: ConfigRepository
+metadata: {{name: fleet, namespace: hades-system}}
+spec: {{url: "https://127.0.0.1:{port}/fleet.git", account: forge}}
+---
+apiVersion: hades.dev/v1alpha1
+kind: DockerHost
+metadata: {{name: remote}}
+spec:
+  endpoint: "ssh://root@127.0.0.1:{port}"
+  ssh: {{secretRef: {{name: host}}, hostKeys: ["{host_key}"]}}
+"#
+    ));
+    for (kind, name) in
+        [("registryaccount", "registry"), ("configrepository", "fleet"), ("dockerhost", "remote")]
+    {
+        eventually(&format!("{kind} {name} to be refused"), || {
+            let object = hades.object(kind, name, "hades-system");
+            let ready = condition(&object, "Ready")["status"] == "False";
+            if ready { Ok(()) } else { Err(object) }
+        });
+    }
 }
 
 /// Everything that kubectl shows of Secrets, in every form, and what it says when
@@ -147,13 +230,17 @@ fn kubectl(hades: &Hades, seen: &mut Seen) {
         run(&["get", "secrets", "-o", output, "--show-managed-fields"]);
         run(&["get", "secrets", "-A", "-o", output]);
     }
-    run(&["get", "secrets", "--show-labels", "-v=8"]);
+    run(&["get", "secrets", "--show-labels", "-v=9"]);
     run(&["get", "secrets", "--watch", "-o", "yaml", "--request-timeout=2s"]);
     run(&["get", "secret", "used", "--subresource=status", "-o", "yaml"]);
     run(&["get", "secrets", "--field-selector", "type=Opaque", "-o", "yaml"]);
     run(&["get", "secrets", "--field-selector", "data.password=x"]);
     run(&["describe", "secrets"]);
-    run(&["get", "events", "-o", "yaml"]);
+    run(&["get", "events", "-A", "-o", "yaml"]);
+    run(&["get", "events.events.k8s.io", "-A", "-o", "yaml"]);
+    let accounts = "registryaccounts,gitaccounts,configrepositories,dockerhosts";
+    run(&["get", accounts, "-A", "-o", "yaml", "--show-managed-fields"]);
+    run(&["describe", accounts, "-A"]);
     run(&["get", "environments,hadesprojects", "-o", "yaml", "--show-managed-fields"]);
     run(&["describe", "environments"]);
     run(&["annotate", "secret", "used", "seen=yes", "-o", "yaml"]);
@@ -182,6 +269,20 @@ fn kubectl(hades: &Hades, seen: &mut Seen) {
     run(&["replace", "-f", path, "-o", "yaml"]);
     run(&["apply", "-f", path, "-o", "yaml"]);
     run(&["apply", "--server-side", "--force-conflicts", "-f", path, "-o", "yaml"]);
+}
+
+/// What an editor gets to see.
+fn edited(hades: &Hades, seen: &mut Seen) {
+    let output = Command::new("kubectl")
+        .args(["-n", &hades.project, "edit", "secrets"])
+        .env("KUBECONFIG", hades.kubeconfig())
+        .env("HOME", hades.dir.path())
+        .env("KUBE_EDITOR", "cat")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("password: "), "{output:?}");
+    seen.output("kubectl edit".to_owned(), output);
 }
 
 /// What hadesctl shows of the environment that uses them.
@@ -229,17 +330,30 @@ fn engine(hades: &Hades, seen: &mut Seen) {
         seen.note(format!("docker {list}"), hades.engine.docker(&args));
     }
     let container = hades.container_of("web").unwrap();
-    let inspected = hades.engine.get(&format!("/containers/{container}/json")).remove(0);
-    let environment = inspected["Config"]["Env"].to_string();
+    let mut inspected = hades.engine.get(&format!("/containers/{container}/json")).remove(0);
+    let environment = inspected["Config"]["Env"].take().to_string();
     assert!(environment.contains("planted"), "the container has it: {environment}");
-    seen.note("docker inspect", inspected["Config"]["Labels"].to_string());
-    seen.note("docker inspect", inspected["Name"].to_string());
+    seen.note("docker inspect", inspected.to_string());
     seen.note("docker logs", hades.engine.docker(&["logs", &container]));
+}
+
+/// What the commands say that open the data folder themselves.
+fn offline(hades: &Hades, seen: &mut Seen) {
+    for command in ["store verify", "store compact", "audit verify", "identity show"] {
+        let mut command = hades.command(&command.split(' ').collect::<Vec<_>>());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        seen.output(format!("{command:?}"), output);
+    }
 }
 
 #[test]
 fn a_planted_value_is_found_nowhere() {
     let mut hades = Hades::start(Engine::shared());
+    // It tells all that it ever may.
+    hades.stop();
+    hades.variables.push(("HADES_LOG", "trace"));
+    hades.launch();
     hades.apply(
         "apiVersion: hades.dev/v1alpha1\nkind: HadesProject\nmetadata: {name: PROJECT}\nspec: {}\n",
     );
@@ -249,10 +363,12 @@ fn a_planted_value_is_found_nowhere() {
         if ready { Ok(()) } else { Err(project) }
     });
     plant(&hades);
+    accounts(&hades);
     hades.apply(&environment("used"));
     hades.wait_ready("production");
     let mut seen = Seen::default();
     kubectl(&hades, &mut seen);
+    edited(&hades, &mut seen);
     hadesctl(&hades, &mut seen);
     engine(&hades, &mut seen);
     // A reference that leads nowhere, and a Secret that is deleted while it is used.
@@ -266,13 +382,16 @@ fn a_planted_value_is_found_nowhere() {
     hades.wait_not_ready("production", "SecretNotFound");
     assert_eq!(hades.container_of("web"), running, "what runs goes on");
     hadesctl(&hades, &mut seen);
-    seen.note("the server's log", hades.log());
+    let log = hades.log();
+    assert!(log.contains(" DEBUG ") && log.lines().count() > 100, "{log}");
+    seen.note("the server's log", log);
     let asked = seen.0.len();
     assert!(asked > 100, "{asked}");
     hades.stop();
-    seen.folder(&hades.dir.path().join("data"));
-    // As the rest of the folder: what kubectl keeps in its cache.
+    // The data, and what kubectl keeps in its cache.
     seen.folder(hades.dir.path());
     assert!(seen.0.len() > asked + 10);
+    offline(&hades, &mut seen);
+    seen.folder(&hades.data());
     seen.assert_nowhere();
 }

@@ -304,6 +304,183 @@ fn holds(haystack: &[u8], value: &[u8]) -> bool {
     forms(value).iter().any(|form| haystack.contains(&*String::from_utf8_lossy(form)))
 }
 
+const ACCEPTS: [&str; 6] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;as=Table;v=v1;g=meta.k8s.io",
+    "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+    "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+];
+
+/// A value that is no text, which a program may take for one.
+const NUMBER: &str = "471147114711";
+
+/// Bodies that hold values in places that are wrong, and the types they claim to have.
+fn broken() -> Vec<(&'static str, String)> {
+    let json = |rest: &str| {
+        format!(r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"new"}},{rest}"#)
+    };
+    let jsons = [
+        format!(r#""stringData":{{"password":"{PLAINTEXT}""#),
+        format!(r#""stringData":{{"password":{PLAINTEXT}}}}}"#),
+        format!(r#""stringData":{{"password":"a" "{PLAINTEXT}"}}}}"#),
+        format!(r#""stringData":{{"password":"a","password":"{PLAINTEXT}"}}}}"#),
+        format!(r#""stringData":["{PLAINTEXT}"]}}"#),
+        format!(r#""stringData":{{"password":{NUMBER}}}}}"#),
+        format!(r#""data":{{"password":{NUMBER}}}}}"#),
+        format!(r#""password":"{PLAINTEXT}"}}"#),
+        format!(r#""data":{{"password":"{PLAINTEXT}\ud800"}}}}"#),
+        format!(r#""data":{{"password":"{}"}}}}"#, PLAINTEXT.repeat(1 << 17)),
+    ];
+    let mut bodies: Vec<_> = jsons.iter().map(|rest| ("application/json", json(rest))).collect();
+    let yaml = "apiVersion: v1\nkind: Secret\nmetadata: {name: new}\n";
+    for rest in [
+        format!("stringData: {PLAINTEXT}\n"),
+        format!("stringData:\n  password: \"{PLAINTEXT}\n"),
+        format!("stringData:\n  password: x: {PLAINTEXT}\n"),
+        format!("stringData:\n\tpassword: {PLAINTEXT}\n"),
+        format!("stringData: {{password: *{PLAINTEXT}}}\n"),
+        format!("stringData: {{password: !{PLAINTEXT} x}}\n"),
+        format!("stringData: {{password: {NUMBER}}}\n"),
+        format!("stringData: {{password: {NUMBER}e999}}\n"),
+        format!("stringData: {{a: &a {PLAINTEXT}, password: [*a]}}\n"),
+    ] {
+        bodies.push(("application/yaml", format!("{yaml}{rest}")));
+    }
+    bodies.push(("application/vnd.kubernetes.protobuf", format!("k8s\0\n{PLAINTEXT}")));
+    bodies.push(("text/plain", PLAINTEXT.to_owned()));
+    bodies
+}
+
+/// Patches that are wrong, with a value in them.
+fn broken_patches() -> Vec<(&'static str, String)> {
+    let mut patches = Vec::new();
+    for patch in [
+        json!([{"op": "replace", "path": "/data/password", "value": PLAINTEXT}]),
+        json!([{"op": "add", "path": "/data", "value": PLAINTEXT}]),
+        json!([{"op": "add", "path": "/nowhere/x", "value": PLAINTEXT}]),
+        json!([{"op": "test", "path": "/data/password", "value": PLAINTEXT}]),
+        json!({"op": "add", "path": "/data/x", "value": PLAINTEXT}),
+        json!(PLAINTEXT),
+        json!([PLAINTEXT]),
+        json!([{"op": PLAINTEXT, "path": "/data/x"}]),
+    ] {
+        patches.push(("application/json-patch+json", patch.to_string()));
+    }
+    for patch in [
+        json!({"data": {"password": PLAINTEXT}}),
+        json!({"stringData": PLAINTEXT}),
+        json!({"stringData": {"password": {"x": PLAINTEXT}}}),
+        json!({"stringData": {"password": 471_147_114_711_u64}}),
+        json!({"data": [PLAINTEXT], "$patch": "replace"}),
+    ] {
+        for kind in ["application/merge-patch+json", "application/strategic-merge-patch+json"] {
+            patches.push((kind, patch.to_string()));
+        }
+        let mut applied = json!({"apiVersion": "v1", "kind": "Secret"});
+        applied.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
+        patches.push(("application/apply-patch+yaml", applied.to_string()));
+    }
+    let yaml = format!("apiVersion: v1\nkind: Secret\nstringData:\n  password: x: {PLAINTEXT}\n");
+    patches.push(("application/apply-patch+yaml", yaml));
+    patches
+}
+
+/// Answers to writes, good ones, that are late or not wanted, and such as no server
+/// understands.
+async fn written(server: &Server) -> Vec<(String, Vec<u8>)> {
+    let new = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "new-"},
+        "stringData": {"password": PLAINTEXT, "other": AWKWARD}});
+    let mut there = new.clone();
+    there["metadata"] = json!({"name": "db", "labels": {"app": "shop"}});
+    let mut late = there.clone();
+    late["metadata"]["resourceVersion"] = json!("1");
+    let mut requests = Vec::new();
+    for accept in ACCEPTS {
+        for (method, path, kind, body) in [
+            ("POST", "?dryRun=All", "application/json", &new),
+            ("POST", "", "application/json", &new),
+            ("POST", "", "application/json", &there),
+            ("PUT", "/db?dryRun=All", "application/json", &there),
+            ("PUT", "/db", "application/json", &late),
+            ("PUT", "/another", "application/json", &late),
+            ("PATCH", "/db?fieldManager=a&dryRun=All", "application/apply-patch+yaml", &there),
+            ("PATCH", "/applied?fieldManager=a", "application/apply-patch+yaml", &there),
+            ("PATCH", "/db?dryRun=All", "application/merge-patch+json", &there),
+        ] {
+            let mut body = body.clone();
+            if path.starts_with("/applied") {
+                body["metadata"]["name"] = json!("applied");
+            }
+            requests.push((method, path.to_owned(), kind, accept, body.to_string()));
+        }
+    }
+    for (kind, body) in broken() {
+        for validation in ["Strict", "Warn"] {
+            let query = format!("fieldValidation={validation}");
+            requests.push(("POST", format!("?{query}"), kind, ACCEPTS[0], body.clone()));
+            requests.push(("PUT", format!("/db?{query}"), kind, ACCEPTS[0], body.clone()));
+        }
+        requests.push(("DELETE", "/db?dryRun=All".to_owned(), kind, ACCEPTS[0], body));
+    }
+    for (kind, body) in broken_patches() {
+        let path = "/db?dryRun=All&fieldManager=b&force=true".to_owned();
+        requests.push(("PATCH", path, kind, ACCEPTS[0], body));
+    }
+    let mut answers = Vec::new();
+    for (method, path, kind, accept, body) in requests {
+        let path = format!("{PATH}{path}");
+        let headers = [("content-type", kind), ("accept", accept)];
+        let begin: String = body.chars().take(200).collect();
+        let answer = server.whole(method, &path, &headers, body.into_bytes()).await;
+        answers.push((format!("{method} {path} as {accept}: {begin}"), answer));
+    }
+    answers
+}
+
+/// What watches tell of Secrets that change, leave a selection and are deleted.
+async fn watched(server: &Server) -> Vec<(String, Vec<u8>)> {
+    let (person, _) = apis(server);
+    let before = person.list(&ListParams::default()).await.unwrap().metadata.resource_version;
+    let mut secret = object(PLAINTEXT);
+    secret.metadata.name = Some("watched".to_owned());
+    secret.metadata.finalizers = Some(vec!["farm.example/wait".to_owned()]);
+    person.create(&PostParams::default(), &secret).await.unwrap();
+    for patch in [
+        json!({"stringData": {"password": AWKWARD}}),
+        json!({"metadata": {"labels": {"app": "another"}}}),
+    ] {
+        person.patch("watched", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+    let path = format!("{PATH}/watched");
+    let deleted = server.whole("DELETE", &path, &[], Vec::new()).await;
+    assert!(holds(&deleted, b"deletionTimestamp"));
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    person.patch("watched", &PatchParams::default(), &patch).await.unwrap();
+    assert!(person.get_opt("watched").await.unwrap().is_none());
+    let watches = ACCEPTS.iter().flat_map(|accept| {
+        let before = before.as_deref().unwrap();
+        let from = format!("watch=1&timeoutSeconds=1&resourceVersion={before}");
+        ["/api/v1/secrets", PATH].into_iter().flat_map(move |path| {
+            ["", "&labelSelector=app%3Dshop", "&includeObject=Object", "&allowWatchBookmarks=1"]
+                .map(|rest| (format!("{path}?{from}{rest}"), *accept))
+        })
+    });
+    let watching = watches.map(|(path, accept)| async move {
+        let answer = server.whole("GET", &path, &[("accept", accept)], Vec::new()).await;
+        (format!("{path} as {accept}"), answer)
+    });
+    let mut answers = futures::future::join_all(watching).await;
+    for event in ["ADDED", "MODIFIED", "DELETED"] {
+        let told = answers.iter().filter(|(_, told)| holds(told, event.as_bytes())).count();
+        assert!(told >= 10, "{event}: {told}");
+    }
+    answers.push((format!("DELETE {path}"), deleted));
+    answers
+}
+
 /// Answers to everything that can be asked about Secrets.
 async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
     let collections = ["/api/v1/secrets", PATH];
@@ -322,16 +499,8 @@ async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
         "?includeObject=Metadata",
         "?pretty=true",
     ];
-    let accepts = [
-        "application/json",
-        "application/yaml",
-        "application/vnd.kubernetes.protobuf",
-        "application/json;as=Table;v=v1;g=meta.k8s.io",
-        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
-        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-    ];
     let mut requests = Vec::new();
-    for accept in accepts {
+    for accept in ACCEPTS {
         for query in queries {
             requests.extend(collections.map(|path| ("GET", format!("{path}{query}"), accept)));
             requests.push(("GET", format!("{PATH}/db{query}"), accept));
@@ -344,8 +513,8 @@ async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
     }
     // At once: watches last a second.
     let asking = requests.into_iter().map(|(method, path, accept)| async move {
-        let answer = server.bytes(method, &path, &[("accept", accept)], Vec::new()).await;
-        (format!("{method} {path} as {accept}"), answer.1)
+        let answer = server.whole(method, &path, &[("accept", accept)], Vec::new()).await;
+        (format!("{method} {path} as {accept}"), answer)
     });
     let mut answers = futures::future::join_all(asking).await;
     for (kind, body) in prying(print) {
@@ -354,8 +523,8 @@ async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
                 let path = format!("{PATH}/db{subresource}?{query}");
                 let headers = [("content-type", kind), ("accept", "application/json")];
                 let body = body.to_string().into_bytes();
-                let answer = server.bytes("PATCH", &path, &headers, body).await;
-                answers.push((format!("PATCH {path} {kind}"), answer.1));
+                let answer = server.whole("PATCH", &path, &headers, body).await;
+                answers.push((format!("PATCH {path} {kind}"), answer));
             }
         }
     }
@@ -366,7 +535,7 @@ async fn asked(server: &Server, print: &str) -> Vec<(String, Vec<u8>)> {
 async fn no_answer_holds_a_value_in_any_form() {
     let server = Server::start().await;
     let (person, controller) = apis(&server);
-    let values = [PLAINTEXT, AWKWARD];
+    let values = [PLAINTEXT, AWKWARD, NUMBER];
     for (name, value) in [("db", PLAINTEXT), ("awkward", AWKWARD)] {
         let mut secret = object(value);
         secret.metadata.name = Some(name.to_owned());
@@ -380,16 +549,23 @@ async fn no_answer_holds_a_value_in_any_form() {
         PLAINTEXT.as_bytes()
     ));
     let print = BASE64.encode(value(&person.get("db").await.unwrap()));
-    let answers = asked(&server, &print).await;
-    assert!(answers.len() > 200);
-    assert!(answers.iter().filter(|(_, answer)| holds(answer, b"hades:fp:")).count() > 50);
-    for (request, answer) in &answers {
-        for value in values {
-            assert!(!holds(answer, value.as_bytes()), "{request}: {value:?} is shown");
-        }
-    }
+    let mut answers = watched(&server).await;
+    answers.extend(asked(&server, &print).await);
+    answers.extend(written(&server).await);
     // What went in comes out for controllers, whatever it is.
     assert_eq!(value(&controller.get("awkward").await.unwrap()), AWKWARD);
+    let path = format!("{PATH}?labelSelector=app%3Dshop");
+    let deleted = server.whole("DELETE", &path, &[], Vec::new()).await;
+    assert!(holds(&deleted, b"awkward"));
+    answers.push((format!("DELETE {path}"), deleted));
+    assert!(answers.len() > 350, "{}", answers.len());
+    assert!(answers.iter().filter(|(_, answer)| holds(answer, b"hades:fp:")).count() > 50);
+    let shown = answers
+        .iter()
+        .filter(|(_, answer)| values.iter().any(|value| holds(answer, value.as_bytes())));
+    let shown: Vec<_> =
+        shown.map(|(request, answer)| (request, String::from_utf8_lossy(answer))).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
     // The metrics count; they know no value.
     let mut registry = prometheus_client::registry::Registry::default();
     server.server.register_metrics(&mut registry);

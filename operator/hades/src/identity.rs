@@ -179,6 +179,8 @@ fn former_copies(data_dir: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use clap::Parser;
 
     use super::*;
@@ -208,6 +210,7 @@ mod tests {
     async fn an_identity_is_shown_and_replaced_while_no_server_runs() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
+        std::fs::set_permissions(data, PermissionsExt::from_mode(0o700)).unwrap();
         let error = done(&["rotate"], data).await.unwrap_err();
         assert!(matches!(error, IdentityCommandError::NoStore(_)), "{error}");
         assert_eq!(std::fs::read_dir(data).unwrap().count(), 0);
