@@ -120,6 +120,8 @@ pub struct Hades {
     docker_socket: PathBuf,
     /// Further flags of `hades serve`, from the next launch on.
     pub flags: Vec<String>,
+    /// The same, of its environment.
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Hades {
@@ -145,6 +147,7 @@ impl Hades {
             address: String::new(),
             docker_socket,
             flags: Vec::new(),
+            variables: Vec::new(),
         };
         hades.launch();
         hades
@@ -166,6 +169,7 @@ impl Hades {
             address: String::new(),
             docker_socket: self.docker_socket.clone(),
             flags: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -200,6 +204,7 @@ impl Hades {
             .arg("--docker-socket")
             .arg(&self.docker_socket)
             .args(&self.flags)
+            .envs(self.variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

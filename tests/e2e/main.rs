@@ -16,6 +16,7 @@ mod hades;
 mod hosts;
 mod install;
 mod journey;
+mod planted;
 mod restored;
 mod rollouts;
 #[path = "../../operator/ssh/tests/support/mod.rs"]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backup_flags::{BackupFlags, BackupScheduleFlags, RestoreFlags};
+use crate::identity_flags::{IdentityCommand, IdentityFlags};
 use crate::oidc_flags::{OidcFlags, external_url};
 
 /// Hades: a control plane for software studios. One binary that watches git,
@@ -31,6 +32,11 @@ pub(crate) enum Command {
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Look at what opens the Secrets in the store, or replace it.
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
     },
     /// Look after users on the machine of the server.
     User {
@@ -126,6 +132,9 @@ pub(crate) struct RecoverFlags {
     /// that runs knows it.
     #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
     pub(crate) audit_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 }
 
 /// What to do with a store that no server has open.
@@ -134,7 +143,7 @@ pub(crate) enum StoreCommand {
     /// Look through the whole store for anything that should not be.
     ///
     /// Checks every page and every row: that it can be read and, where it is
-    /// encrypted, opened with the key of the data directory; that it is a JSON
+    /// encrypted, opened with the identity and in its place; that it is a JSON
     /// object of the right name, version and uid; and that the counters agree.
     /// Prints what is in the store, and a line for each problem. Ends with
     /// status 1 when there is one.
@@ -145,12 +154,13 @@ pub(crate) enum StoreCommand {
     /// A server must not have the store open. To look at a store in use, copy
     /// store.redb, identity.age and fingerprint.key into a folder of their own
     /// and name that with --data-dir.
-    Verify(StoreFlags),
+    Verify(StoreVerifyFlags),
     /// Make the file of the store as small as it can be.
     ///
     /// A server that runs gives room back by itself, after much was deleted and
-    /// while nobody writes; this does the rest, in the file as it is. A server
-    /// must not have it open.
+    /// while nobody writes; this does the rest. The store is written into a new
+    /// file, so that nothing is left of what was deleted, or changed in place where
+    /// there is no room for both. A server must not have it open.
     Compact(StoreFlags),
     /// Say that this data directory is the only one of its installation.
     ///
@@ -168,6 +178,16 @@ pub(crate) struct StoreFlags {
     /// Folder of the store.
     #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+}
+
+/// Flags of `hades store verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreVerifyFlags {
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 }
 
 /// Flags of `hades serve`.
@@ -213,6 +233,9 @@ pub(crate) struct ServeFlags {
 
     #[command(flatten)]
     pub(crate) public: PublicFlags,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 
     #[command(flatten)]
     pub(crate) audit: AuditFlags,

@@ -14,6 +14,8 @@ mod certificates;
 mod cli;
 mod exec;
 mod hooks;
+mod identity;
+mod identity_flags;
 mod instance;
 mod local_host;
 mod logging;
@@ -54,6 +56,9 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(&hades_controllers::error_chain(&error)),
         },
+        cli::Command::Identity { command } => {
+            wait_for(async { identity::run(&command, &mut std::io::stdout()).await })
+        }
         cli::Command::User { command } => {
             wait_for(async { user::run(&command, &mut std::io::stdout()).await })
         }

@@ -11,7 +11,7 @@ use hades_accounts::{
 };
 use hades_apiserver::audit::AuditOptions;
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
-use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
+use hades_apiserver::{ApiServer, Identity, IdentitySource, OpenError, ServerConfig};
 use hades_backup::RecipientError;
 use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
@@ -35,8 +35,8 @@ use crate::public::{PublicError, PublicListener};
 use crate::scheduled_backups::ScheduledBackups;
 use crate::validator::Typed;
 use crate::{
-    admission, api_certificate, audit_events, audit_log, backup, backup_flags, hooks, local_host,
-    operations, self_projects, user, webhooks,
+    admission, api_certificate, audit_events, audit_log, backup, backup_flags, hooks, identity,
+    local_host, operations, self_projects, user, webhooks,
 };
 
 /// How long passes and requests under way may take to end.
@@ -160,7 +160,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     if let Some(scheduled) = scheduled.filter(|_| !copied) {
         tokio::spawn(scheduled.run(server.clone(), shutdown.clone()));
     }
-    let admin = user::router(server.clone()).merge(backup::router(backups, server.clone()));
+    let admin = user::router(server.clone())
+        .merge(backup::router(backups, server.clone()))
+        .merge(identity::router(server.clone()));
     let admin = serve_admin(&flags.data_dir, admin, &shutdown);
     probes.set_ready(true);
     notifier.ready();
@@ -262,18 +264,24 @@ fn reachable(ip: IpAddr) -> IpAddr {
 }
 
 /// The server of a data directory, without any credential.
-pub(crate) fn server_config(data_dir: &Path, audit: AuditOptions) -> ServerConfig {
+pub(crate) fn server_config(
+    data_dir: &Path,
+    audit: AuditOptions,
+    identity: IdentitySource,
+) -> ServerConfig {
     let mut config = ServerConfig::new(data_dir, hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
     config.validators.extend(admission::validators());
     config.first_objects = hades_api::role::first_objects();
     config.announced = operations::announced();
     config.audit = audit;
+    config.identity = identity;
     config
 }
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
-    let mut config = server_config(&flags.data_dir, audit_log::options(&flags.audit));
+    let (audit, identity) = (audit_log::options(&flags.audit), flags.identity.source());
+    let mut config = server_config(&flags.data_dir, audit, identity);
     config.credentials = installation.credentials.clone();
     ApiServer::open(config)
         .await

@@ -12,7 +12,7 @@ use hades_accounts::{ADMINISTRATORS, Accounts, AccountsError, FIRST_USER};
 use hades_api::{User, UserSpec};
 use hades_apiserver::audit::{AuditEvent, AuditOptions};
 use hades_apiserver::bootstrap::{self, BootstrapError, DirectoryError, DirectoryLock};
-use hades_apiserver::{ApiServer, OpenError};
+use hades_apiserver::{ApiServer, IdentitySource, OpenError};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
@@ -82,11 +82,11 @@ pub(crate) async fn run(
     command: &UserCommand,
     out: &mut impl Write,
 ) -> Result<(), UserCommandError> {
-    let UserCommand::Recover(RecoverFlags { data_dir, audit_dir, name }) = command;
+    let UserCommand::Recover(RecoverFlags { data_dir, audit_dir, identity, name }) = command;
     check_name(name)?;
     let password = match AdminClient::connect(data_dir).await? {
         Some(server) => ask(&server, name).await?,
-        None => recover_stopped(data_dir, audit_dir.clone(), name).await?,
+        None => recover_stopped(data_dir, audit_dir.clone(), identity.source(), name).await?,
     };
     writeln!(out, "user: {name}")?;
     writeln!(out, "password: {}", password.expose_secret())?;
@@ -110,6 +110,7 @@ async fn ask(server: &AdminClient, name: &str) -> Result<SecretString, UserComma
 async fn recover_stopped(
     data_dir: &Path,
     audit_dir: Option<PathBuf>,
+    identity: IdentitySource,
     name: &str,
 ) -> Result<SecretString, UserCommandError> {
     bootstrap::check_directory(data_dir)?;
@@ -118,7 +119,7 @@ async fn recover_stopped(
     }
     let _lock = DirectoryLock::take(data_dir)?;
     let audit = AuditOptions { directory: audit_dir, ..AuditOptions::default() };
-    let server = ApiServer::open(serve::server_config(data_dir, audit))
+    let server = ApiServer::open(serve::server_config(data_dir, audit, identity))
         .await
         .map_err(|source| UserCommandError::Open { path: data_dir.to_owned(), source })?;
     let accounts = Accounts::open(&server, hades_accounts::Settings::new(data_dir)).await?;
@@ -250,6 +251,7 @@ mod tests {
     use kube::api::DeleteParams;
 
     use super::*;
+    use crate::identity_flags::IdentityFlags;
 
     async fn opened(data: &Path) -> (ApiServer, Accounts) {
         let config = ServerConfig::new(data, hades_api::schema::crds());
@@ -281,7 +283,12 @@ mod tests {
         let data = directory.path();
         let flags = |name: &str| {
             let (data_dir, name) = (data.to_owned(), name.to_owned());
-            UserCommand::Recover(RecoverFlags { data_dir, audit_dir: None, name })
+            UserCommand::Recover(RecoverFlags {
+                data_dir,
+                audit_dir: None,
+                identity: IdentityFlags::default(),
+                name,
+            })
         };
         let mut out = Vec::new();
         run(&flags(FIRST_USER), &mut out).await.unwrap();
@@ -303,7 +310,12 @@ mod tests {
         let empty = closed_directory();
         let data_dir = empty.path().to_owned();
         let name = FIRST_USER.to_owned();
-        let command = UserCommand::Recover(RecoverFlags { data_dir, audit_dir: None, name });
+        let command = UserCommand::Recover(RecoverFlags {
+            data_dir,
+            audit_dir: None,
+            identity: IdentityFlags::default(),
+            name,
+        });
         let error = run(&command, &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, UserCommandError::NoStore(_)), "{error}");
         assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);

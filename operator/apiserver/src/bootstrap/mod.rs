@@ -17,7 +17,6 @@ pub use directory::{DirectoryError, check as check_directory};
 pub use kubeconfig::CONTEXT;
 
 use crate::authn::{Credential, Identity, digest_hex};
-use crate::seal::{Keyring, SealError};
 use crate::serve::{ServerTls, TlsError};
 use crate::{private_file, random};
 
@@ -63,9 +62,6 @@ pub enum BootstrapError {
          it made anew"
     )]
     Tls(#[from] TlsError),
-    /// A key is missing or unreadable.
-    #[error(transparent)]
-    Seal(#[from] SealError),
 }
 
 /// A prepared installation. Holds the lock on the data directory until dropped.
@@ -115,7 +111,6 @@ pub fn prepare(
     private_file::make_directory(data_dir).map_err(file_error(data_dir))?;
     let lock = DirectoryLock::take(data_dir)?;
     let id = installation_id(&data_dir.join(ID_FILE))?;
-    Keyring::load_or_create(data_dir)?;
     let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     all.extend(names.iter().cloned());
     all.sort();

@@ -4,6 +4,7 @@ mod copies;
 mod failures;
 mod formats;
 mod maintenance;
+mod sealing;
 
 use std::collections::HashMap;
 use std::path::Path;

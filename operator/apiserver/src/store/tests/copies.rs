@@ -72,12 +72,13 @@ async fn a_closed_store_is_copied_as_it_is_and_not_touched() {
     const ONE: Step = Step { what: "nothing", row: |_, _| Ok(None) };
     std::fs::rename(&target, directory.path().join(FILE)).unwrap();
     let disk = Disk::default();
-    let store = Store::open_on(directory.path(), config(directory.path()), disk, &[ONE]).unwrap();
+    let store = Store::open_on(directory.path(), config(directory.path()), disk, &[ONE, ONE]);
+    let store = store.unwrap();
     assert_eq!(data_of(&store.get(&key(MAPS, "a")).unwrap().unwrap().object), "old");
     store.close().await;
     drop(store);
     // And what it wrote is nothing for this one.
     let error = copy_closed(directory.path(), &target).unwrap_err();
-    assert!(matches!(error, StoreError::Format(2)), "{error}");
+    assert!(matches!(error, StoreError::Format(3)), "{error}");
     assert!(!target.exists());
 }
