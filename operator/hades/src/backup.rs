@@ -261,6 +261,10 @@ fn describe(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
     for recipient in recipients {
         writeln!(out, "Opens with    the private key of {recipient}")?;
     }
+    if !manifest.holds_identity() {
+        writeln!(out, "Secrets       take your copy of the identity, which isn't in the backup:")?;
+        writeln!(out, "              hades restore --store-identity-file FILE")?;
+    }
     writeln!(out)?;
     writeln!(out, "{:<36} {:>14}", "FILE", "BYTES")?;
     for file in files {
@@ -291,14 +295,15 @@ pub(crate) fn restore(
     flags: &RestoreFlags,
     out: &mut impl Write,
 ) -> Result<(), BackupCommandError> {
-    let RestoreFlags { file, data_dir, identity_file } = flags;
+    let RestoreFlags { file, data_dir, identity_file, .. } = flags;
     let key = hades_backup::read_identities(identity_file)?;
     let suspend = |partial: &Path| {
         instance::suspend(partial).map_err(|error: InstanceError| {
             io::Error::other(hades_controllers::error_chain(&error))
         })
     };
-    let manifest = hades_backup::restore(open(file)?, &key, data_dir, suspend)
+    let identity = flags.store_identity();
+    let manifest = hades_backup::restore(open(file)?, &key, data_dir, &identity, suspend)
         .map_err(BackupCommandError::Restore)?;
     let (data, Manifest { installation, time, .. }) = (data_dir.display(), &manifest);
     writeln!(out, "Installation {installation}, as of {time:.0}, is in {data}.")?;
@@ -446,7 +451,13 @@ mod tests {
         run(&flags, &mut Vec::new()).await.unwrap();
         let data_dir = bed.dir.path().join("restored");
         let identity_file = bed.key.clone();
-        let flags = RestoreFlags { file, data_dir: data_dir.clone(), identity_file };
+        let flags = RestoreFlags {
+            file,
+            data_dir: data_dir.clone(),
+            identity_file,
+            store_identity_file: None,
+            store_identity_passphrase_file: None,
+        };
         let mut out = Vec::new();
         restore(&flags, &mut out).unwrap();
         let said = String::from_utf8(out).unwrap();
