@@ -78,7 +78,7 @@ pub enum RestoreError {
     #[error("the backup is cut off: its end is missing")]
     Truncated,
     /// It isn't as it was written.
-    #[error("the backup is damaged, or somebody changed it: {0}")]
+    #[error("the backup is damaged or cut off, or somebody changed it: {0}")]
     Damaged(String),
     /// It is no backup of hades.
     #[error(transparent)]

@@ -51,6 +51,8 @@ pub(crate) enum BackupCommandError {
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    #[error("{} holds no store; name the data directory of the server with --data-dir", .0.display())]
+    NoStore(PathBuf),
     #[error(transparent)]
     InUse(#[from] BootstrapError),
     #[error(transparent)]
@@ -219,6 +221,9 @@ fn copy(
 ) -> Result<Written, BackupCommandError> {
     let BackupFlags { data_dir, audit_dir, .. } = flags;
     bootstrap::check_directory(data_dir)?;
+    if !data_dir.join("store.redb").exists() {
+        return Err(BackupCommandError::NoStore(data_dir.to_owned()));
+    }
     let _lock = DirectoryLock::take(data_dir)?;
     let audit = AuditOptions { directory: audit_dir.clone(), ..AuditOptions::default() };
     let surroundings = Surroundings {
@@ -323,6 +328,8 @@ pub(crate) fn restore(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+
     use bytes::Bytes;
     use hades_accounts::Accounts;
     use hades_apiserver::ServerConfig;
@@ -423,6 +430,13 @@ mod tests {
         let error = run(&bed.flags(&third), &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, BackupCommandError::InUse(_)), "{error}");
         drop(held);
+        // Another directory stays as it is.
+        let data_dir = bed.dir.path().join("other");
+        std::fs::DirBuilder::new().mode(0o700).create(&data_dir).unwrap();
+        let flags = BackupFlags { data_dir: data_dir.clone(), ..bed.flags(&third) };
+        let error = run(&flags, &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, BackupCommandError::NoStore(_)), "{error}");
+        assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 0);
     }
 
     #[tokio::test]
