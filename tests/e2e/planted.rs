@@ -382,6 +382,11 @@ fn a_planted_value_is_found_nowhere() {
     hades.wait_not_ready("production", "SecretNotFound");
     assert_eq!(hades.container_of("web"), running, "what runs goes on");
     hadesctl(&hades, &mut seen);
+    // Nor would a crash write it to the disk.
+    let process = std::fs::read_to_string(hades.data().join("lock")).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.trim())).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.matches(" 0 ").count(), 2, "{cores}");
     let log = hades.log();
     assert!(log.contains(" DEBUG ") && log.lines().count() > 100, "{log}");
     seen.note("the server's log", log);

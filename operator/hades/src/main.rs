@@ -12,6 +12,7 @@ mod backup_flags;
 mod backups;
 mod certificates;
 mod cli;
+mod core_dump;
 mod exec;
 mod hooks;
 mod identity;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    core_dump::forbid();
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Serve(flags) => {
