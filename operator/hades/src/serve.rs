@@ -160,10 +160,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     if let Some(scheduled) = scheduled.filter(|_| !copied) {
         tokio::spawn(scheduled.run(server.clone(), shutdown.clone()));
     }
-    let admin = user::router(server.clone())
-        .merge(backup::router(backups, server.clone()))
-        .merge(identity::router(server.clone()));
-    let admin = serve_admin(&flags.data_dir, admin, &shutdown);
+    let admin = serve_admin(&flags.data_dir, backups, &server, &shutdown);
     probes.set_ready(true);
     notifier.ready();
     let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
@@ -207,9 +204,13 @@ fn backups(flags: &ServeFlags, server: &ApiServer) -> Result<Backups, RecipientE
 /// long for one, the server does all the rest.
 fn serve_admin(
     data_dir: &Path,
-    routes: axum::Router,
+    backups: Backups,
+    server: &ApiServer,
     shutdown: &CancellationToken,
 ) -> Option<tokio::task::JoinHandle<()>> {
+    let routes = user::router(server.clone())
+        .merge(backup::router(backups, server.clone()))
+        .merge(identity::router(server.clone()));
     match AdminSocket::open(data_dir) {
         Ok(socket) => Some(tokio::spawn(socket.serve(routes, shutdown.clone()))),
         Err(error) => {
