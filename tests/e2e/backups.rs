@@ -132,6 +132,8 @@ fn killed_at_any_moment_there_is_a_whole_backup_or_none() {
         }
         if round % 2 == 0 {
             hades.launch();
+            // A copy of the store that lay there would outlive what is in it.
+            assert!(!hades.data().join("backup.partial").exists());
         }
     }
     let file = hades.dir.path().join("last");

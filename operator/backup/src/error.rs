@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use hades_apiserver::StoreError;
+use hades_apiserver::{SealError, StoreError};
 
 use crate::ManifestError;
 
@@ -78,7 +78,7 @@ pub enum RestoreError {
     #[error("the backup is cut off: its end is missing")]
     Truncated,
     /// It isn't as it was written.
-    #[error("the backup is damaged, or somebody changed it: {0}")]
+    #[error("the backup is damaged or cut off, or somebody changed it: {0}")]
     Damaged(String),
     /// It is no backup of hades.
     #[error(transparent)]
@@ -113,6 +113,26 @@ pub enum RestoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// What opens the Secrets isn't in the backup.
+    #[error(
+        "the installation keeps the identity that opens its Secrets elsewhere, and so it isn't in \
+         the backup; name your copy of it with --store-identity-file"
+    )]
+    IdentityElsewhere,
+    /// There is no such identity.
+    #[error(
+        "{0} isn't there; it should be the identity that opens the Secrets of the installation"
+    )]
+    IdentityMissing(PathBuf),
+    /// What opens the Secrets needs a passphrase.
+    #[error(
+        "a passphrase protects the identity that opens the Secrets of the installation; name the \
+         file that holds it with --store-identity-passphrase-file"
+    )]
+    Passphrase,
+    /// What opens the Secrets can't be used.
+    #[error("the identity that opens the Secrets of the installation can't be used")]
+    Identity(#[source] SealError),
     /// The restored store can't be looked through.
     #[error("the store in the backup can't be used")]
     Store(#[from] StoreError),

@@ -235,6 +235,18 @@ fn read_key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
+/// Removes what is left of the copy of the store when a backup was killed. Nobody may
+/// be making one.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_scratch(data_dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(data_dir.join(SCRATCH)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A folder for the copy of the store, beside it, as there is no other place where
 /// the server may surely write that much.
 struct Scratch(PathBuf);
@@ -243,10 +255,7 @@ impl Scratch {
     fn new(data_dir: &Path) -> Result<Self, BackupError> {
         let path = data_dir.join(SCRATCH);
         let failed = |source| BackupError::Scratch { path: path.clone(), source };
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        remove_scratch(data_dir).map_err(failed)?;
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         Ok(Self(path))
     }

@@ -35,7 +35,7 @@ pub use archive::{Written, inspect};
 pub use destination::{Destination, DestinationError, Stored};
 pub use error::{BackupError, RestoreError};
 pub use folder::FolderError;
-pub use gather::{Gathered, Surroundings, gather, is_kept, is_left_out};
+pub use gather::{Gathered, Surroundings, gather, is_kept, is_left_out, remove_scratch};
 pub use identities::{IdentityError, Key, generate_key, read_identities};
 pub use manifest::{FileEntry, Manifest, ManifestError};
 pub use name::BackupName;

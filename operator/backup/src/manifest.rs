@@ -18,6 +18,9 @@ pub(crate) const MAX_BYTES: u64 = 8 << 20;
 /// Files without which an installation isn't one.
 const NEEDED: [&str; 3] = ["store.redb", "installation-id", "fingerprint.key"];
 
+/// The identity of an installation that doesn't keep it elsewhere.
+const IDENTITY: &str = "identity.age";
+
 /// Folders that may be in a backup.
 const FOLDERS: [&str; 1] = ["audit"];
 
@@ -120,6 +123,13 @@ impl Manifest {
             .map_err(|error| ManifestError::Form(error.to_string()))?;
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Whether what opens the Secrets is in the backup. Otherwise the installation
+    /// keeps it elsewhere.
+    #[must_use]
+    pub fn holds_identity(&self) -> bool {
+        self.files.iter().any(|file| file.name == IDENTITY)
     }
 
     /// Bytes of all files.

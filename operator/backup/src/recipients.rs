@@ -37,7 +37,7 @@ pub enum RecipientError {
     #[error("that is no public key of age, which begins with age1")]
     Form,
     /// A line of a file is none.
-    #[error("line {line} of {path} is no recipient: {source}")]
+    #[error("line {line} of {path} is no recipient")]
     Line {
         /// The file.
         path: PathBuf,

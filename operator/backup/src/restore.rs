@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use hades_apiserver::maintenance;
+use hades_apiserver::{IdentityInfo, IdentityPlace, IdentitySource, SealError, maintenance};
 
 use crate::archive::{of_stream, walk};
 use crate::{Key, Manifest, ManifestError, RestoreError};
@@ -18,9 +18,10 @@ use crate::{Key, Manifest, ManifestError, RestoreError};
 /// The folder in a data directory that is there as long as a restore isn't finished.
 pub const UNFINISHED: &str = "restore.partial";
 
-/// Restores a backup into a directory that is empty or isn't there. `prepare` does
-/// what is left to do with the files before they get to their place: it marks the
-/// directory as a copy. Blocks.
+/// Restores a backup into a directory that is empty or isn't there. `identity` says
+/// what opens its Secrets: in the data directory is the one in the backup. `prepare`
+/// does what is left to do with the files before they get to their place: it marks
+/// the directory as a copy. Blocks.
 ///
 /// # Errors
 /// When the backup can't be opened or isn't whole, or the directory can't be used.
@@ -29,11 +30,12 @@ pub fn restore(
     backup: impl Read,
     key: &Key,
     directory: &Path,
+    identity: &IdentitySource,
     prepare: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<Manifest, RestoreError> {
     let made = make_room(directory)?;
     let partial = directory.join(UNFINISHED);
-    let restored = fill(backup, key, &partial).and_then(|manifest| {
+    let restored = fill(backup, key, &partial, identity).and_then(|manifest| {
         prepare(&partial).map_err(cannot_write(&partial))?;
         sync_tree(&partial)?;
         Ok(manifest)
@@ -102,17 +104,30 @@ fn clear(partial: &Path) -> Result<(), RestoreError> {
 }
 
 /// Writes the files into the folder and checks that they are a whole installation.
-fn fill(backup: impl Read, key: &Key, partial: &Path) -> Result<Manifest, RestoreError> {
+fn fill(
+    backup: impl Read,
+    key: &Key,
+    partial: &Path,
+    identity: &IdentitySource,
+) -> Result<Manifest, RestoreError> {
     let manifest = walk(
         backup,
         key,
         |manifest| {
             check_format(manifest)?;
+            if identity.place == IdentityPlace::DataDirectory && !manifest.holds_identity() {
+                return Err(RestoreError::IdentityElsewhere);
+            }
             DirBuilder::new().mode(0o700).create(partial).map_err(cannot_use(partial))
         },
         |entry, content| write_file(&partial.join(&entry.name), content),
     )?;
-    let report = maintenance::verify(partial)?;
+    IdentityInfo::read(partial, identity).map_err(|error| match error {
+        SealError::IdentityMissing(path) => RestoreError::IdentityMissing(path),
+        SealError::NoPassphrase(_) => RestoreError::Passphrase,
+        other => RestoreError::Identity(other),
+    })?;
+    let report = maintenance::verify_with(partial, identity)?;
     if !report.problems.is_empty() {
         return Err(RestoreError::Problems(report.problems));
     }

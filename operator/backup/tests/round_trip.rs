@@ -3,17 +3,26 @@
 
 mod support;
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use hades_apiserver::{Identity, audit};
-use hades_backup::{BackupError, RestoreError, UNFINISHED, inspect, restore};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use hades_apiserver::{Identity, IdentityPlace, IdentitySource, audit, maintenance};
+use hades_backup::{BackupError, RestoreError, UNFINISHED, inspect, read_identities, restore};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use support::{Bed, PLANTED, key, names, open, surroundings};
 
 fn nothing(_: &Path) -> std::io::Result<()> {
     Ok(())
+}
+
+/// What opens the Secrets is in the backup.
+fn within() -> IdentitySource {
+    IdentitySource::default()
 }
 
 #[tokio::test]
@@ -24,14 +33,14 @@ async fn what_was_there_is_there_again_and_what_came_later_is_not() {
     // After the moment that the backup shows.
     bed.write("later").await;
     let mut backup = Vec::new();
-    let written = gathered.write(&[recipient.clone()], &mut backup).unwrap();
+    let written = gathered.write(std::slice::from_ref(&recipient), &mut backup).unwrap();
     assert_eq!(written.size, backup.len() as u64);
     let manifest = inspect(&backup[..], &key).unwrap();
     assert_eq!(manifest.recipients, [recipient.to_string()]);
     let id = std::fs::read_to_string(bed.data().join("installation-id")).unwrap();
     assert_eq!(manifest.installation, id.trim());
     let target = bed.dir.path().join("restored");
-    let restored = restore(&backup[..], &key, &target, nothing).unwrap();
+    let restored = restore(&backup[..], &key, &target, &within(), nothing).unwrap();
     assert_eq!(restored, manifest);
     assert!(!names(&target).contains(&UNFINISHED.to_owned()));
     assert!(!names(&bed.data()).iter().any(|name| name.ends_with(".partial")), "nothing is left");
@@ -43,10 +52,8 @@ async fn what_was_there_is_there_again_and_what_came_later_is_not() {
     let report = audit::verify(&target, None).unwrap();
     assert_eq!((report.problems, report.notes), (vec![], vec![]));
     let server = open(&target).await;
+    assert_eq!(support::read(&server).await, PLANTED);
     let client = server.client(Identity::controller("tester"));
-    let secrets: Api<Secret> = Api::default_namespaced(client.clone());
-    let secret = secrets.get("db").await.unwrap();
-    assert_eq!(secret.data.unwrap()["password"].0, PLANTED.as_bytes());
     let maps: Api<ConfigMap> = Api::default_namespaced(client);
     assert!(maps.get_opt("first").await.unwrap().is_some());
     assert!(maps.get_opt("later").await.unwrap().is_none());
@@ -63,7 +70,7 @@ async fn a_stopped_server_is_backed_up_by_its_files() {
     let gathered = hades_backup::gather(&surroundings(&data), copy).unwrap();
     let mut backup = Vec::new();
     gathered.write(&[recipient], &mut backup).unwrap();
-    restore(&backup[..], &key, &bed.dir.path().join("restored"), nothing).unwrap();
+    restore(&backup[..], &key, &bed.dir.path().join("restored"), &within(), nothing).unwrap();
 }
 
 #[tokio::test]
@@ -82,7 +89,7 @@ async fn nothing_shows_without_the_key() {
     let error = inspect(&backup[..], &wrong).unwrap_err();
     assert!(matches!(error, RestoreError::WrongIdentity), "{error}");
     // The identity at rest is no key of backups.
-    let at_rest = hades_backup::read_identities(&bed.data().join("identity.age")).unwrap();
+    let at_rest = read_identities(&bed.data().join("identity.age")).unwrap();
     assert!(matches!(inspect(&backup[..], &at_rest), Err(RestoreError::WrongIdentity)));
     let nobody = bed.gather().write(&[], &mut Vec::new()).unwrap_err();
     assert!(matches!(nobody, BackupError::NoRecipient));
@@ -95,7 +102,7 @@ async fn what_is_cut_off_or_changed_is_told_and_leaves_nothing() {
     let backup = bed.backup(&recipient);
     let target = bed.dir.path().join("restored");
     let refused = |bytes: &[u8]| {
-        let error = restore(bytes, &key, &target, nothing).unwrap_err();
+        let error = restore(bytes, &key, &target, &within(), nothing).unwrap_err();
         assert!(!target.exists(), "{error}");
         error
     };
@@ -129,7 +136,7 @@ async fn only_an_empty_directory_is_restored_into() {
     let target = bed.dir.path().join("restored");
     std::fs::create_dir(&target).unwrap();
     std::fs::write(target.join("precious"), "data").unwrap();
-    let error = restore(&backup[..], &key, &target, nothing).unwrap_err();
+    let error = restore(&backup[..], &key, &target, &within(), nothing).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty(_)), "{error}");
     assert_eq!(names(&target), ["precious"]);
     // As a crash leaves it: half of the files, and nothing in its place.
@@ -137,17 +144,17 @@ async fn only_an_empty_directory_is_restored_into() {
     let partial = target.join(UNFINISHED);
     std::fs::create_dir(&partial).unwrap();
     std::fs::write(partial.join("store.redb"), "half").unwrap();
-    restore(&backup[..], &key, &target, nothing).unwrap();
+    restore(&backup[..], &key, &target, &within(), nothing).unwrap();
     assert!(!partial.exists() && target.join("store.redb").exists());
     // A crash while files were put in their place: nobody knows which are.
     std::fs::create_dir(&partial).unwrap();
-    let error = restore(&backup[..], &key, &target, nothing).unwrap_err();
+    let error = restore(&backup[..], &key, &target, &within(), nothing).unwrap_err();
     assert!(matches!(error, RestoreError::Half(_)), "{error}");
     // What can't be finished leaves an empty directory empty.
     let other = bed.dir.path().join("other");
     std::fs::create_dir(&other).unwrap();
     let fails = |_: &Path| Err(std::io::Error::other("no room"));
-    restore(&backup[..], &key, &other, fails).unwrap_err();
+    restore(&backup[..], &key, &other, &within(), fails).unwrap_err();
     assert!(names(&other).is_empty());
 }
 
@@ -160,9 +167,105 @@ async fn a_store_that_its_keys_do_not_open_is_refused() {
     std::fs::copy(other.data().join("identity.age"), bed.data().join("identity.age")).unwrap();
     let backup = bed.backup(&recipient);
     let target = bed.dir.path().join("restored");
-    let error = restore(&backup[..], &key, &target, nothing).unwrap_err();
+    let error = restore(&backup[..], &key, &target, &within(), nothing).unwrap_err();
     assert!(matches!(error, RestoreError::Problems(_)), "{error}");
     assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn an_identity_that_is_kept_elsewhere_is_named_for_a_restore() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("identity.age");
+    let write = |path: &Path, content: &[u8]| {
+        std::fs::write(path, content).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    };
+    let elsewhere = |file: &Path, passphrase_file: Option<PathBuf>| IdentitySource {
+        place: IdentityPlace::File(file.to_owned()),
+        passphrase_file,
+    };
+    let passphrase = place.path().join("passphrase");
+    let source = elsewhere(&file, Some(passphrase.clone()));
+    let bed = Bed::with(elsewhere(&file, None)).await;
+    let (key, recipient, _) = key(bed.dir.path());
+    let backup = bed.backup(&recipient);
+    assert!(!inspect(&backup[..], &key).unwrap().holds_identity());
+    // As the server protects it, with less work for whoever guesses.
+    let mut recipient = age::scrypt::Recipient::new("correct horse".to_owned().into());
+    recipient.set_work_factor(2);
+    write(&file, &age::encrypt(&recipient, &std::fs::read(&file).unwrap()).unwrap());
+    let target = bed.dir.path().join("restored");
+    let refused = |identity: &IdentitySource| {
+        let error = restore(&backup[..], &key, &target, identity, nothing).unwrap_err();
+        assert!(!target.exists(), "{error}");
+        error
+    };
+    assert!(matches!(refused(&within()), RestoreError::IdentityElsewhere));
+    let none = elsewhere(&place.path().join("none"), None);
+    assert!(matches!(refused(&none), RestoreError::IdentityMissing(_)));
+    assert!(matches!(refused(&elsewhere(&file, None)), RestoreError::Passphrase));
+    write(&passphrase, b"wrong horse");
+    assert!(matches!(refused(&source), RestoreError::Identity(_)));
+    write(&passphrase, b"correct horse");
+    let strangers = Bed::new().await;
+    let other = elsewhere(&strangers.data().join("identity.age"), None);
+    assert!(matches!(refused(&other), RestoreError::Problems(_)));
+    restore(&backup[..], &key, &target, &source, nothing).unwrap();
+    assert!(!target.join("identity.age").exists());
+    assert_eq!(support::read(&support::open_with(&target, source).await).await, PLANTED);
+}
+
+#[tokio::test]
+async fn a_backup_of_the_first_format_is_brought_up_to_date_by_the_first_start() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let key = read_identities(&fixtures.join("format-1.key")).unwrap();
+    let backup = std::fs::read(fixtures.join("format-1.age")).unwrap();
+    let manifest = inspect(&backup[..], &key).unwrap();
+    assert_eq!((manifest.format, manifest.store_format), (1, 1));
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("restored");
+    restore(&backup[..], &key, &target, &within(), nothing).unwrap();
+    assert_eq!(maintenance::verify(&target).unwrap().format, 1, "a restore changes nothing");
+    let server = open(&target).await;
+    assert_eq!(support::read(&server).await, PLANTED);
+    server.shutdown().await;
+    let report = maintenance::verify(&target).unwrap();
+    assert_eq!(report.format, maintenance::latest_format());
+    assert_eq!(report.problems, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_opens_however_the_identity_is_replaced_meanwhile() {
+    let bed = Bed::new().await;
+    let (key, recipient, _) = key(bed.dir.path());
+    let stop = Arc::new(AtomicBool::new(false));
+    let rotating = tokio::spawn({
+        let (server, stop) = (bed.server.clone(), Arc::clone(&stop));
+        async move {
+            let mut count = 0;
+            while !stop.load(Ordering::Relaxed) {
+                server.rotate_identity().await.unwrap();
+                count += 1;
+            }
+            count
+        }
+    });
+    let mut made = 0;
+    while made < 6 {
+        let copy = |path: &Path| bed.server.copy_store(path);
+        let gathered = match hades_backup::gather(&surroundings(&bed.data()), copy) {
+            Ok(gathered) => gathered,
+            Err(BackupError::Restless) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let mut backup = Vec::new();
+        gathered.write(std::slice::from_ref(&recipient), &mut backup).unwrap();
+        let target = bed.dir.path().join(format!("restored-{made}"));
+        restore(&backup[..], &key, &target, &within(), nothing).unwrap();
+        made += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(rotating.await.unwrap() > 0);
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub(crate) enum BackupCommandError {
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    #[error("{} holds no store; name the data directory of the server with --data-dir", .0.display())]
+    NoStore(PathBuf),
     #[error(transparent)]
     InUse(#[from] BootstrapError),
     #[error(transparent)]
@@ -219,6 +221,9 @@ fn copy(
 ) -> Result<Written, BackupCommandError> {
     let BackupFlags { data_dir, audit_dir, .. } = flags;
     bootstrap::check_directory(data_dir)?;
+    if !data_dir.join("store.redb").exists() {
+        return Err(BackupCommandError::NoStore(data_dir.to_owned()));
+    }
     let _lock = DirectoryLock::take(data_dir)?;
     let audit = AuditOptions { directory: audit_dir.clone(), ..AuditOptions::default() };
     let surroundings = Surroundings {
@@ -261,6 +266,10 @@ fn describe(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
     for recipient in recipients {
         writeln!(out, "Opens with    the private key of {recipient}")?;
     }
+    if !manifest.holds_identity() {
+        writeln!(out, "Secrets       take your copy of the identity, which isn't in the backup:")?;
+        writeln!(out, "              hades restore --store-identity-file FILE")?;
+    }
     writeln!(out)?;
     writeln!(out, "{:<36} {:>14}", "FILE", "BYTES")?;
     for file in files {
@@ -291,14 +300,15 @@ pub(crate) fn restore(
     flags: &RestoreFlags,
     out: &mut impl Write,
 ) -> Result<(), BackupCommandError> {
-    let RestoreFlags { file, data_dir, identity_file } = flags;
+    let RestoreFlags { file, data_dir, identity_file, .. } = flags;
     let key = hades_backup::read_identities(identity_file)?;
     let suspend = |partial: &Path| {
         instance::suspend(partial).map_err(|error: InstanceError| {
             io::Error::other(hades_controllers::error_chain(&error))
         })
     };
-    let manifest = hades_backup::restore(open(file)?, &key, data_dir, suspend)
+    let identity = flags.store_identity();
+    let manifest = hades_backup::restore(open(file)?, &key, data_dir, &identity, suspend)
         .map_err(BackupCommandError::Restore)?;
     let (data, Manifest { installation, time, .. }) = (data_dir.display(), &manifest);
     writeln!(out, "Installation {installation}, as of {time:.0}, is in {data}.")?;
@@ -318,6 +328,8 @@ pub(crate) fn restore(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt;
+
     use bytes::Bytes;
     use hades_accounts::Accounts;
     use hades_apiserver::ServerConfig;
@@ -418,6 +430,13 @@ mod tests {
         let error = run(&bed.flags(&third), &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, BackupCommandError::InUse(_)), "{error}");
         drop(held);
+        // Another directory stays as it is.
+        let data_dir = bed.dir.path().join("other");
+        std::fs::DirBuilder::new().mode(0o700).create(&data_dir).unwrap();
+        let flags = BackupFlags { data_dir: data_dir.clone(), ..bed.flags(&third) };
+        let error = run(&flags, &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, BackupCommandError::NoStore(_)), "{error}");
+        assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 0);
     }
 
     #[tokio::test]
@@ -446,7 +465,13 @@ mod tests {
         run(&flags, &mut Vec::new()).await.unwrap();
         let data_dir = bed.dir.path().join("restored");
         let identity_file = bed.key.clone();
-        let flags = RestoreFlags { file, data_dir: data_dir.clone(), identity_file };
+        let flags = RestoreFlags {
+            file,
+            data_dir: data_dir.clone(),
+            identity_file,
+            store_identity_file: None,
+            store_identity_passphrase_file: None,
+        };
         let mut out = Vec::new();
         restore(&flags, &mut out).unwrap();
         let said = String::from_utf8(out).unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hades_apiserver::{IdentityPlace, IdentitySource};
 use hades_backup::{Destination, Recipient, RecipientError, Schedule};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -112,6 +113,27 @@ pub(crate) struct RestoreFlags {
     /// File with the private key of a recipient of the backup.
     #[arg(long, env = "HADES_BACKUP_IDENTITY_FILE", value_name = "FILE")]
     pub(crate) identity_file: PathBuf,
+
+    /// File with the identity that opens the Secrets in the store, where the
+    /// installation keeps it elsewhere than in its data directory. It isn't copied
+    /// there: give the server the same file.
+    #[arg(long, env = "HADES_IDENTITY_FILE", value_name = "FILE")]
+    pub(crate) store_identity_file: Option<PathBuf>,
+
+    /// File with the passphrase that protects that identity, or the one in the backup.
+    #[arg(long, env = "HADES_IDENTITY_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) store_identity_passphrase_file: Option<PathBuf>,
+}
+
+impl RestoreFlags {
+    /// What opens the Secrets in the backup.
+    pub(crate) fn store_identity(&self) -> IdentitySource {
+        let place = match &self.store_identity_file {
+            Some(file) => IdentityPlace::File(file.clone()),
+            None => IdentityPlace::DataDirectory,
+        };
+        IdentitySource { place, passphrase_file: self.store_identity_passphrase_file.clone() }
+    }
 }
 
 /// Flags of the server about backups.

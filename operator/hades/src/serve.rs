@@ -197,6 +197,9 @@ fn backups(flags: &ServeFlags, server: &ApiServer) -> Result<Backups, RecipientE
     let data_dir = flags.data_dir.clone();
     let audit_dir = audit_log::options(&flags.audit).folder(&data_dir);
     let recipients = backup_flags::recipients(&flags.backup.backup_recipient)?;
+    if let Err(error) = hades_backup::remove_scratch(&data_dir) {
+        tracing::warn!(%error, "what a backup left that was killed could not be removed");
+    }
     Ok(Backups::new(server.clone(), data_dir, audit_dir, recipients))
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use hades_apiserver::audit::AuditEvent;
-use hades_apiserver::{ApiServer, Identity, ServerConfig, bootstrap};
+use hades_apiserver::{ApiServer, Identity, IdentitySource, ServerConfig, bootstrap};
 use hades_backup::{Gathered, Key, Recipient, Surroundings};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -22,10 +22,15 @@ pub struct Bed {
 
 impl Bed {
     pub async fn new() -> Self {
+        Self::with(IdentitySource::default()).await
+    }
+
+    /// One whose Secrets that identity opens.
+    pub async fn with(identity: IdentitySource) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let installation = bootstrap::prepare(&data, &[], "https://127.0.0.1:7443").unwrap();
-        let server = open(&data).await;
+        let server = open_with(&data, identity).await;
         let client = server.client(Identity::controller("tester"));
         let secrets: Api<Secret> = Api::default_namespaced(client.clone());
         let data = [("password".to_owned(), PLANTED.to_owned())].into();
@@ -79,7 +84,20 @@ fn named(name: &str) -> ObjectMeta {
 }
 
 pub async fn open(data: &Path) -> ApiServer {
-    ApiServer::open(ServerConfig::new(data, Vec::new())).await.unwrap()
+    open_with(data, IdentitySource::default()).await
+}
+
+pub async fn open_with(data: &Path, identity: IdentitySource) -> ApiServer {
+    let config = ServerConfig { identity, ..ServerConfig::new(data, Vec::new()) };
+    ApiServer::open(config).await.unwrap()
+}
+
+/// The planted value, as the controllers see it.
+pub async fn read(server: &ApiServer) -> String {
+    let secrets: Api<Secret> =
+        Api::default_namespaced(server.client(Identity::controller("tester")));
+    let mut data = secrets.get("db").await.unwrap().data.unwrap();
+    String::from_utf8(data.remove("password").unwrap().0).unwrap()
 }
 
 /// A key in a file, and its public half.
