@@ -149,7 +149,7 @@ mod tests {
         }
         let fault = DataKey::open(3, &stored, &[other]).unwrap_err();
         assert_eq!(fault, KeyFault::SealedFor(identity.to_public().to_string()));
-        let fault = DataKey::open(3, &stored[..100], &[identity.clone()]).unwrap_err();
+        let fault = DataKey::open(3, &stored[..100], std::slice::from_ref(&identity)).unwrap_err();
         assert_eq!(fault, KeyFault::Damaged);
         assert_eq!(DataKey::open(3, b"", &[identity]).unwrap_err(), KeyFault::Damaged);
     }

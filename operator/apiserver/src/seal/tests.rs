@@ -87,7 +87,9 @@ fn an_identity_that_was_put_first_by_hand_is_the_new_one() {
     let (first, (_, key)) = (keyring.recipient(), keyring.make_key(1).unwrap());
     let new = x25519::Identity::generate();
     // Without the former one, which is put back.
-    IdentityFile::of(directory.path(), &IdentitySource::default()).write(&[new.clone()]).unwrap();
+    IdentityFile::of(directory.path(), &IdentitySource::default())
+        .write(std::slice::from_ref(&new))
+        .unwrap();
     keyring.renew().unwrap();
     assert_eq!(keyring.recipient(), recipient(&new));
     let info = IdentityInfo::read(directory.path(), &IdentitySource::default()).unwrap();
