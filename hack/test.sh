@@ -9,6 +9,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=hack/lib/install.sh
 . "$root/hack/lib/install.sh"
+# shellcheck source=hack/lib/aws.sh
+. "$root/hack/lib/aws.sh"
 # shellcheck source=hack/lib/kubectl.sh
 . "$root/hack/lib/kubectl.sh"
 # shellcheck source=hack/lib/oidc.sh
@@ -28,12 +30,13 @@ install_packages dockerd=docker.io docker=docker.io git=git curl=curl iptables=i
     ip=iproute2 cc=build-essential python3=python3 nsenter=util-linux sshd=openssh-server \
     busybox=busybox-static ssh-keygen=openssh-client docker-registry=docker-registry \
     htpasswd=apache2-utils systemd-nspawn=systemd-container openssl=openssl \
-    shellcheck=shellcheck
+    age=age shellcheck=shellcheck
 require_rust
 command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 install_kubectls
 install_schemathesis
 install_sops
+install_ministack
 install_webhook_examples
 install_oidc_provider
 DOCKER_HOST=$(hack/testbed/dockerd.sh start)

@@ -176,6 +176,14 @@ class Hades:
         finally:
             connection.close()
 
+    def run(self, *arguments):
+        """Runs a command of the server's own program on its data; its output."""
+        command = [self._bin / "hades", *arguments, "--data-dir", self._data]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode != 0:
+            raise RuntimeError(f"hades {' '.join(arguments)}: {done.stderr or done.stdout}")
+        return done.stdout
+
     def ctl(self, *arguments, text=None):
         """Runs hadesctl to its end; its output."""
         command = [self._bin / "hadesctl", "--kubeconfig", self.kubeconfig]

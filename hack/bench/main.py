@@ -19,6 +19,7 @@ import memory
 import noop
 import rights
 import rollout
+import rotation
 import scale
 from engine import Engine
 from result import table
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "fleet": fleet,
     "apiserver": apiserver,
     "rights": rights,
+    "rotation": rotation,
 }
 
 

@@ -3,7 +3,7 @@
 #
 #   hack/bench/run.sh [OPTION…]
 #     --only NAME[,NAME…]  some of: noop, scale, rollout, heal, change, hook, memory, fleet,
-#                          apiserver, rights
+#                          apiserver, rights, rotation
 #     --quick              fewer rounds, to try the scripts out
 #     --json FILE          all samples (default: bench.json beside the build)
 #     --check              end with status 1 when a target is missed
@@ -11,8 +11,9 @@
 #
 # Builds a release, starts a Docker engine of its own in a network namespace
 # (hack/testbed/dockerd.sh, needs root), and removes both containers and engine
-# at the end; `--only` with apiserver, fleet or rights needs neither. Takes about
-# twenty-five minutes after the build. docs/benchmarks.md says what the numbers mean.
+# at the end; `--only` with apiserver, fleet, rights or rotation needs neither. Takes
+# about twenty-five minutes after the build. docs/benchmarks.md says what the numbers
+# mean.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=hack/lib/install.sh
@@ -25,13 +26,13 @@ while [ "$#" -gt 0 ]; do
         --json) json=$2; shift ;;
         --only) only=$2; arguments+=("$1" "$2"); shift ;;
         --quick | --check) arguments+=("$1") ;;
-        *) sed -n '2,14p' "$0"; exit 2 ;;
+        *) sed -n '2,15p' "$0"; exit 2 ;;
     esac
     shift
 done
 
 # All but what is measured without an engine, or on stand-ins of one.
-needs_engine() { [[ ! $only =~ ^(apiserver|fleet|rights)(,(apiserver|fleet|rights))*$ ]]; }
+needs_engine() { [[ ! $only =~ ^(apiserver|fleet|rights|rotation)(,(apiserver|fleet|rights|rotation))*$ ]]; }
 
 packages=(python3=python3 git=git cc=build-essential)
 if needs_engine; then

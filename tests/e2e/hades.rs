@@ -118,6 +118,10 @@ pub struct Hades {
     pub address: String,
     /// Where the server looks for an engine to begin with.
     docker_socket: PathBuf,
+    /// Further flags of `hades serve`, from the next launch on.
+    pub flags: Vec<String>,
+    /// The same, of its environment.
+    pub variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Hades {
@@ -142,6 +146,8 @@ impl Hades {
             child: Arc::default(),
             address: String::new(),
             docker_socket,
+            flags: Vec::new(),
+            variables: Vec::new(),
         };
         hades.launch();
         hades
@@ -162,7 +168,21 @@ impl Hades {
             child: Arc::default(),
             address: String::new(),
             docker_socket: self.docker_socket.clone(),
+            flags: Vec::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// `hades`, ready to run on its data folder.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hades"));
+        command.args(args).env("HADES_DATA_DIR", self.data()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `hades`, which must succeed; returns what it printed.
+    pub fn run(&self, args: &[&str]) -> String {
+        checked(&mut self.command(args))
     }
 
     /// Says that its data folder is the only one.
@@ -183,6 +203,8 @@ impl Hades {
             .arg(self.data())
             .arg("--docker-socket")
             .arg(&self.docker_socket)
+            .args(&self.flags)
+            .envs(self.variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

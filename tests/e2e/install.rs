@@ -124,6 +124,20 @@ fn a_bare_machine_gets_a_service_and_a_first_login() {
         if state.0 == "active" && state.1 != before { Ok(()) } else { Err(state) }
     });
     machine.run("KUBECONFIG=/root/new/config hadesctl get users");
+
+    // Root gets a backup from it, and restores that as docs/backup.md says.
+    let key = machine.run("hades backup keygen /root/backup.key").trim().to_owned();
+    machine.run(&format!("hades backup /root/hades.age --recipient {key}"));
+    machine.run("systemctl stop hades && mv /var/lib/hades /root/lost");
+    machine.run(
+        "hades restore /root/hades.age --data-dir /var/lib/hades --identity-file /root/backup.key \
+         && chown -R hades:hades /var/lib/hades \
+         && runuser -u hades -- hades store adopt --data-dir /var/lib/hades",
+    );
+    machine.run("systemctl start hades");
+    machine.run("KUBECONFIG=/root/new/config hadesctl get users");
+    let recovered = machine.run("hades user recover admin");
+    assert_ne!(password(&recovered), first);
 }
 
 #[test]

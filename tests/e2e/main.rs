@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod backups;
 mod bed;
 mod commands;
 mod crash;
@@ -15,6 +16,7 @@ mod hades;
 mod hosts;
 mod install;
 mod journey;
+mod planted;
 mod restored;
 mod rollouts;
 mod secrets;

@@ -131,3 +131,7 @@ pub const SEAL_BROKEN: &str = "SealBroken";
 pub const DECRYPTION_FAILED: &str = "DecryptionFailed";
 /// Files are to be sealed to another recipient than before.
 pub const SOPS_KEY_CHANGED: &str = "SopsKeyChanged";
+/// A backup of the schedule was made.
+pub const BACKUP_MADE: &str = "BackupMade";
+/// A backup of the schedule could not be made; it is tried again.
+pub const BACKUP_FAILED: &str = "BackupFailed";

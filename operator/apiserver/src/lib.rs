@@ -41,6 +41,7 @@ mod private_file;
 mod random;
 mod rates;
 pub mod registry;
+mod rotation;
 mod seal;
 mod serve;
 mod server;
@@ -54,9 +55,12 @@ mod watch;
 pub mod wire;
 mod write;
 
-/// The store while no server runs: looked through, and made small.
+/// The store while no server runs: looked through, made small, and copied.
 pub mod maintenance {
-    pub use crate::store::{Compacted, Report, StoreError, Tally, compact, verify};
+    pub use crate::store::{
+        Compacted, Copied, Report, StoreError, Tally, compact, copy_closed, latest_format, verify,
+        verify_with,
+    };
 }
 
 pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validator};
@@ -64,7 +68,8 @@ pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use authz::Granted;
 pub use definitions::DefinitionError;
 pub use http::{Peer, network};
-pub use seal::SealError;
+pub use rotation::{Rotated, RotationError};
+pub use seal::{IdentityInfo, IdentityPlace, IdentitySource, SealError};
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};
 pub use stalled::Unread;

@@ -1,6 +1,6 @@
 //! The server: its configuration, its start and its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
@@ -24,9 +24,10 @@ use crate::http::seats::Seats;
 use crate::metrics::Metrics;
 use crate::private_file;
 use crate::registry::{Nature, Registry};
-use crate::seal::{Keyring, SealError};
+use crate::rotation::{self, Rotated, RotationError};
+use crate::seal::{IdentitySource, Keyring, SealError};
 use crate::state::{Clock, State};
-use crate::store::{Key, Observer, Store, StoreError};
+use crate::store::{Copied, Key, Observer, Store, StoreError};
 use crate::vault::Vault;
 use crate::wire::discovery::Announced;
 use crate::wire::status::StatusError;
@@ -43,6 +44,8 @@ pub(crate) const MANAGER: &str = "hades-apiserver";
 pub struct ServerConfig {
     /// Where the store and the keys lie; made where it is absent.
     pub data_dir: PathBuf,
+    /// Where the identity lies that opens what is sealed.
+    pub identity: IdentitySource,
     /// The custom resources that come with the server. Others can be defined over
     /// the API; these can't be changed there.
     pub crds: Vec<CustomResourceDefinition>,
@@ -71,6 +74,7 @@ impl ServerConfig {
     pub fn new(data_dir: impl Into<PathBuf>, crds: Vec<CustomResourceDefinition>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            identity: IdentitySource::default(),
             crds,
             validators: Vec::new(),
             credentials: Vec::new(),
@@ -153,6 +157,7 @@ impl ApiServer {
     pub async fn open(config: ServerConfig) -> Result<Self, OpenError> {
         let ServerConfig {
             data_dir,
+            identity,
             crds,
             validators,
             credentials,
@@ -166,7 +171,7 @@ impl ApiServer {
             .map_err(|source| OpenError::Directory { path: data_dir.clone(), source })?;
         let definitions = definitions::check(&crds)?;
         let registry = Registry::builtin();
-        let keyring = Arc::new(Keyring::load_or_create(&data_dir)?);
+        let keyring = Arc::new(Keyring::open(&data_dir, &identity)?);
         let metrics = Metrics::default();
         let policy = registry.policy();
         let store =
@@ -185,6 +190,7 @@ impl ApiServer {
             installed: definitions.iter().map(|one| write::text(one, "name").to_owned()).collect(),
             definitions: tokio::sync::Mutex::new(()),
             keyring,
+            rotations: tokio::sync::Mutex::default(),
             validators,
             clock,
             metrics,
@@ -241,6 +247,17 @@ impl ApiServer {
         self.inner.state.keyring.fingerprint(place, value)
     }
 
+    /// Makes a new identity and seals everything for it, while everybody reads and
+    /// writes. The former identity is gone from its file afterwards.
+    ///
+    /// # Errors
+    /// When the file of the identity can't be written, or the store can't. What was
+    /// begun is ended by the next rotation, or after the next start.
+    pub async fn rotate_identity(&self) -> Result<Rotated, RotationError> {
+        let state = &self.inner.state;
+        rotation::rotate(&state.store, &state.keyring, &state.rotations).await
+    }
+
     /// Records of this kind that only this process reads and writes.
     pub fn vault(&self, kind: &str) -> Vault {
         Vault::new(self.inner.state.store.clone(), kind)
@@ -253,6 +270,15 @@ impl ApiServer {
     /// When the store can't be read.
     pub fn observe(&self, observer: Arc<dyn Observer>) -> Result<(), StoreError> {
         self.inner.state.store.observe(observer)
+    }
+
+    /// Copies everything in the store, as it is now, into a new file, while writers go
+    /// on. Takes as long as the disk needs for it; don't call it from async code.
+    ///
+    /// # Errors
+    /// When the store can't be read, or the file can't be written.
+    pub fn copy_store(&self, target: &Path) -> Result<Copied, StoreError> {
+        self.inner.state.store.copy(target)
     }
 
     /// The audit log, for what no request of the API tells: logins, consoles.

@@ -36,6 +36,8 @@ pub(crate) struct State {
     /// Held by whoever writes definitions.
     pub definitions: tokio::sync::Mutex<()>,
     pub keyring: Arc<Keyring>,
+    /// Held by whoever replaces the identity.
+    pub rotations: tokio::sync::Mutex<()>,
     pub validators: Vec<Arc<dyn Validator>>,
     pub clock: Clock,
     pub metrics: Metrics,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::backup_flags::{BackupFlags, BackupScheduleFlags, RestoreFlags};
+use crate::identity_flags::{IdentityCommand, IdentityFlags};
 use crate::oidc_flags::{OidcFlags, external_url};
 
 /// Hades: a control plane for software studios. One binary that watches git,
@@ -31,11 +33,27 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Look at what opens the Secrets in the store, or replace it.
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Look after users on the machine of the server.
     User {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Write a backup of everything that the server keeps, encrypted, into one file.
+    ///
+    /// While the server runs, it makes the backup itself, of one moment, and goes on
+    /// with its work meanwhile. Otherwise the data directory is read.
+    Backup(BackupFlags),
+    /// Put a backup into a new data directory.
+    ///
+    /// The backup is read to its end and checked, with each row of its store, before
+    /// anything gets to its place. A server starts on the directory suspended, until
+    /// `hades store adopt` says that it is the only one.
+    Restore(RestoreFlags),
     /// Print the version.
     Version,
 }
@@ -93,8 +111,9 @@ pub(crate) enum UserCommand {
     /// ends all sessions and enables the user. `admin` is made again if it is
     /// gone, and is an administrator afterwards.
     ///
-    /// The server must be running. Whoever may read its data directory may do
-    /// this: the kubeconfig in it may do everything.
+    /// A server that runs is asked over the socket in its data directory; otherwise
+    /// this opens the directory itself. Only root and the user that the server runs
+    /// as may do this.
     Recover(RecoverFlags),
 }
 
@@ -108,6 +127,14 @@ pub(crate) struct RecoverFlags {
     /// Data directory of the server.
     #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+
+    /// Folder of the audit log, if it isn't `audit` in the data directory. A server
+    /// that runs knows it.
+    #[arg(long, env = "HADES_AUDIT_DIR", value_name = "DIR")]
+    pub(crate) audit_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 }
 
 /// What to do with a store that no server has open.
@@ -116,7 +143,7 @@ pub(crate) enum StoreCommand {
     /// Look through the whole store for anything that should not be.
     ///
     /// Checks every page and every row: that it can be read and, where it is
-    /// encrypted, opened with the key of the data directory; that it is a JSON
+    /// encrypted, opened with the identity and in its place; that it is a JSON
     /// object of the right name, version and uid; and that the counters agree.
     /// Prints what is in the store, and a line for each problem. Ends with
     /// status 1 when there is one.
@@ -127,12 +154,13 @@ pub(crate) enum StoreCommand {
     /// A server must not have the store open. To look at a store in use, copy
     /// store.redb, identity.age and fingerprint.key into a folder of their own
     /// and name that with --data-dir.
-    Verify(StoreFlags),
+    Verify(StoreVerifyFlags),
     /// Make the file of the store as small as it can be.
     ///
     /// A server that runs gives room back by itself, after much was deleted and
-    /// while nobody writes; this does the rest, in the file as it is. A server
-    /// must not have it open.
+    /// while nobody writes; this does the rest. The store is written into a new
+    /// file, so that nothing is left of what was deleted, or changed in place where
+    /// there is no room for both. A server must not have it open.
     Compact(StoreFlags),
     /// Say that this data directory is the only one of its installation.
     ///
@@ -150,6 +178,16 @@ pub(crate) struct StoreFlags {
     /// Folder of the store.
     #[arg(long, env = "HADES_DATA_DIR", default_value = "/var/lib/hades", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+}
+
+/// Flags of `hades store verify`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreVerifyFlags {
+    #[command(flatten)]
+    pub(crate) store: StoreFlags,
+
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
 }
 
 /// Flags of `hades serve`.
@@ -197,7 +235,13 @@ pub(crate) struct ServeFlags {
     pub(crate) public: PublicFlags,
 
     #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
+
+    #[command(flatten)]
     pub(crate) audit: AuditFlags,
+
+    #[command(flatten)]
+    pub(crate) backup: BackupScheduleFlags,
 
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

@@ -87,6 +87,19 @@ pub(crate) fn adopt(data_dir: &Path) -> Result<(), InstanceError> {
     write().map_err(|source| InstanceError { verb: "write", path: path.clone(), source })
 }
 
+/// Makes a directory that was restored start as a copy does, wherever it is.
+pub(crate) fn suspend(data_dir: &Path) -> Result<(), InstanceError> {
+    let path = data_dir.join(FILE);
+    let write = || {
+        // No file has this inode.
+        let nowhere = Place { machine: None, inode: 0, made: None };
+        let mut file = open(&path)?;
+        file.write_all(&serde_json::to_vec(&nowhere)?)?;
+        file.sync_all()
+    };
+    write().map_err(|source| InstanceError { verb: "write", path: path.clone(), source })
+}
+
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
@@ -120,6 +133,16 @@ mod tests {
         fs::write(directory.path().join("in-between"), "takes the inode that got free").unwrap();
         fs::write(original.join(FILE), backup).unwrap();
         assert!(is_copy(&original).unwrap());
+    }
+
+    #[test]
+    fn what_was_restored_is_a_copy_until_it_is_adopted() {
+        let directory = tempfile::tempdir().unwrap();
+        suspend(directory.path()).unwrap();
+        assert!(is_copy(directory.path()).unwrap());
+        assert!(is_copy(directory.path()).unwrap());
+        adopt(directory.path()).unwrap();
+        assert!(!is_copy(directory.path()).unwrap());
     }
 
     #[test]

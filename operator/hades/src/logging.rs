@@ -3,7 +3,11 @@
 use std::any::Any;
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogFormat;
 
@@ -22,13 +26,20 @@ pub(crate) fn init(format: LogFormat) {
         .with_writer(std::io::stderr);
     // A second subscriber is refused; there is none but in tests.
     let _ = match format {
-        LogFormat::Text => log.compact().try_init(),
-        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.compact().finish().with(filter_fn(is_harmless)).try_init(),
+        LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, text = harmless_text(panic.payload()), "a panic");
     }));
+}
+
+/// Whether a line may be logged, whatever `HADES_LOG` says. In their details other crates
+/// tell what they send: the environment of a container, the frames of a terminal.
+fn is_harmless(line: &Metadata<'_>) -> bool {
+    let krate = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::INFO || krate == "hades" || krate.starts_with("hades_")
 }
 
 /// What a panic says, where it can't hold a value: texts that are put together
@@ -39,7 +50,45 @@ fn harmless_text(payload: &(dyn Any + Send)) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless_text;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn others_tell_no_details_whatever_the_filter_says() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("trace"))
+            .with_writer(move || writer.clone())
+            .finish()
+            .with(filter_fn(is_harmless));
+        tracing::subscriber::with_default(log, || {
+            tracing::debug!(target: "bollard::docker", "one, with what is sent");
+            tracing::trace!(target: "hadesish", "two");
+            tracing::info!(target: "hyper_util::client", "three");
+            tracing::trace!(target: "hades_controllers::environment", "four");
+            tracing::debug!(target: "hades", "five");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let told = ["one", "two", "three", "four", "five"].map(|word| text.contains(word));
+        assert_eq!(told, [false, false, true, true, true], "{text}");
+    }
 
     #[test]
     fn a_panic_shows_no_value() {

@@ -1,14 +1,22 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
+mod admin_client;
+mod admin_socket;
 mod admission;
 mod allocator;
 mod api_certificate;
 mod audit_events;
 mod audit_log;
+mod backup;
+mod backup_flags;
+mod backups;
 mod certificates;
 mod cli;
+mod core_dump;
 mod exec;
 mod hooks;
+mod identity;
+mod identity_flags;
 mod instance;
 mod local_host;
 mod logging;
@@ -18,6 +26,7 @@ mod operations;
 mod probes;
 mod project_policy;
 mod public;
+mod scheduled_backups;
 mod self_projects;
 mod serve;
 mod store;
@@ -32,6 +41,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    core_dump::forbid();
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Serve(flags) => {
@@ -48,7 +58,19 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(&hades_controllers::error_chain(&error)),
         },
-        cli::Command::User { command } => on_user(&command),
+        cli::Command::Identity { command } => {
+            wait_for(async { identity::run(&command, &mut std::io::stdout()).await })
+        }
+        cli::Command::User { command } => {
+            wait_for(async { user::run(&command, &mut std::io::stdout()).await })
+        }
+        cli::Command::Backup(flags) => {
+            wait_for(async { backup::run(&flags, &mut std::io::stdout()).await })
+        }
+        cli::Command::Restore(flags) => match backup::restore(&flags, &mut std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&hades_controllers::error_chain(&error)),
+        },
         cli::Command::Version => {
             println!("hades {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -78,12 +100,13 @@ fn run(flags: cli::ServeFlags) -> ExitCode {
     }
 }
 
-fn on_user(command: &cli::UserCommand) -> ExitCode {
+/// Runs a command that asks the server, or does for a while what it does.
+fn wait_for<E: std::error::Error + 'static>(work: impl Future<Output = Result<(), E>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start the runtime: {error}")),
     };
-    match runtime.block_on(user::run(command, &mut std::io::stdout())) {
+    match runtime.block_on(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&hades_controllers::error_chain(&error)),
     }

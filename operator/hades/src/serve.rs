@@ -9,8 +9,10 @@ use std::time::Duration;
 use hades_accounts::{
     Accounts, AccountsError, FIRST_USER, SignIn, SignInError, SignInSettings, UserRules,
 };
+use hades_apiserver::audit::AuditOptions;
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
-use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
+use hades_apiserver::{ApiServer, Identity, IdentitySource, OpenError, ServerConfig};
+use hades_backup::RecipientError;
 use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
 use jiff::Timestamp;
@@ -19,6 +21,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin_socket::AdminSocket;
+use crate::backups::Backups;
 use crate::certificates::CertificateError;
 use crate::cli::ServeFlags;
 use crate::exec::Sessions;
@@ -28,10 +32,11 @@ use crate::oidc_flags::{self, OidcFlagsError};
 use crate::probes::Probes;
 use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
+use crate::scheduled_backups::ScheduledBackups;
 use crate::validator::Typed;
 use crate::{
-    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations,
-    self_projects, webhooks,
+    admission, api_certificate, audit_events, audit_log, backup, backup_flags, hooks, identity,
+    local_host, operations, self_projects, user, webhooks,
 };
 
 /// How long passes and requests under way may take to end.
@@ -46,6 +51,12 @@ pub(crate) enum ServeError {
     Directory(#[from] DirectoryError),
     #[error("the certificate of --tls-cert can't be used")]
     Certificate(#[from] CertificateError),
+    #[error(
+        "a restore into {} was not finished: run `hades restore` again (after emptying the \
+         directory, if it says so)",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
     #[error("cannot use the data folder {}", path.display())]
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
@@ -62,6 +73,8 @@ pub(crate) enum ServeError {
     SignIn(#[from] SignInError),
     #[error(transparent)]
     Instance(#[from] InstanceError),
+    #[error("--backup-recipient can't be used")]
+    BackupRecipient(#[from] RecipientError),
     #[error(transparent)]
     Public(#[from] PublicError),
     #[error("a part of the server panicked, which is a bug; the log says which")]
@@ -82,6 +95,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
     bootstrap::check_directory(&flags.data_dir)?;
+    if flags.data_dir.join(hades_backup::UNFINISHED).exists() {
+        return Err(ServeError::Unfinished(flags.data_dir));
+    }
     let installation = Arc::new(prepare(&flags, address)?);
     let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
     api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
@@ -107,6 +123,9 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let mut registry = Registry::default();
     server.register_metrics(&mut registry);
     context.metrics().register(&mut registry);
+    let backups = backups(&flags, &server)?;
+    let scheduled =
+        ScheduledBackups::new(&flags.backup, backups.clone(), &installation.id, &mut registry);
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
     let auditor = server.audit();
@@ -138,6 +157,10 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         tokio::spawn(public.serve(hooks::public_router(context.clone()), shutdown.clone()));
     }
     let controllers = tokio::spawn(work(context, copied, shutdown.clone()));
+    if let Some(scheduled) = scheduled.filter(|_| !copied) {
+        tokio::spawn(scheduled.run(server.clone(), shutdown.clone()));
+    }
+    let admin = serve_admin(&flags.data_dir, backups, &server, &shutdown);
     probes.set_ready(true);
     notifier.ready();
     let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
@@ -159,9 +182,43 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
         tracing::warn!("passes under way were cut off; the next start goes on from what is there");
     }
+    if let Some(admin) = admin {
+        let _ = tokio::time::timeout(GRACE, admin).await;
+    }
     accounts.flush().await;
     server.shutdown().await;
     result
+}
+
+fn backups(flags: &ServeFlags, server: &ApiServer) -> Result<Backups, RecipientError> {
+    let data_dir = flags.data_dir.clone();
+    let audit_dir = audit_log::options(&flags.audit).folder(&data_dir);
+    let recipients = backup_flags::recipients(&flags.backup.backup_recipient)?;
+    if let Err(error) = hades_backup::remove_scratch(&data_dir) {
+        tracing::warn!(%error, "what a backup left that was killed could not be removed");
+    }
+    Ok(Backups::new(server.clone(), data_dir, audit_dir, recipients))
+}
+
+/// Serves the admin socket. Without it, as where the path of the data directory is too
+/// long for one, the server does all the rest.
+fn serve_admin(
+    data_dir: &Path,
+    backups: Backups,
+    server: &ApiServer,
+    shutdown: &CancellationToken,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let routes = user::router(server.clone())
+        .merge(backup::router(backups, server.clone()))
+        .merge(identity::router(server.clone()));
+    match AdminSocket::open(data_dir) {
+        Ok(socket) => Some(tokio::spawn(socket.serve(routes, shutdown.clone()))),
+        Err(error) => {
+            let error = hades_controllers::error_chain(&error);
+            tracing::error!(error, "there is no admin socket; `hades backup` has to wait");
+            None
+        }
+    }
 }
 
 /// Runs the controllers; those of a copied directory do nothing.
@@ -210,14 +267,26 @@ fn reachable(ip: IpAddr) -> IpAddr {
     if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }
 }
 
-async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
-    let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
+/// The server of a data directory, without any credential.
+pub(crate) fn server_config(
+    data_dir: &Path,
+    audit: AuditOptions,
+    identity: IdentitySource,
+) -> ServerConfig {
+    let mut config = ServerConfig::new(data_dir, hades_api::schema::crds());
     config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
     config.validators.extend(admission::validators());
     config.first_objects = hades_api::role::first_objects();
-    config.credentials = installation.credentials.clone();
     config.announced = operations::announced();
-    config.audit = audit_log::options(&flags.audit);
+    config.audit = audit;
+    config.identity = identity;
+    config
+}
+
+async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
+    let (audit, identity) = (audit_log::options(&flags.audit), flags.identity.source());
+    let mut config = server_config(&flags.data_dir, audit, identity);
+    config.credentials = installation.credentials.clone();
     ApiServer::open(config)
         .await
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use hades_apiserver::IdentitySource;
 use hades_apiserver::maintenance::{self, Compacted, Report, StoreError};
 
-use crate::cli::{StoreCommand, StoreFlags};
+use crate::cli::{StoreCommand, StoreFlags, StoreVerifyFlags};
 use crate::instance::{self, InstanceError};
 
 /// Why a command on the store ended early.
@@ -36,14 +37,20 @@ impl From<StoreError> for StoreCommandError {
 /// Runs a command and prints its result. Whether all is well.
 pub(crate) fn run(command: &StoreCommand, out: &mut impl Write) -> Result<bool, StoreCommandError> {
     match command {
-        StoreCommand::Verify(StoreFlags { data_dir }) => verify(data_dir, out),
+        StoreCommand::Verify(StoreVerifyFlags { store, identity }) => {
+            verify(&store.data_dir, &identity.source(), out)
+        }
         StoreCommand::Compact(StoreFlags { data_dir }) => compact(data_dir, out),
         StoreCommand::Adopt(StoreFlags { data_dir }) => adopt(data_dir, out),
     }
 }
 
-fn verify(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandError> {
-    let report = maintenance::verify(directory)?;
+fn verify(
+    directory: &Path,
+    identity: &IdentitySource,
+    out: &mut impl Write,
+) -> Result<bool, StoreCommandError> {
+    let report = maintenance::verify_with(directory, identity)?;
     write_report(&report, out)?;
     Ok(report.problems.is_empty())
 }
@@ -97,12 +104,19 @@ fn percent(part: u64, whole: u64) -> u64 {
 }
 
 fn compact(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandError> {
-    let Compacted { before, after } = maintenance::compact(directory)?;
+    let Compacted { before, after, clean } = maintenance::compact(directory)?;
     writeln!(
         out,
         "{}: {before} bytes before, {after} bytes after",
         directory.join("store.redb").display()
     )?;
+    if !clean {
+        writeln!(
+            out,
+            "There was no room for a second file, so what was deleted may be left in free parts \
+             of this one (Secrets encrypted): make room and compact it again."
+        )?;
+    }
     Ok(true)
 }
 
@@ -125,9 +139,18 @@ mod tests {
     use hades_apiserver::{ApiServer, ServerConfig};
 
     use super::*;
+    use crate::identity_flags::IdentityFlags;
+
+    fn flags(directory: &Path) -> StoreFlags {
+        StoreFlags { data_dir: directory.to_owned() }
+    }
+
+    fn to_verify(store: StoreFlags) -> StoreCommand {
+        StoreCommand::Verify(StoreVerifyFlags { store, identity: IdentityFlags::default() })
+    }
 
     async fn outcome(verb: fn(StoreFlags) -> StoreCommand, directory: &Path) -> (String, bool) {
-        let command = verb(StoreFlags { data_dir: directory.to_owned() });
+        let command = verb(flags(directory));
         let mut out = Vec::new();
         let good = run(&command, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), good)
@@ -138,21 +161,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let server = ApiServer::open(ServerConfig::new(directory.path(), Vec::new())).await;
         let server = server.unwrap();
-        let flags = StoreFlags { data_dir: directory.path().to_owned() };
-        for command in [StoreCommand::Verify(flags.clone()), StoreCommand::Compact(flags)] {
+        let flags = flags(directory.path());
+        for command in [to_verify(flags.clone()), StoreCommand::Compact(flags)] {
             let error = run(&command, &mut Vec::new()).unwrap_err().to_string();
             assert!(error.contains("in use by a server; stop it first"), "{error}");
         }
         server.shutdown().await;
-        let (text, good) = outcome(StoreCommand::Verify, directory.path()).await;
+        let (text, good) = outcome(to_verify, directory.path()).await;
         assert!(good, "{text}");
-        assert!(text.contains("store.redb: closed in good order\nformat 1, "), "{text}");
+        assert!(text.contains("store.redb: closed in good order\nformat 2, "), "{text}");
         assert!(text.lines().any(|line| line.starts_with("namespaces ")), "{text}");
         assert!(text.ends_with("No problems.\n"), "{text}");
         let (text, good) = outcome(StoreCommand::Compact, directory.path()).await;
         assert!(good && text.contains(" bytes after\n"), "{text}");
         std::fs::remove_file(directory.path().join("identity.age")).unwrap();
-        let (text, good) = outcome(StoreCommand::Verify, directory.path()).await;
+        let (text, good) = outcome(to_verify, directory.path()).await;
         assert!(!good, "{text}");
         assert!(text.contains("\nPROBLEM: "), "{text}");
         // The key itself, and the records that it opens.
@@ -162,8 +185,8 @@ mod tests {
     #[test]
     fn a_folder_without_a_store_is_an_error_and_stays_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let flags = StoreFlags { data_dir: directory.path().to_owned() };
-        for command in [StoreCommand::Verify(flags.clone()), StoreCommand::Compact(flags)] {
+        let flags = flags(directory.path());
+        for command in [to_verify(flags.clone()), StoreCommand::Compact(flags)] {
             let error = run(&command, &mut Vec::new()).unwrap_err().to_string();
             assert!(error.contains("store.redb can't be used: No such file"), "{error}");
         }

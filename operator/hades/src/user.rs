@@ -1,35 +1,47 @@
-//! `hades user`: what is done about users on the machine of the server, by the
-//! kubeconfig in its data directory.
+//! `hades user`: what is done about users on the machine of the server, by its admin
+//! socket, or by whoever may read the data directory of one that is stopped.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use hades_accounts::{ADMINISTRATORS, FIRST_USER};
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use hades_accounts::{ADMINISTRATORS, Accounts, AccountsError, FIRST_USER};
 use hades_api::{User, UserSpec};
-use hades_apiserver::bootstrap;
+use hades_apiserver::audit::{AuditEvent, AuditOptions};
+use hades_apiserver::bootstrap::{self, BootstrapError, DirectoryError, DirectoryLock};
+use hades_apiserver::{ApiServer, IdentitySource, OpenError};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use crate::admin_client::{AdminClient, AdminClientError};
+use crate::admin_socket::{self, PREFIX, Refusal};
 use crate::cli::{RecoverFlags, UserCommand};
-use crate::operations;
-
-/// The administrator's kubeconfig in the data directory.
-const KUBECONFIG: &str = "admin.kubeconfig";
+use crate::{operations, serve};
 
 /// Why a user wasn't recovered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UserCommandError {
-    #[error(
-        "cannot use {}; name the data directory of the server with --data-dir, and run this as \
-         the user that the server runs as",
-        path.display()
-    )]
-    Kubeconfig { path: PathBuf, source: Box<KubeconfigError> },
-    #[error("the server can't be reached; it must be running")]
-    Unreachable { source: Box<kube::Error> },
+    #[error(transparent)]
+    Server(#[from] AdminClientError),
+    #[error("the server's answer can't be read")]
+    Answer(#[source] reqwest::Error),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("{} holds no store; name the data directory of the server with --data-dir", .0.display())]
+    NoStore(PathBuf),
+    #[error(transparent)]
+    InUse(#[from] BootstrapError),
+    #[error("cannot open the store in {}", path.display())]
+    Open { path: PathBuf, source: OpenError },
+    #[error("cannot read the accounts of users")]
+    Accounts(#[from] AccountsError),
+    #[error("{name:?} is no name of a user")]
+    Name { name: String },
     #[error("there is no user {name:?}; `kubectl get users` lists them")]
     NoUser { name: String },
     #[error("{name} is a robot, which has no password; make it another token instead")]
@@ -42,44 +54,113 @@ pub(crate) enum UserCommandError {
     Print(#[from] io::Error),
 }
 
+/// The routes of the admin socket.
+pub(crate) fn router(server: ApiServer) -> Router {
+    let path = format!("{PREFIX}/users/{{name}}/recover");
+    Router::new().route(&path, post(recover_by_socket)).with_state(server)
+}
+
+async fn recover_by_socket(
+    State(server): State<ApiServer>,
+    UrlPath(name): UrlPath<String>,
+) -> Result<Json<Value>, Refusal> {
+    let recovered = recover_recorded(&server, &name).await;
+    let password = recovered.map_err(|error| {
+        let status = match error {
+            UserCommandError::Name { .. } => StatusCode::BAD_REQUEST,
+            UserCommandError::NoUser { .. } => StatusCode::NOT_FOUND,
+            UserCommandError::Robot { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal::new(status, &error)
+    })?;
+    Ok(Json(json!({"password": password.expose_secret()})))
+}
+
 /// Runs a command and prints its result.
 pub(crate) async fn run(
     command: &UserCommand,
     out: &mut impl Write,
 ) -> Result<(), UserCommandError> {
-    match command {
-        UserCommand::Recover(RecoverFlags { data_dir, name }) => {
-            // Several are linked, and TLS would not know which to take.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let config = config(&data_dir.join(KUBECONFIG)).await?;
-            let client = Client::try_from(config)
-                .map_err(|source| UserCommandError::Unreachable { source: Box::new(source) })?;
-            recover(client, name, out).await
-        }
-    }
+    let UserCommand::Recover(RecoverFlags { data_dir, audit_dir, identity, name }) = command;
+    check_name(name)?;
+    let password = match AdminClient::connect(data_dir).await? {
+        Some(server) => ask(&server, name).await?,
+        None => recover_stopped(data_dir, audit_dir.clone(), identity.source(), name).await?,
+    };
+    writeln!(out, "user: {name}")?;
+    writeln!(out, "password: {}", password.expose_secret())?;
+    writeln!(out)?;
+    writeln!(out, "The second factor was removed, and all sessions ended. Log in and change the")?;
+    writeln!(out, "password: hadesctl login --user {name}; hadesctl passwd")?;
+    Ok(())
 }
 
-/// By the context that the server writes: another one may be the current one, such as
-/// that of a login which has ended by now.
-async fn config(path: &Path) -> Result<Config, UserCommandError> {
-    let failed =
-        |source| UserCommandError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(failed)?;
-    let context = Some(bootstrap::CONTEXT.to_owned());
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)
+async fn ask(server: &AdminClient, name: &str) -> Result<SecretString, UserCommandError> {
+    let request = server.post(&format!("{PREFIX}/users/{name}/recover"));
+    let answer = server.ask(request).await?;
+    let status = answer.status().as_u16();
+    let bytes = answer.bytes().await.map_err(UserCommandError::Answer)?;
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let password = answer["password"].as_str().ok_or(AdminClientError::Status(status))?;
+    Ok(SecretString::from(password.to_owned()))
+}
+
+/// Opens the directory of a server that is stopped, as that would, and does it there.
+async fn recover_stopped(
+    data_dir: &Path,
+    audit_dir: Option<PathBuf>,
+    identity: IdentitySource,
+    name: &str,
+) -> Result<SecretString, UserCommandError> {
+    bootstrap::check_directory(data_dir)?;
+    if !data_dir.join("store.redb").exists() {
+        return Err(UserCommandError::NoStore(data_dir.to_owned()));
+    }
+    let _lock = DirectoryLock::take(data_dir)?;
+    let audit = AuditOptions { directory: audit_dir, ..AuditOptions::default() };
+    let server = ApiServer::open(serve::server_config(data_dir, audit, identity))
+        .await
+        .map_err(|source| UserCommandError::Open { path: data_dir.to_owned(), source })?;
+    let accounts = Accounts::open(&server, hades_accounts::Settings::new(data_dir)).await?;
+    let served = server.clone().with_routes(operations::PREFIX, accounts.router());
+    let recovered = recover_recorded(&served, name).await;
+    accounts.flush().await;
+    server.shutdown().await;
+    recovered
+}
+
+/// What a User can be called needs no escaping in a path.
+fn check_name(name: &str) -> Result<(), UserCommandError> {
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins && name.len() <= 253 && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(UserCommandError::Name { name: name.to_owned() })
+}
+
+async fn recover_recorded(
+    server: &ApiServer,
+    name: &str,
+) -> Result<SecretString, UserCommandError> {
+    check_name(name)?;
+    let identity = admin_socket::identity();
+    let recovered = recover(server.client(identity.clone()), name).await;
+    let code = if recovered.is_ok() { 200 } else { 500 };
+    let event = AuditEvent::new("recover", "").by(&identity).answered(code, "", "");
+    server.audit().record(event.about("hades.dev", "users", "", name));
+    recovered
 }
 
 fn refused(what: &'static str) -> impl Fn(kube::Error) -> UserCommandError {
-    move |error| match error {
-        error @ kube::Error::Api(_) => UserCommandError::Refused { what, source: Box::new(error) },
-        error => UserCommandError::Unreachable { source: Box::new(error) },
-    }
+    move |error| UserCommandError::Refused { what, source: Box::new(error) }
 }
 
 /// Gives a user a new password, removes the second factor and lets the user in
 /// again. The first user is made again if need be.
-async fn recover(client: Client, name: &str, out: &mut impl Write) -> Result<(), UserCommandError> {
+async fn recover(client: Client, name: &str) -> Result<SecretString, UserCommandError> {
     let users: Api<User> = Api::all(client.clone());
     let found = users.get_opt(name).await.map_err(refused("show the user"))?;
     let there = match found {
@@ -105,12 +186,7 @@ async fn recover(client: Client, name: &str, out: &mut impl Write) -> Result<(),
     if let Some(user) = there {
         let_in(&users, name, &user.spec).await?;
     }
-    writeln!(out, "user: {name}")?;
-    writeln!(out, "password: {}", password.expose_secret())?;
-    writeln!(out)?;
-    writeln!(out, "The second factor was removed, and all sessions ended. Log in and change the")?;
-    writeln!(out, "password: hadesctl login --user {name}; hadesctl passwd")?;
-    Ok(())
+    Ok(password)
 }
 
 /// A disabled user is enabled; the first one is an administrator again.
@@ -165,53 +241,84 @@ async fn set_password(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::{Arc, Mutex};
 
     use axum::http::StatusCode;
     use axum::response::IntoResponse;
-    use hades_accounts::{Accounts, Cost, Origin, Settings};
-    use hades_apiserver::{ApiServer, Identity, ServerConfig};
+    use hades_accounts::{Cost, Origin, Settings};
+    use hades_apiserver::{Identity, ServerConfig};
     use kube::api::DeleteParams;
 
     use super::*;
+    use crate::identity_flags::IdentityFlags;
 
-    async fn bed() -> (ApiServer, Accounts, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let config = ServerConfig::new(directory.path(), hades_api::schema::crds());
+    async fn opened(data: &Path) -> (ApiServer, Accounts) {
+        let config = ServerConfig::new(data, hades_api::schema::crds());
         let server = ApiServer::open(config).await.unwrap();
-        let mut settings = Settings::new(directory.path());
+        let mut settings = Settings::new(data);
         settings.cost = Cost { memory: 64, passes: 1, lanes: 1 };
         let accounts = Accounts::open(&server, settings).await.unwrap();
-        (server.with_routes(operations::PREFIX, accounts.router()), accounts, directory)
+        (server.with_routes(operations::PREFIX, accounts.router()), accounts)
     }
 
-    async fn recovered(client: &Client, name: &str) -> Result<SecretString, UserCommandError> {
-        let mut out = Vec::new();
-        recover(client.clone(), name, &mut out).await?;
-        let text = String::from_utf8(out).unwrap();
-        let password = text.lines().find_map(|line| line.strip_prefix("password: "));
-        Ok(SecretString::from(password.unwrap()))
+    /// For its owner alone, as a data directory must be.
+    fn closed_directory() -> tempfile::TempDir {
+        let mode = std::fs::Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
+
+    async fn bed() -> (ApiServer, Accounts, tempfile::TempDir) {
+        let directory = closed_directory();
+        let (server, accounts) = opened(directory.path()).await;
+        (server, accounts, directory)
     }
 
     #[tokio::test]
-    async fn it_is_the_administrator_who_recovers_whoever_is_logged_in() {
-        let directory = tempfile::tempdir().unwrap();
-        let installation =
-            bootstrap::prepare(directory.path(), &[], "https://127.0.0.1:7443").unwrap();
-        let text = std::fs::read_to_string(&installation.kubeconfig).unwrap();
-        let mut file: Value = serde_json::from_str(&text).unwrap();
-        let token = file["users"][0]["user"]["token"].clone();
-        let list = |file: &mut Value, list: &str, entry: Value| {
-            file[list].as_array_mut().unwrap().push(entry);
+    async fn a_stopped_server_s_users_are_recovered_and_others_are_left_alone() {
+        let (server, accounts, directory) = bed().await;
+        accounts.flush().await;
+        server.shutdown().await;
+        drop((server, accounts));
+        let data = directory.path();
+        let flags = |name: &str| {
+            let (data_dir, name) = (data.to_owned(), name.to_owned());
+            UserCommand::Recover(RecoverFlags {
+                data_dir,
+                audit_dir: None,
+                identity: IdentityFlags::default(),
+                name,
+            })
         };
-        list(&mut file, "users", json!({"name": "a@h", "user": {"token": "hds_ended"}}));
-        let context = json!({"cluster": bootstrap::CONTEXT, "user": "a@h"});
-        list(&mut file, "contexts", json!({"name": "h", "context": context}));
-        file["current-context"] = json!("h");
-        std::fs::write(&installation.kubeconfig, file.to_string()).unwrap();
-        let config = config(&installation.kubeconfig).await.unwrap();
-        let shown = config.auth_info.token.unwrap();
-        assert_eq!(json!(shown.expose_secret()), token);
+        let mut out = Vec::new();
+        run(&flags(FIRST_USER), &mut out).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let password = text.lines().find_map(|line| line.strip_prefix("password: ")).unwrap();
+        let (server, accounts) = opened(data).await;
+        let password = SecretString::from(password.to_owned());
+        accounts.log_in(FIRST_USER, &password, None, &Origin::default()).await.unwrap();
+        let error = run(&flags(FIRST_USER), &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, UserCommandError::Open { .. }), "it is in use: {error}");
+        let held = DirectoryLock::take(data).unwrap();
+        let error = run(&flags(FIRST_USER), &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, UserCommandError::InUse(_)), "{error}");
+        drop((held, server));
+        for bad in ["", "../x", "a/b", "A", "a b", "-"] {
+            let error = run(&flags(bad), &mut Vec::new()).await.unwrap_err();
+            assert!(matches!(error, UserCommandError::Name { .. }), "{bad:?}: {error}");
+        }
+        let empty = closed_directory();
+        let data_dir = empty.path().to_owned();
+        let name = FIRST_USER.to_owned();
+        let command = UserCommand::Recover(RecoverFlags {
+            data_dir,
+            audit_dir: None,
+            identity: IdentityFlags::default(),
+            name,
+        });
+        let error = run(&command, &mut Vec::new()).await.unwrap_err();
+        assert!(matches!(error, UserCommandError::NoStore(_)), "{error}");
+        assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]
@@ -222,18 +329,18 @@ mod tests {
         let (from, disabled) = (Origin::default(), json!({"disabled": true, "groups": []}));
         let patch = Patch::Merge(json!({"spec": disabled}));
         users.patch(FIRST_USER, &PatchParams::default(), &patch).await.unwrap();
-        let password = recovered(&client, FIRST_USER).await.unwrap();
+        let password = recover(client.clone(), FIRST_USER).await.unwrap();
         accounts.log_in(FIRST_USER, &password, None, &from).await.unwrap();
         assert!(accounts.first_login().await.is_none(), "the first password is no longer good");
         assert_eq!(users.get(FIRST_USER).await.unwrap().spec.groups, [ADMINISTRATORS]);
         users.delete(FIRST_USER, &DeleteParams::default()).await.unwrap();
-        let password = recovered(&client, FIRST_USER).await.unwrap();
+        let password = recover(client.clone(), FIRST_USER).await.unwrap();
         accounts.log_in(FIRST_USER, &password, None, &from).await.unwrap();
-        let error = recovered(&client, "nobody").await.unwrap_err();
+        let error = recover(client.clone(), "nobody").await.unwrap_err();
         assert!(matches!(error, UserCommandError::NoUser { .. }), "{error}");
         let robot = UserSpec { robot: Some(true), ..UserSpec::default() };
         users.create(&PostParams::default(), &User::new("ci", robot)).await.unwrap();
-        let error = recovered(&client, "ci").await.unwrap_err();
+        let error = recover(client.clone(), "ci").await.unwrap_err();
         assert!(matches!(error, UserCommandError::Robot { .. }), "{error}");
     }
 
@@ -269,7 +376,7 @@ mod tests {
             let routes = axum::Router::new().fallback(answer(fails));
             let server = server.clone().with_routes(operations::PREFIX, routes);
             let client = server.client(Identity::administrator("tester"));
-            let outcome = recovered(&client, "jane").await;
+            let outcome = recover(client.clone(), "jane").await;
             assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), expected, "{fails}");
             let is_disabled = users.get("jane").await.unwrap().spec.disabled;
             assert_eq!(outcome.is_err(), is_disabled == Some(true), "{fails}");

@@ -24,6 +24,7 @@
 mod annotations;
 mod auditor;
 mod chain;
+mod copy;
 mod event;
 mod files;
 mod head;
@@ -41,6 +42,7 @@ mod writer;
 mod tests;
 
 pub use auditor::{AuditError, AuditOptions, Auditor};
+pub use copy::{LogCopy, LogFile, copy};
 pub use event::{AuditEvent, Stage};
 pub use read::Query;
 pub use trail::{Later, Trail};

@@ -12,7 +12,7 @@ use super::chain::{ChainKey, Line, Link};
 use super::files::{self, Name};
 use super::head::Head;
 use super::recover::{read_line, torn};
-use crate::seal::Keyring;
+use crate::seal::Fingerprints;
 
 /// Problems that are told one by one.
 const MOST: usize = 100;
@@ -47,7 +47,7 @@ pub fn verify(data_dir: &Path, directory: Option<&Path>) -> Result<Report, Audit
     let options =
         AuditOptions { directory: directory.map(Path::to_owned), ..AuditOptions::default() };
     let folder = options.folder(data_dir);
-    let key = Keyring::load(data_dir)?.audit_key();
+    let key = Fingerprints::load(data_dir)?.audit_key();
     look(&folder, &key).map_err(|source| AuditError::File { path: folder.clone(), source })
 }
 

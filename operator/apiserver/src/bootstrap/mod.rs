@@ -17,7 +17,6 @@ pub use directory::{DirectoryError, check as check_directory};
 pub use kubeconfig::CONTEXT;
 
 use crate::authn::{Credential, Identity, digest_hex};
-use crate::seal::{Keyring, SealError};
 use crate::serve::{ServerTls, TlsError};
 use crate::{private_file, random};
 
@@ -63,9 +62,6 @@ pub enum BootstrapError {
          it made anew"
     )]
     Tls(#[from] TlsError),
-    /// A key is missing or unreadable.
-    #[error(transparent)]
-    Seal(#[from] SealError),
 }
 
 /// A prepared installation. Holds the lock on the data directory until dropped.
@@ -84,7 +80,7 @@ pub struct Installation {
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     names: Vec<String>,
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 impl Installation {
@@ -113,9 +109,8 @@ pub fn prepare(
     url: &str,
 ) -> Result<Installation, BootstrapError> {
     private_file::make_directory(data_dir).map_err(file_error(data_dir))?;
-    let lock = lock(data_dir)?;
+    let lock = DirectoryLock::take(data_dir)?;
     let id = installation_id(&data_dir.join(ID_FILE))?;
-    Keyring::load_or_create(data_dir)?;
     let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     all.extend(names.iter().cloned());
     all.sort();
@@ -136,6 +131,20 @@ pub fn prepare(
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> BootstrapError + '_ {
     move |source| BootstrapError::File { path: path.to_owned(), source }
+}
+
+/// Keeps everybody else from working in a data directory until it is dropped.
+#[derive(Debug)]
+pub struct DirectoryLock(#[allow(dead_code, reason = "it is held, not read")] File);
+
+impl DirectoryLock {
+    /// Takes the lock of a directory that is there.
+    ///
+    /// # Errors
+    /// [`BootstrapError::InUse`] when a server has it.
+    pub fn take(data_dir: &Path) -> Result<Self, BootstrapError> {
+        lock(data_dir).map(Self)
+    }
 }
 
 /// Takes the lock that two servers of one directory would fight for.

@@ -1,7 +1,7 @@
 //! What the server does by itself: it empties namespaces and custom resource
 //! definitions that are being deleted, deletes what lost its owner, forgets old
-//! events, writes down which rules roles gather from others, and keeps the file of
-//! the store small.
+//! events, writes down which rules roles gather from others, seals anew what an earlier
+//! run left to be, and keeps the file of the store small.
 //!
 //! Every task is level-triggered: a change only wakes it, it looks at the store
 //! for what to do, and a start looks at everything. A crash loses nothing.
@@ -13,6 +13,7 @@ mod expiry;
 mod garbage;
 mod namespaces;
 mod owner_event;
+mod sealing;
 mod steady;
 mod upkeep;
 
@@ -35,6 +36,7 @@ pub(crate) fn start(state: &Arc<State>) -> Vec<tokio::task::JoinHandle<()>> {
         vital(state, "namespaces", cleanup::run::<namespaces::Namespaces>(Arc::clone(state))),
         vital(state, "garbage", garbage::run(Arc::clone(state))),
         vital(state, "expiry", expiry::run(Arc::clone(state))),
+        vital(state, "sealing", sealing::run(Arc::clone(state))),
         vital(state, "upkeep", upkeep::run(Arc::clone(state))),
         vital(state, "aggregation", aggregation::run(Arc::clone(state))),
     ]

@@ -1,61 +1,211 @@
 //! Encryption of what must not lie on disk in the clear, and the fingerprints
 //! that stand for secret values where people read them.
+//!
+//! ```text
+//! identity (age, a file) ─opens─▶ data key (in the store) ─opens─▶ row
+//! ```
+//! Invariants:
+//! - Whatever is sealed in the store can be opened with the identities in the file,
+//!   after a crash at any moment: an identity is on the disk before the first thing is
+//!   sealed for it, and leaves it after the last thing is.
+//! - A sealed row opens in its place and at its version only.
 
+mod data_key;
+mod fingerprints;
+mod identity;
 pub(crate) mod secret;
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use age::secrecy::ExposeSecret;
 use age::x25519;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+
+pub(crate) use data_key::DataKey;
+pub(crate) use fingerprints::Fingerprints;
+pub use identity::{IdentityPlace, IdentitySource};
 
 use crate::audit::ChainKey;
-use crate::{private_file, random, store};
-
-/// The age identity inside the data directory.
-pub const IDENTITY_FILE: &str = "identity.age";
-/// The key of the fingerprints inside the data directory.
-pub const FINGERPRINT_FILE: &str = "fingerprint.key";
+use crate::{private_file, store};
+use data_key::{DataKeys, KeyFault};
+use identity::IdentityFile;
 
 /// Why something can't be sealed or opened. Holds no key and no plaintext.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The store exists, but not the key that opens it.
+    /// The store exists, but not a key that belongs to it.
     #[error(
         "{0} is missing, and without it the Secrets in the store can't be read; restore the \
              file from a backup (a new key would not open them)"
     )]
     KeyMissing(PathBuf),
+    /// The store exists, but not the identity that opens it.
+    #[error(
+        "{0} is missing, and without it the Secrets in the store can't be read; restore the \
+         file from a backup (a new identity would not open them), or say where it is with \
+         --identity-file"
+    )]
+    IdentityMissing(PathBuf),
     /// A key file does not hold a key.
     #[error("{0} does not hold a valid key; restore the file from a backup")]
     KeyUnreadable(PathBuf),
+    /// A file of identities holds something else.
+    #[error(
+        "line {line} of {path} is no age identity (AGE-SECRET-KEY-1…); restore the file from a \
+         backup"
+    )]
+    IdentityUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Number of the line, from one on.
+        line: usize,
+    },
+    /// A file of identities holds none.
+    #[error("{0} holds no identity; restore the file from a backup")]
+    NoIdentity(PathBuf),
+    /// The identities are those of something else.
+    #[error(
+        "{path} holds another identity than the one that opens this store: the store is sealed \
+         for {needed}, and the file is for {found}; put the right one there (a backup has it)"
+    )]
+    WrongIdentity {
+        /// The file.
+        path: PathBuf,
+        /// The public half of the identity that opens the store.
+        needed: String,
+        /// The public halves of those in the file.
+        found: String,
+    },
+    /// Others may read an identity.
+    #[error(
+        "{path} is open to others (mode {mode:04o}), and it opens every Secret; close it: \
+         chmod 600 {path}; if somebody may have read it, make a new one with `hades identity \
+         rotate` once the server runs"
+    )]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// An identity belongs to somebody else.
+    #[error(
+        "{path} belongs to user {owner}, who can read it, and this hades runs as user {me}; give \
+         it away: chown {me} {path}"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Number of the user that it belongs to.
+        owner: u32,
+        /// Number of the user that the process runs as.
+        me: u32,
+    },
+    /// A passphrase is needed.
+    #[error(
+        "{0} is protected by a passphrase; name the file that holds it with \
+         --identity-passphrase-file"
+    )]
+    NoPassphrase(PathBuf),
+    /// A passphrase doesn't fit.
+    #[error("the passphrase in {passphrase} does not open {identity}")]
+    WrongPassphrase {
+        /// The file of identities.
+        identity: PathBuf,
+        /// The file with the passphrase.
+        passphrase: PathBuf,
+    },
+    /// A file with a passphrase has none.
+    #[error("{0} holds no passphrase; write it on one line")]
+    EmptyPassphrase(PathBuf),
+    /// The file of identities can't be replaced.
+    #[error(
+        "hades can't change {0}, which is a credential of systemd or read-only: put the new \
+         identity on the first line of it, the present one below, and start hades again; it goes \
+         on from there"
+    )]
+    NotOurs(PathBuf),
+    /// A key in the store is damaged.
+    #[error(
+        "data key {0} of the store is damaged, and what is sealed with it can't be opened; \
+         restore a backup"
+    )]
+    DataKeyDamaged(u32),
+    /// A row names a key that isn't there.
+    #[error("a row is sealed with data key {0}, which the store does not have; restore a backup")]
+    DataKeyUnknown(u32),
+    /// The keys of the store were not read.
+    #[error("the store has no data key yet")]
+    NoDataKey,
     /// A key file can't be read or written.
     #[error("the key file {path} can't be read or written")]
     File {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Encryption failed.
     #[error("a row could not be sealed: {0}")]
     Encrypt(String),
-    /// Decryption failed.
+    /// A row of an earlier version can't be opened.
     #[error(
         "a sealed row could not be opened; the identity file does not belong to this store, \
              or the row is damaged: {0}"
     )]
     Decrypt(String),
+    /// A row is not what was stored in its place.
+    #[error(
+        "a sealed row could not be opened: it is damaged, or was put in the place of another; a \
+         backup has it whole"
+    )]
+    Damaged,
+}
+
+impl SealError {
+    pub(crate) fn encrypt(error: &dyn std::fmt::Display) -> Self {
+        Self::Encrypt(error.to_string())
+    }
+}
+
+/// What is there of an installation's identity, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityInfo {
+    /// The file that it lies in.
+    pub path: PathBuf,
+    /// The public half of the identity that is sealed for.
+    pub recipient: String,
+    /// The public halves of those that only open.
+    pub former: Vec<String>,
+    /// A passphrase protects the file.
+    pub is_protected: bool,
+}
+
+impl IdentityInfo {
+    /// Looks at the identity of a data directory, whether a server runs or not.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable or open to others.
+    pub fn read(directory: &Path, source: &IdentitySource) -> Result<Self, SealError> {
+        let file = IdentityFile::of(directory, source);
+        let found = file.read()?.ok_or_else(|| SealError::IdentityMissing(file.path.clone()))?;
+        let mut recipients = found.all.iter().map(recipient);
+        Ok(Self {
+            recipient: recipients.next().unwrap_or_default(),
+            former: recipients.collect(),
+            is_protected: found.is_protected,
+            path: file.path,
+        })
+    }
 }
 
 /// The keys of one installation.
 pub struct Keyring {
-    identity: x25519::Identity,
-    recipient: x25519::Recipient,
-    /// Keyed and ready; cloned for every fingerprint.
-    fingerprints: Hmac<Sha256>,
+    file: IdentityFile,
+    /// The first is sealed for, all of them open.
+    identities: RwLock<Vec<x25519::Identity>>,
+    keys: RwLock<DataKeys>,
+    fingerprints: Fingerprints,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -65,72 +215,189 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Reads the keys of a data directory, or makes them where the directory has
-    /// no store yet.
+    /// [`Keyring::open`] with the identity in the data directory.
     ///
     /// # Errors
-    /// When a key of an existing store is missing or unreadable.
+    /// As [`Keyring::open`].
+    #[cfg(test)]
     pub fn load_or_create(directory: &Path) -> Result<Self, SealError> {
-        Self::read(directory, directory.join(store::FILE).exists())
+        Self::open(directory, &IdentitySource::default())
     }
 
-    /// Reads the keys of a data directory, and makes none.
+    /// Reads the keys of a data directory, or makes them where the directory has
+    /// no store yet. An identity is protected from now on where a passphrase is given.
     ///
     /// # Errors
-    /// When a key is missing or unreadable.
-    pub fn load(directory: &Path) -> Result<Self, SealError> {
-        Self::read(directory, true)
+    /// When a key of an existing store is missing, unreadable or open to others.
+    pub fn open(directory: &Path, source: &IdentitySource) -> Result<Self, SealError> {
+        let file = IdentityFile::of(directory, source);
+        let is_new = !directory.join(store::FILE).exists();
+        match file.read()? {
+            Some(found) => {
+                if file.wants_passphrase() && !found.is_protected && !file.is_credential {
+                    file.write(&found.all)?;
+                    tracing::info!(path = %file.path.display(), "a passphrase protects the identity");
+                }
+            }
+            None if is_new => file.write(&[x25519::Identity::generate()])?,
+            None => return Err(SealError::IdentityMissing(file.path)),
+        }
+        if is_new {
+            Fingerprints::make(directory)?;
+        }
+        Self::load(directory, source)
     }
 
-    fn read(directory: &Path, store_exists: bool) -> Result<Self, SealError> {
-        let identity = key_text(&directory.join(IDENTITY_FILE), store_exists, || {
-            let identity = x25519::Identity::generate();
-            Ok(format!(
-                "# Opens the Secrets of this installation. Keep a copy elsewhere, and keep it secret.\n\
-                 # public key: {}\n{}\n",
-                identity.to_public(),
-                identity.to_string().expose_secret()
-            ))
-        })?;
-        let fingerprint = key_text(&directory.join(FINGERPRINT_FILE), store_exists, || {
-            Ok(format!("{}\n", random::hex(&random::bytes::<32>()?)))
-        })?;
-        let identity = identity
-            .lines()
-            .find(|line| !line.starts_with('#') && !line.is_empty())
-            .and_then(|line| x25519::Identity::from_str(line.trim()).ok())
-            .ok_or_else(|| SealError::KeyUnreadable(directory.join(IDENTITY_FILE)))?;
-        let fingerprint_key = parse_hex(fingerprint.trim())
-            .ok_or_else(|| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
-        let fingerprints = Hmac::<Sha256>::new_from_slice(&fingerprint_key)
-            .map_err(|_| SealError::KeyUnreadable(directory.join(FINGERPRINT_FILE)))?;
-        Ok(Self { recipient: identity.to_public(), identity, fingerprints })
-    }
-
-    /// Encrypts the bytes of a row.
+    /// Reads the keys of a data directory, and changes nothing.
     ///
     /// # Errors
-    /// When the encryption fails.
-    pub fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
-        age::encrypt(&self.recipient, plaintext)
-            .map_err(|error| SealError::Encrypt(error.to_string()))
+    /// When a key is missing, unreadable or open to others.
+    pub fn load(directory: &Path, source: &IdentitySource) -> Result<Self, SealError> {
+        let file = IdentityFile::of(directory, source);
+        let found = file.read()?.ok_or_else(|| SealError::IdentityMissing(file.path.clone()))?;
+        Ok(Self {
+            file,
+            identities: RwLock::new(found.all),
+            keys: RwLock::default(),
+            fingerprints: Fingerprints::load(directory)?,
+        })
     }
 
-    /// Decrypts what [`Keyring::seal`] made.
+    fn identities(&self) -> Vec<x25519::Identity> {
+        self.identities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The public half of the identity that is sealed for.
+    pub fn recipient(&self) -> String {
+        self.identities().first().map(recipient).unwrap_or_default()
+    }
+
+    /// Makes a data key for the identity that is sealed for, and the form of it that is
+    /// stored. It is used once it was given to [`Keyring::install`].
     ///
     /// # Errors
-    /// When the bytes were sealed for another key, or changed since.
-    pub fn open(&self, ciphertext: &[u8]) -> Result<Vec<u8>, SealError> {
-        age::decrypt(&self.identity, ciphertext)
-            .map_err(|error| SealError::Decrypt(error.to_string()))
+    /// When the system gives no randomness.
+    pub(crate) fn make_key(&self, id: u32) -> Result<(DataKey, Vec<u8>), SealError> {
+        let identities = self.identities();
+        let identity = identities.first().ok_or(SealError::NoDataKey)?;
+        DataKey::make(id, identity)
     }
 
-    /// The key of the audit log: of its own, so that no fingerprint is a link of
-    /// the chain.
+    /// Opens a stored data key.
+    ///
+    /// # Errors
+    /// When it is sealed for an identity that isn't there, or damaged.
+    pub(crate) fn open_key(&self, id: u32, stored: &[u8]) -> Result<DataKey, SealError> {
+        let identities = self.identities();
+        DataKey::open(id, stored, &identities).map_err(|fault| match fault {
+            KeyFault::Damaged => SealError::DataKeyDamaged(id),
+            KeyFault::SealedFor(needed) => {
+                let found: Vec<_> = identities.iter().map(recipient).collect();
+                let found = found.join(", ");
+                SealError::WrongIdentity { path: self.file.path.clone(), needed, found }
+            }
+        })
+    }
+
+    /// Uses a data key from now on; the one with the highest id seals.
+    pub(crate) fn install(&self, key: DataKey) {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).add(key);
+    }
+
+    /// The data key that seals.
+    ///
+    /// # Errors
+    /// When none was installed.
+    pub(crate) fn key(&self) -> Result<Arc<DataKey>, SealError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.current().cloned().ok_or(SealError::NoDataKey)
+    }
+
+    /// The data key of this id.
+    ///
+    /// # Errors
+    /// When none of this id was installed.
+    pub(crate) fn key_of(&self, id: u32) -> Result<Arc<DataKey>, SealError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(id).cloned().ok_or(SealError::DataKeyUnknown(id))
+    }
+
+    /// Opens what an earlier version sealed for the identity itself.
+    ///
+    /// # Errors
+    /// When it was sealed for another identity, or changed since.
+    pub(crate) fn open_age(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let decrypt = || {
+            let identities = self.identities();
+            let all = identities.iter().map(|identity| identity as &dyn age::Identity);
+            let mut plaintext = Vec::new();
+            let mut reader = age::Decryptor::new_buffered(sealed)?.decrypt(all)?;
+            io::Read::read_to_end(&mut reader, &mut plaintext)?;
+            Ok(plaintext)
+        };
+        decrypt().map_err(|error: age::DecryptError| SealError::Decrypt(error.to_string()))
+    }
+
+    /// Puts a new identity before those that are there: on the disk first, then in
+    /// use. Where somebody put another one first in the file, that is the new one.
+    ///
+    /// # Errors
+    /// When the file can't be read or written; then nothing has changed.
+    pub(crate) fn renew(&self) -> Result<(), SealError> {
+        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        let found = self.file.read()?;
+        let found = found.ok_or_else(|| SealError::IdentityMissing(self.file.path.clone()))?;
+        let mut wanted = found.all;
+        let is_same = wanted.first().map(recipient) == identities.first().map(recipient);
+        if is_same && !self.file.can_be_written() {
+            return Err(SealError::NotOurs(self.file.path.clone()));
+        }
+        if is_same {
+            wanted.insert(0, x25519::Identity::generate());
+        }
+        let count = wanted.len();
+        for old in identities.iter() {
+            if !wanted.iter().any(|one| recipient(one) == recipient(old)) {
+                wanted.push(old.clone());
+            }
+        }
+        if is_same || wanted.len() > count {
+            self.file.write(&wanted)?;
+        }
+        *identities = wanted;
+        Ok(())
+    }
+
+    /// Whether there are identities that only open, and that can be removed.
+    pub(crate) fn has_former(&self) -> bool {
+        self.identities().len() > 1 && self.file.can_be_written()
+    }
+
+    /// Removes the identities that only open, in the file and from memory. Nothing may
+    /// be sealed for them any more.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub(crate) fn forget_former(&self) -> Result<(), SealError> {
+        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        if identities.len() < 2 {
+            return Ok(());
+        }
+        if self.file.can_be_written() {
+            self.file.write(&identities[..1])?;
+        } else {
+            tracing::info!(
+                path = %self.file.path.display(),
+                "only the first identity in the file is needed from now on"
+            );
+        }
+        identities.truncate(1);
+        Ok(())
+    }
+
+    /// The key of the audit log.
     pub(crate) fn audit_key(&self) -> ChainKey {
-        let mut mac = self.fingerprints.clone();
-        mac.update(b"\0hades.dev/audit");
-        ChainKey::of_bytes(&mac.finalize().into_bytes().into())
+        self.fingerprints.audit_key()
     }
 
     /// A keyed digest of a value, bound to where it stands: equal values of
@@ -138,74 +405,18 @@ impl Keyring {
     /// guesses.
     #[must_use]
     pub fn fingerprint(&self, place: &[&str], value: &[u8]) -> String {
-        let mut mac = self.fingerprints.clone();
-        for part in place {
-            mac.update(part.as_bytes());
-            mac.update(&[0]);
-        }
-        mac.update(value);
-        random::hex(&mac.finalize().into_bytes()[..16])
+        self.fingerprints.of(place, value)
     }
 }
 
-fn key_text(
-    path: &Path,
-    store_exists: bool,
-    make: impl FnOnce() -> Result<String, std::io::Error>,
-) -> Result<String, SealError> {
-    let failed = |source| SealError::File { path: path.to_owned(), source };
-    if let Some(text) = private_file::read(path).map_err(failed)? {
-        return Ok(text);
-    }
-    if store_exists {
-        return Err(SealError::KeyMissing(path.to_owned()));
-    }
-    let text = make().map_err(failed)?;
-    private_file::write(path, text.as_bytes()).map_err(failed)?;
-    Ok(text)
+fn recipient(identity: &x25519::Identity) -> String {
+    identity.to_public().to_string()
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut key = [0; 32];
-    for (index, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).ok()?;
-    }
-    Some(key)
+/// The text of a key file; `None` when there is none.
+fn key_file(path: &Path) -> Result<Option<String>, SealError> {
+    private_file::read(path).map_err(|source| SealError::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_sealed_opens_again_after_a_restart() {
-        let directory = tempfile::tempdir().unwrap();
-        let sealed = Keyring::load_or_create(directory.path()).unwrap().seal(b"hunter2").unwrap();
-        assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
-        let again = Keyring::load_or_create(directory.path()).unwrap();
-        assert_eq!(again.open(&sealed).unwrap(), b"hunter2");
-    }
-
-    #[test]
-    fn a_store_without_its_key_is_refused_instead_of_given_a_new_one() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(store::FILE), b"rows").unwrap();
-        let error = Keyring::load_or_create(directory.path()).unwrap_err();
-        assert!(matches!(error, SealError::KeyMissing(_)), "{error}");
-    }
-
-    #[test]
-    fn fingerprints_depend_on_key_place_and_value() {
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let one = Keyring::load_or_create(one.path()).unwrap();
-        let two = Keyring::load_or_create(two.path()).unwrap();
-        let base = one.fingerprint(&["shop", "db", "password"], b"x");
-        assert_eq!(base, one.fingerprint(&["shop", "db", "password"], b"x"));
-        assert_ne!(base, one.fingerprint(&["shop", "db", "password"], b"y"));
-        assert_ne!(base, one.fingerprint(&["shop", "db2", "password"], b"x"));
-        assert_ne!(base, two.fingerprint(&["shop", "db", "password"], b"x"));
-    }
-}
+mod tests;

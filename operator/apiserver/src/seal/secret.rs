@@ -15,6 +15,9 @@ use crate::admission::{Cause, CauseReason};
 /// What a fingerprint starts with once decoded.
 const MARK: &str = "hades:fp:";
 
+/// How many bytes the values of a Secret may have together, as in Kubernetes.
+const MAX_VALUES: usize = 1 << 20;
+
 /// Where client-side `kubectl apply` keeps a copy of the applied object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -163,6 +166,19 @@ pub(crate) fn unmask(keyring: &Keyring, new: &mut Value, old: Option<&Value>) ->
         new["data"][key] = value;
     }
     causes
+}
+
+/// What is wrong with the values of a Secret together.
+pub(crate) fn size_causes(secret: &Value) -> Option<Cause> {
+    let data = secret["data"].as_object()?;
+    let size: usize = data.values().map(|value| decode(value).len()).sum();
+    (size > MAX_VALUES).then(|| {
+        Cause::new(
+            "data",
+            CauseReason::FieldValueTooLong,
+            format!("Too long: may not be more than {MAX_VALUES} bytes"),
+        )
+    })
 }
 
 /// Masks the values in kubectl's copy of the applied object.

@@ -5,9 +5,10 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::draft::Draft;
 use super::order::{Order, Prepared, Put};
-use super::row::{self, Header};
+use super::row::{self, Header, Seal};
 use super::{
     CEILING, COUNTERS, Expect, Key, NAMESPACES, OBJECTS, Shared, StoreError, VERSION, WriteError,
+    sealed,
 };
 use crate::watch::{Event, EventKind};
 
@@ -67,9 +68,9 @@ struct Before {
 }
 
 impl Before {
-    fn read(shared: &Shared, row: &[u8]) -> Result<Self, StoreError> {
+    fn read(shared: &Shared, key: &[u8], row: &[u8]) -> Result<Self, StoreError> {
         let (header, payload) = row::decode(row)?;
-        let object = shared.open_payload(header, payload)?;
+        let object = shared.open_payload(key, header, payload)?;
         Ok(Self { version: header.version, length: row.len(), object })
     }
 }
@@ -84,7 +85,7 @@ fn step(
     let Order { key, encoded, expect, needs_namespace, sealed, volatile: _, change } = order;
     let before = match objects.get(encoded.as_slice()).map_err(StoreError::database)? {
         None => None,
-        Some(value) => match Before::read(shared, value.value()) {
+        Some(value) => match Before::read(shared, &encoded, value.value()) {
             Ok(before) => Some(before),
             // The others of the batch are none the worse for it.
             Err(error) => return Ok(Err(WriteError::Store(error.to_string()))),
@@ -98,9 +99,9 @@ fn step(
     }
     match change {
         Prepared::Put(put) => {
-            let header = Header { sealed, terminating: put.terminating, version };
-            let row = match encode(shared, header, &put.draft) {
-                Ok(row) => row,
+            let header = Header { seal: Seal::None, terminating: put.terminating, version };
+            let (header, row) = match encode(shared, &encoded, header, sealed, &put.draft) {
+                Ok(encoded) => encoded,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             let length = before.as_ref().map_or(0, |before| before.length);
@@ -122,14 +123,20 @@ fn step(
     }
 }
 
-/// The row of a draft, sealed where its header says so.
-fn encode(shared: &Shared, header: Header, draft: &Draft) -> Result<Bytes, WriteError> {
-    if !header.sealed {
-        return Ok(draft.row(header));
+/// The row of a draft, and its header.
+fn encode(
+    shared: &Shared,
+    key: &[u8],
+    header: Header,
+    is_sealed: bool,
+    draft: &Draft,
+) -> Result<(Header, Bytes), WriteError> {
+    if !is_sealed {
+        return Ok((header, draft.row(header)));
     }
-    let ciphertext = shared.keyring.seal(&draft.object(header.version));
-    let ciphertext = ciphertext.map_err(|error| WriteError::Store(error.to_string()))?;
-    Ok(Bytes::from(row::encode(header, &ciphertext)))
+    sealed::seal(&shared.keyring, key, header, &draft.object(header.version))
+        .map(|(header, row)| (header, Bytes::from(row)))
+        .map_err(|error| WriteError::Store(error.to_string()))
 }
 
 fn stored(
@@ -142,7 +149,7 @@ fn stored(
 ) -> Applied {
     let Put { draft, terminating: _, owners } = put;
     let object =
-        if header.sealed { draft.object(header.version) } else { row.slice(row::HEADER..) };
+        if header.is_sealed() { draft.object(header.version) } else { row.slice(row::HEADER..) };
     let kind = if before.is_some() { EventKind::Modified } else { EventKind::Added };
     let growth = difference(row.len(), before.as_ref().map_or(0, |before| before.length));
     let before = before.map(|before| before.object);

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::disk::{Cached, Disk};
-use super::{FILE, StoreError, format};
+use super::handle::{Handle, Opened};
+use super::{FILE, StoreError, format, vacuum};
 
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +13,13 @@ pub struct Compacted {
     pub before: u64,
     /// Length of the file after, in bytes.
     pub after: u64,
+    /// Whether nothing is left in the file of what was replaced or deleted. It may be
+    /// where there was no room for a second file.
+    pub clean: bool,
 }
 
-/// Compacts the store of a data directory in place. The file is whole at every
+/// Compacts the store of a data directory: into a new file that takes the place of the
+/// old one, or in place where there is no room for both. The store is whole at every
 /// moment of it.
 ///
 /// # Errors
@@ -27,14 +32,23 @@ pub fn compact(directory: &Path) -> Result<Compacted, StoreError> {
         length.map_err(|source| StoreError::File { path: path.clone(), source })
     };
     let before = length()?;
-    let (mut database, _) = Disk::default().database(&path, Cached::Trusted)?;
-    if let Some(counters) = format::counters(&database)?
+    let disk = Disk::default();
+    let opened = Opened::new(&disk, &path, Cached::Trusted)?;
+    if let Some(counters) = format::counters(&opened.database)?
         && counters.format > format::latest(format::STEPS)
     {
         return Err(StoreError::Format(counters.format));
     }
+    let handle = Handle::new(path.clone(), disk.clone(), opened);
+    let clean = match vacuum::rewrite(&handle, || false) {
+        Err(error) if error.is_full() => false,
+        rewritten => rewritten?,
+    };
+    handle.close();
+    handle.cut_off();
+    let (mut database, _) = disk.database(&path, Cached::Trusted)?;
     // Each pass may free what the next one can use.
     while database.compact().map_err(StoreError::database)? {}
     database.close().map_err(StoreError::database)?;
-    Ok(Compacted { before, after: length()? })
+    Ok(Compacted { before, after: length()?, clean })
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::row::{self, Header};
+use super::row::{self, Header, Seal};
 
 /// A serialised object without its resourceVersion.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Draft {
 
     /// The object with this version.
     pub fn object(&self, version: u64) -> Bytes {
-        self.row(Header { sealed: false, terminating: false, version }).slice(row::HEADER..)
+        self.row(Header { seal: Seal::None, terminating: false, version }).slice(row::HEADER..)
     }
 
     /// A plain row of the object with the version of its header. The object is

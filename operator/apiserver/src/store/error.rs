@@ -43,6 +43,9 @@ pub enum StoreError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no room on the disk.
+    #[error("the disk of the store is full; make room on it")]
+    Full,
     /// A row has bytes that this program did not write.
     #[error(
         "the store holds a row that can't be read; `hades store verify` says which, and a backup \
@@ -74,6 +77,7 @@ impl StoreError {
         match self {
             Self::Database(error) => matches!(&**error, redb::Error::Io(error) if is_full(error)),
             Self::File { source, .. } | Self::Copy { source, .. } => is_full(source),
+            Self::Full => true,
             _ => false,
         }
     }

@@ -14,12 +14,15 @@
 //!   not even when a crash lost volatile writes: a durable ceiling is reserved
 //!   ahead of use, and a start begins at the ceiling.
 //! - Whether a write meets the version it expects is decided in the writer.
-//! - Rows of the resources that the policy seals reach redb only encrypted.
+//! - Rows of the resources that the policy seals reach redb only encrypted. When the
+//!   data key changes they are sealed anew in batches between other writes, which
+//!   changes no version and is told to nobody.
 //! - A disk that is full or fails for a while costs no acknowledged write and
 //!   needs no restart.
 
 mod batch;
 mod compact;
+mod copy;
 mod disk;
 mod draft;
 mod error;
@@ -28,13 +31,16 @@ mod faults;
 mod format;
 mod handle;
 mod key;
+mod keys;
 mod meta;
 mod observer;
 mod order;
 mod overlay;
 mod owners;
+mod reseal;
 mod row;
 mod scan;
+mod sealed;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -58,13 +64,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use compact::{Compacted, compact};
+pub use copy::{Copied, copy_closed};
 pub use error::{StoreError, WriteError};
 pub use key::Key;
 pub use meta::{Meta, OwnerReference};
 pub use observer::Observer;
 pub use scan::{Row, Scan};
 pub use snapshot::Snapshot;
-pub use verify::{Report, Tally, verify};
+pub use verify::{Report, Tally, verify, verify_with};
 
 use crate::metrics::Metrics;
 use crate::seal::Keyring;
@@ -99,6 +106,12 @@ const READ_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long lists under way may take to end when the store is closed.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// The format of the stores that this program writes. It reads earlier ones, too.
+#[must_use]
+pub fn latest_format() -> u64 {
+    format::latest(format::STEPS)
+}
 
 /// Resource of the namespaces, which guard what is created in them.
 pub const NAMESPACES: &str = "/namespaces";
@@ -202,20 +215,13 @@ impl Shared {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn view_payload<'a>(
+    fn open_payload(
         &self,
+        key: &[u8],
         header: Header,
-        payload: &'a [u8],
-    ) -> Result<Cow<'a, [u8]>, StoreError> {
-        if header.sealed {
-            Ok(Cow::Owned(self.keyring.open(payload)?))
-        } else {
-            Ok(Cow::Borrowed(payload))
-        }
-    }
-
-    fn open_payload(&self, header: Header, payload: &[u8]) -> Result<Bytes, StoreError> {
-        self.view_payload(header, payload).map(|payload| match payload {
+        payload: &[u8],
+    ) -> Result<Bytes, StoreError> {
+        Ok(match sealed::open(&self.keyring, key, header, payload)? {
             Cow::Borrowed(payload) => Bytes::copy_from_slice(payload),
             Cow::Owned(payload) => Bytes::from(payload),
         })
@@ -272,6 +278,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let (store, writer) = Self::assemble(directory, config, disk, steps)?;
         store.index()?;
+        // Only now is it certain that the identity is the one of this store.
+        keys::ensure(&store.shared.handle, &store.shared.keyring)?;
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn({
@@ -296,6 +304,7 @@ impl Store {
         let path = directory.join(FILE);
         let (opened, version) = format::open(&disk, &path, steps)?;
         restrict(&path);
+        keys::load(&Reading::of(&opened)?.transaction, &keyring)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             handle: Handle::new(path, disk, opened),
@@ -354,7 +363,7 @@ impl Store {
                 key: key.clone(),
                 version: header.version,
                 terminating: header.terminating,
-                object: self.shared.open_payload(header, payload)?,
+                object: self.shared.open_payload(&encoded, header, payload)?,
             }))
         })
     }

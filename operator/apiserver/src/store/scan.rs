@@ -229,8 +229,10 @@ impl Scan {
             return Ok(None);
         };
         let (header, payload) = row::decode(value.value())?;
-        let opened =
-            if header.sealed { Some(self.shared.open_payload(header, payload)?) } else { None };
+        let opened = match header.is_sealed() {
+            true => Some(self.shared.open_payload(key.value(), header, payload)?),
+            false => None,
+        };
         Ok(Some(Entry { key, value, header, opened }))
     }
 

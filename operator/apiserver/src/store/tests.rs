@@ -1,8 +1,10 @@
 //! The store as its callers see it, on a disk that works and on disks that fail.
 
+mod copies;
 mod failures;
 mod formats;
 mod maintenance;
+mod sealing;
 
 use std::collections::HashMap;
 use std::path::Path;

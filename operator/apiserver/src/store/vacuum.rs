@@ -11,8 +11,11 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use redb::{ReadTransaction, WriteTransaction};
+
 use super::disk::Cached;
-use super::handle::{Handle, Opened, Reading};
+use super::handle::{Handle, Opened};
+use super::keys::KEYS;
 use super::{COUNTERS, OBJECTS, StoreError};
 
 /// A smaller file is left as it is.
@@ -43,23 +46,33 @@ pub(super) fn run(
     if length < WORTH || length < FACTOR * content || content > MOST {
         return Ok(false);
     }
-    let path = beside(handle.path(), "new");
-    let done = rewrite(handle, &path, waiting);
-    if !matches!(done, Ok(true)) {
-        remove(&path);
-    }
-    let done = done?;
+    let done = rewrite(handle, waiting)?;
     if done {
         tracing::info!(before = length, content, "the store was made smaller");
     }
     Ok(done)
 }
 
-fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+/// Rewrites the file, so that nothing is left in it of what was replaced or deleted.
+/// `waiting` says that it is to be given up.
+pub(super) fn rewrite(handle: &Handle, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+    let path = beside(handle.path(), "new");
+    let done = rewrite_at(handle, &path, waiting);
+    if !matches!(done, Ok(true)) {
+        remove(&path);
+    }
+    done
+}
+
+fn rewrite_at(
+    handle: &Handle,
+    path: &Path,
+    waiting: impl Fn() -> bool,
+) -> Result<bool, StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     remove(path);
     let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
-    if !copy(&handle.begin_read()?, &opened, waiting)? {
+    if !copy(&handle.begin_read()?.transaction, &opened, waiting)? {
         return Ok(false);
     }
     opened.database.compact().map_err(StoreError::database)?;
@@ -69,17 +82,22 @@ fn rewrite(handle: &Handle, path: &Path, waiting: impl Fn() -> bool) -> Result<b
     Ok(true)
 }
 
-/// Copies all rows and counters in one transaction.
-fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool, StoreError> {
+/// Copies all rows, keys and counters in one transaction.
+pub(super) fn copy(
+    from: &ReadTransaction,
+    to: &Opened,
+    waiting: impl Fn() -> bool,
+) -> Result<bool, StoreError> {
     let txn = to.database.begin_write().map_err(StoreError::database)?;
     {
-        let source = from.transaction.open_table(COUNTERS).map_err(StoreError::database)?;
+        let source = from.open_table(COUNTERS).map_err(StoreError::database)?;
         let mut target = txn.open_table(COUNTERS).map_err(StoreError::database)?;
         for entry in source.range::<&str>(..).map_err(StoreError::database)? {
             let (name, value) = entry.map_err(StoreError::database)?;
             target.insert(name.value(), value.value()).map_err(StoreError::database)?;
         }
-        let source = from.transaction.open_table(OBJECTS).map_err(StoreError::database)?;
+        copy_keys(from, &txn)?;
+        let source = from.open_table(OBJECTS).map_err(StoreError::database)?;
         let mut target = txn.open_table(OBJECTS).map_err(StoreError::database)?;
         let all: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Unbounded);
         let mut size = 0;
@@ -97,6 +115,20 @@ fn copy(from: &Reading, to: &Opened, waiting: impl Fn() -> bool) -> Result<bool,
     }
     txn.commit().map_err(StoreError::database)?;
     Ok(true)
+}
+
+fn copy_keys(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), StoreError> {
+    let source = match from.open_table(KEYS) {
+        // A store of the first format has none.
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+        source => source.map_err(StoreError::database)?,
+    };
+    let mut target = to.open_table(KEYS).map_err(StoreError::database)?;
+    for entry in source.range::<u32>(..).map_err(StoreError::database)? {
+        let (id, key) = entry.map_err(StoreError::database)?;
+        target.insert(id.value(), key.value()).map_err(StoreError::database)?;
+    }
+    Ok(())
 }
 
 /// `store.redb` with a further ending.

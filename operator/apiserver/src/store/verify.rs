@@ -1,5 +1,6 @@
 //! Looking through the whole store for anything that should not be.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use super::format::{self, Counters};
 use super::key::Parts;
 use super::overlay::Overlay;
 use super::row::{self, Header};
-use super::{FILE, OBJECTS, StoreError};
-use crate::seal::{Keyring, SealError};
+use super::{FILE, OBJECTS, StoreError, keys, sealed};
+use crate::seal::{IdentitySource, Keyring};
 
 const CACHE_BYTES: usize = 8 << 20;
 
@@ -62,6 +63,14 @@ pub struct Tally {
 /// When there is no store, when a server has it open, when a later version wrote
 /// it, or when it can't be read. What is wrong with its content is in the report.
 pub fn verify(directory: &Path) -> Result<Report, StoreError> {
+    verify_with(directory, &IdentitySource::default())
+}
+
+/// Like [`verify`], with an identity that lies elsewhere.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(directory: &Path, identity: &IdentitySource) -> Result<Report, StoreError> {
     let path = directory.join(FILE);
     let failed = |source| StoreError::File { path: path.clone(), source };
     let file = File::open(&path).map_err(failed)?;
@@ -86,7 +95,7 @@ pub fn verify(directory: &Path) -> Result<Report, StoreError> {
     report.format = counters.format;
     report.version = counters.version;
     check_counters(counters, &mut report)?;
-    let keyring = keyring(directory, &mut report.problems);
+    let keyring = keyring(directory, identity, &read, &mut report.problems);
     check_rows(&read, counters, keyring.as_ref(), &mut report)?;
     drop(read);
     measure(&database, &mut report)?;
@@ -144,10 +153,16 @@ fn check_counters(counters: Counters, report: &mut Report) -> Result<(), StoreEr
 }
 
 /// The keys, which must be there already: a check makes none.
-fn keyring(directory: &Path, problems: &mut Vec<String>) -> Option<Keyring> {
-    Keyring::load_or_create(directory)
-        .map_err(|error: SealError| problems.push(error.to_string()))
-        .ok()
+fn keyring(
+    directory: &Path,
+    identity: &IdentitySource,
+    read: &ReadTransaction,
+    problems: &mut Vec<String>,
+) -> Option<Keyring> {
+    let keyring = Keyring::load(directory, identity)
+        .map_err(StoreError::from)
+        .and_then(|keyring| keys::load(read, &keyring).map(|()| keyring));
+    keyring.map_err(|error| problems.push(error.to_string())).ok()
 }
 
 /// What the server relies on in an object.
@@ -189,7 +204,7 @@ fn check_rows(
         let tally = report.resources.entry(parts.resource.to_owned()).or_default();
         tally.objects += 1;
         tally.bytes += value.value().len() as u64;
-        let found = check_row(parts, value.value(), counters, keyring, &mut seen);
+        let found = check_row(key.value(), parts, value.value(), counters, keyring, &mut seen);
         let Parts { resource, namespace, name } = parts;
         let place = if namespace.is_empty() {
             format!("{resource} {name}")
@@ -209,6 +224,7 @@ struct Seen {
 }
 
 fn check_row(
+    encoded: &[u8],
     key: Parts<'_>,
     row: &[u8],
     counters: Counters,
@@ -228,12 +244,14 @@ fn check_row(
     if !seen.versions.insert(header.version) {
         problems.push(format!("another object has its version {}, too", header.version));
     }
-    if key.resource == SECRETS && !header.sealed {
+    if key.resource == SECRETS && !header.is_sealed() {
         problems.push("it is not encrypted".to_owned());
     }
-    let opened = match (header.sealed, keyring) {
-        (false, _) => Ok(payload.to_vec()),
-        (true, Some(keyring)) => keyring.open(payload).map_err(|error| error.to_string()),
+    let opened = match (header.is_sealed(), keyring) {
+        (false, _) => Ok(Cow::Borrowed(payload)),
+        (true, Some(keyring)) => {
+            sealed::open(keyring, encoded, header, payload).map_err(|error| error.to_string())
+        }
         (true, None) => Err("it can't be opened without the key".to_owned()),
     };
     match opened {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::{Applied, Outcome, Room, apply, set_counters};
 use super::handle::Reading;
 use super::order::Order;
+use super::reseal::{Answer, Task};
 use super::unsaved::{Unsaved, volatile};
 use super::{Shared, StoreError, WriteError, Written, error, vacuum};
 use crate::watch::EventKind;
@@ -54,6 +55,8 @@ pub(super) enum Job {
         quiet: Duration,
         reply: oneshot::Sender<bool>,
     },
+    /// Something about how rows are sealed.
+    Seal(Task, Answer),
     Close(oneshot::Sender<()>),
 }
 
@@ -91,6 +94,7 @@ struct Jobs {
     replies: Vec<Reply>,
     check: bool,
     tidy: Vec<(Duration, oneshot::Sender<bool>)>,
+    seal: Vec<(Task, Answer)>,
     close: Vec<oneshot::Sender<()>>,
 }
 
@@ -126,6 +130,9 @@ impl Writer {
             if !jobs.orders.is_empty() {
                 self.commit(jobs.orders, jobs.replies);
             }
+            for (task, reply) in jobs.seal {
+                let _ = reply.send(self.seal(task));
+            }
             for (quiet, reply) in jobs.tidy {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.tidy(quiet));
@@ -157,6 +164,7 @@ impl Writer {
                 }
                 Job::Check => jobs.check = true,
                 Job::Tidy { quiet, reply } => jobs.tidy.push((quiet, reply)),
+                Job::Seal(task, reply) => jobs.seal.push((task, reply)),
                 Job::Close(reply) => jobs.close.push(reply),
             }
             let more = jobs.orders.len() < BATCH && bytes < BATCH_BYTES;
@@ -199,7 +207,8 @@ impl Writer {
 
     /// Puts all writes into one transaction. The error fails all of them.
     fn transact(&mut self, orders: Vec<Order>) -> Result<Staged, StoreError> {
-        let room = self.room(&orders);
+        let objects: usize = orders.iter().map(Order::size).sum();
+        let room = self.room(objects as u64, orders.len() as u64);
         let mut txn = self.shared.handle.begin_write()?;
         let durable = orders.iter().any(|order| !order.volatile)
             || self.version + orders.len() as u64 > self.ceiling;
@@ -219,10 +228,9 @@ impl Writer {
         self.staged.take().ok_or(StoreError::CorruptRow)
     }
 
-    /// Sets room aside for the writes.
-    fn room(&mut self, orders: &[Order]) -> Room {
-        let objects: usize = orders.iter().map(Order::size).sum();
-        let bytes = 2 * objects as u64 + ROOM_PER_WRITE * orders.len() as u64 + ROOM;
+    /// Sets room aside for writes of so many bytes.
+    fn room(&mut self, size: u64, writes: u64) -> Room {
+        let bytes = 2 * size + ROOM_PER_WRITE * writes + ROOM;
         let asked = self.shared.handle.file().map(|file| file.make_room(bytes));
         match asked {
             Ok(Err(error)) if error::is_full(&error) => {
@@ -361,6 +369,27 @@ impl Writer {
             self.shared.ring.publish(events);
         }
         answers
+    }
+
+    /// Does what has to do with how rows are sealed.
+    fn seal(&mut self, task: Task) -> Result<u64, StoreError> {
+        if self.broken {
+            self.mend()?;
+        }
+        if self.room(task.size(), task.rows()) == Room::None {
+            return Err(StoreError::Full);
+        }
+        let is_rewrite = matches!(task, Task::Rewrite);
+        let done = task.run(&self.shared);
+        match &done {
+            // The new file has everything.
+            Ok(_) if is_rewrite => self.unsaved.clear(),
+            Err(error) if error.needs_reopening() && !is_rewrite => {
+                self.failed(error, Vec::new());
+            }
+            _ => {}
+        }
+        done
     }
 
     /// Rewrites the file where that is worth it and nobody waits.

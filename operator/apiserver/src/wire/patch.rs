@@ -3,7 +3,7 @@
 mod lists;
 mod strategic;
 
-use json_patch::{Patch, PatchOperation};
+use json_patch::PatchOperation;
 use serde_json::{Map, Value};
 
 use super::accept::{self, BodyForm};
@@ -58,12 +58,7 @@ pub fn merge(target: &mut Value, patch: &Value) {
 pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
     // With the limits of bodies, which the patch crate knows nothing of.
     let patch = accept::decode_body(BodyForm::Json, patch)?;
-    let Patch(operations) = serde_json::from_value(patch).map_err(|problem| {
-        StatusError::bad_request(format!(
-            "error decoding patch: {problem}; expected a list of operations such as \
-             [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"
-        ))
-    })?;
+    let operations = operations(patch)?;
     if operations.len() > MAX_OPERATIONS {
         return Err(StatusError::too_large(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -109,6 +104,27 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, StatusError> {
         })?;
     }
     Ok(document)
+}
+
+/// What is wrong is said without the text, which may hold values of a Secret.
+fn operations(patch: Value) -> Result<Vec<PatchOperation>, StatusError> {
+    let wrong = |what: String| {
+        StatusError::bad_request(format!(
+            "error decoding patch: {what}; expected a list of operations such as \
+             [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"
+        ))
+    };
+    let Value::Array(operations) = patch else {
+        return Err(wrong("the body is no list".to_owned()));
+    };
+    let read = |(index, operation)| {
+        serde_json::from_value(operation).map_err(|_| {
+            wrong(format!(
+                "operation {index} lacks a field, or one of them has a value that doesn't fit"
+            ))
+        })
+    };
+    operations.into_iter().enumerate().map(read).collect()
 }
 
 /// How many values an operation moves or looks at, besides its own.

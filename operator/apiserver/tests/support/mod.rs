@@ -141,6 +141,41 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> (u16, Value) {
+        let (code, bytes) = self.bytes(method, path, headers, body).await;
+        (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A request as bytes; code and bytes of the answer.
+    pub async fn bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Vec<u8>) {
+        let (parts, bytes) = self.answer(method, path, headers, body).await;
+        (parts.status.as_u16(), bytes)
+    }
+
+    /// Everything that is answered to a request, headers and body, for a search.
+    pub async fn whole(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Vec<u8> {
+        let (parts, bytes) = self.answer(method, path, headers, body).await;
+        [format!("{} {:?}\n", parts.status, parts.headers).into_bytes(), bytes].concat()
+    }
+
+    async fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (http::response::Parts, Vec<u8>) {
         let mut request = http::Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -148,9 +183,8 @@ impl Server {
         let mut request = request.body(axum::body::Body::from(body)).unwrap();
         request.extensions_mut().insert(Identity::administrator("tester"));
         let response = tower::ServiceExt::oneshot(self.server.router(), request).await.unwrap();
-        let code = response.status().as_u16();
-        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (code, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let (parts, body) = response.into_parts();
+        (parts, axum::body::to_bytes(body, usize::MAX).await.unwrap().into())
     }
 }
 

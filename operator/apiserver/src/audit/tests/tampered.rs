@@ -175,7 +175,7 @@ async fn the_end_that_a_crash_left_is_told_on_the_disk_at_once() {
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"{").unwrap();
     let server = again(&directory).await;
-    let key = crate::seal::Keyring::load(directory.path()).unwrap().audit_key();
+    let key = crate::seal::Fingerprints::load(directory.path()).unwrap().audit_key();
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while head::Head::read(&folder(directory.path()), &key).unwrap().unwrap().last.number < 4 {
         assert!(std::time::Instant::now() < deadline, "the head doesn't hear of it");

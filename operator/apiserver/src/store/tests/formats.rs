@@ -22,7 +22,7 @@ const TWO: Step = Step {
 
 async fn old_store() -> TempDir {
     let directory = fast_directory();
-    let store = open(directory.path());
+    let store = open_with(directory.path(), &[]).unwrap();
     for name in ["a", "b"] {
         set(&store, MAPS, name, name).await.unwrap();
     }

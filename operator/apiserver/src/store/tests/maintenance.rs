@@ -45,7 +45,7 @@ async fn a_good_store_has_no_problems_and_is_counted() {
     let report = assert_sound(directory.path());
     assert_eq!(report.resources[MAPS].objects, 6);
     assert_eq!(report.resources[SECRETS].objects, 1);
-    assert_eq!((report.format, report.version, report.closed), (1, 8, true));
+    assert_eq!((report.format, report.version, report.closed), (2, 8, true));
     assert_eq!(report.length, before.len() as u64);
     assert!(report.stored > 7 * 60 && report.stored < report.length);
     assert_eq!(std::fs::read(directory.path().join(FILE)).unwrap(), before, "looked at only");
@@ -115,7 +115,7 @@ async fn a_secret_in_the_clear_a_lost_key_and_bad_counters_are_problems() {
         object["metadata"]["resourceVersion"] = json!("8");
         object
     });
-    let header = Header { sealed: false, terminating: false, version: 8 };
+    let header = Header { seal: row::Seal::None, terminating: false, version: 8 };
     let clear = row::encode(header, &clear.unwrap());
     damage(path, SECRETS, "s", |_| clear);
     assert_eq!(verify(path).unwrap().problems, ["/secrets s: it is not encrypted"]);
@@ -172,7 +172,8 @@ async fn compaction_makes_the_file_small_and_loses_nothing() {
     let expected = content(&store);
     let version = store.version().unwrap();
     store.close().await;
-    let Compacted { before, after } = compact(directory.path()).unwrap();
+    let Compacted { before, after, clean } = compact(directory.path()).unwrap();
+    assert!(clean);
     assert_eq!(after, std::fs::metadata(directory.path().join(FILE)).unwrap().len());
     assert!(after < 2_000_000 && after < before, "{before} -> {after}");
     assert_sound(directory.path());

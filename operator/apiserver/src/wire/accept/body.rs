@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::localizer::ExternalMessageSource;
 
 use super::BodyForm;
 use crate::admission::schema::Place;
@@ -92,8 +93,41 @@ fn yaml(text: &str) -> Result<Value, StatusError> {
     })
     .map_err(|problem| match notes.is_full() {
         true => too_many(),
-        false => StatusError::bad_request(format!("error parsing YAML: {problem}")),
+        false => {
+            StatusError::bad_request(format!("error parsing YAML: {}", unreadable_yaml(&problem)))
+        }
     })
+}
+
+/// What is wrong and where, without the text: it may hold values of a Secret.
+fn unreadable_yaml(problem: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as E;
+    let problem = problem.without_snippet();
+    let what = match problem {
+        E::ExternalMessage { source, .. } => match source.as_ref() {
+            ExternalMessageSource::Parser(scan) => scan.kind().to_string(),
+            _ => "the text can't be read".to_owned(),
+        },
+        E::DuplicateMappingKey { key: Some(key), .. } => format!("the key {key:?} occurs twice"),
+        E::NonFiniteFloat { .. } => "a number that is not finite".to_owned(),
+        E::UnsupportedTag { .. } => "a tag (!name) that has no meaning here".to_owned(),
+        E::UnknownAnchor { .. } => "an alias (*name) of an anchor that isn't there".to_owned(),
+        E::MultipleDocuments { .. } => "more than one document".to_owned(),
+        E::Eof { .. } => "it ends too early".to_owned(),
+        E::Unexpected { expected, .. } => format!("expected {expected}"),
+        E::InvalidScalar { ty, .. } => format!("invalid {ty}"),
+        E::Budget { .. }
+        | E::AliasReplayLimitExceeded { .. }
+        | E::AliasExpansionLimitExceeded { .. }
+        | E::AliasReplayStackDepthExceeded { .. } => {
+            "it is too large, its aliases (*name) written out".to_owned()
+        }
+        _ => "the text can't be read".to_owned(),
+    };
+    match problem.location().filter(|location| location.line() > 0) {
+        Some(at) => format!("{what} at line {} column {}", at.line(), at.column()),
+        None => what,
+    }
 }
 
 fn json(body: &[u8]) -> Result<DecodedBody, StatusError> {

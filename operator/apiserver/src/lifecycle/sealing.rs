@@ -1,0 +1,32 @@
+//! A rotation of the identity that was cut off is brought to its end, and so is what an
+//! earlier version sealed in another way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::rotation;
+use crate::state::State;
+
+/// A full disk, or whatever it was, takes somebody to do something about it.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Ends when nothing is left to be done.
+pub(super) async fn run(state: Arc<State>) {
+    loop {
+        let finished = rotation::finish(&state.store, &state.keyring, &state.rotations);
+        tokio::select! {
+            finished = finished => match finished {
+                Ok(()) => return,
+                Err(error) => {
+                    let reason = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, reason, "the rotation of the identity goes on later");
+                }
+            },
+            () = state.shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = state.shutdown.cancelled() => return,
+        }
+    }
+}
