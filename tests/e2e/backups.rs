@@ -77,7 +77,10 @@ fn a_lost_data_directory_is_restored_and_nothing_that_runs_is_touched() {
     assert!(said.contains("hades store adopt"), "{said}");
     assert_eq!(hades.installation(), installation);
     hades.launch();
-    assert!(hades.log().contains("was restored"), "{}", hades.log());
+    eventually("the server to say what it is", || {
+        let log = hades.log();
+        if log.contains("was restored") { Ok(()) } else { Err(log) }
+    });
     let web = format!("{}/production/web", hades.project);
     let refused = hades.try_hadesctl(&["exec", &web, "--", "true"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
