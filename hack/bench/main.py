@@ -17,6 +17,7 @@ import heal
 import hook
 import memory
 import noop
+import redact
 import rights
 import rollout
 import scale
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "fleet": fleet,
     "apiserver": apiserver,
     "rights": rights,
+    "redact": redact,
 }
 
 

@@ -3,7 +3,7 @@
 #
 #   hack/bench/run.sh [OPTION…]
 #     --only NAME[,NAME…]  some of: noop, scale, rollout, heal, change, hook, memory, fleet,
-#                          apiserver, rights
+#                          apiserver, rights, redact
 #     --quick              fewer rounds, to try the scripts out
 #     --json FILE          all samples (default: bench.json beside the build)
 #     --check              end with status 1 when a target is missed
@@ -11,7 +11,7 @@
 #
 # Builds a release, starts a Docker engine of its own in a network namespace
 # (hack/testbed/dockerd.sh, needs root), and removes both containers and engine
-# at the end; `--only` with apiserver, fleet or rights needs neither. Takes about
+# at the end; `--only` with apiserver, fleet, redact or rights needs neither. Takes about
 # twenty-five minutes after the build. docs/benchmarks.md says what the numbers mean.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -31,7 +31,7 @@ while [ "$#" -gt 0 ]; do
 done
 
 # All but what is measured without an engine, or on stand-ins of one.
-needs_engine() { [[ ! $only =~ ^(apiserver|fleet|rights)(,(apiserver|fleet|rights))*$ ]]; }
+needs_engine() { [[ ! $only =~ ^(apiserver|fleet|redact|rights)(,(apiserver|fleet|redact|rights))*$ ]]; }
 
 packages=(python3=python3 git=git cc=build-essential)
 if needs_engine; then

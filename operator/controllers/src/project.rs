@@ -76,7 +76,7 @@ impl Reconciler for Projects {
         }
         let before = project.status.clone().unwrap_or_default();
         let after = judged(&before, &project, verdict, context.now());
-        status::write(&projects, &project, &before, &after).await?;
+        status::write(context, &projects, &project, &before, &after).await?;
         Ok(Progress::Settled)
     }
 }

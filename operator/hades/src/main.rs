@@ -17,6 +17,7 @@ mod operations;
 mod probes;
 mod project_policy;
 mod public;
+mod secrets;
 mod self_projects;
 mod serve;
 mod store;

@@ -10,7 +10,7 @@ use hades_accounts::{
     Accounts, AccountsError, FIRST_USER, SignIn, SignInError, SignInSettings, UserRules,
 };
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
-use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig};
+use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig, StoreError};
 use hades_controllers::{Context, Settings};
 use hades_provider::Connect;
 use jiff::Timestamp;
@@ -28,9 +28,10 @@ use crate::oidc_flags::{self, OidcFlagsError};
 use crate::probes::Probes;
 use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
+use crate::secrets::{SecretIndex, ShortValues};
 use crate::validator::Typed;
 use crate::{
-    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations,
+    admission, api_certificate, audit_events, audit_log, hooks, local_host, operations, secrets,
     self_projects, webhooks,
 };
 
@@ -50,6 +51,8 @@ pub(crate) enum ServeError {
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
     Open { path: PathBuf, source: OpenError },
+    #[error("cannot read the Secrets")]
+    Secrets(#[from] StoreError),
     #[error("the API server doesn't work")]
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
@@ -94,6 +97,8 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let external_url = flags.external_url.clone();
     let sign_in = SignIn::new(&accounts, SignInSettings { external_url, provider })?;
     server.authenticate_with(sign_in.authenticator());
+    let secret_values = Arc::new(SecretIndex::default());
+    server.observe(Arc::<SecretIndex>::clone(&secret_values))?;
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
     let context = Context::new(Settings {
@@ -101,6 +106,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         connect: connect.clone(),
         installation: installation.id.clone(),
         fingerprint: fingerprint(&server),
+        secret_values,
         cache_dir: flags.data_dir.join("repositories"),
         clock: Arc::new(Timestamp::now),
     });
@@ -111,6 +117,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let sessions = Sessions::new(context.clone(), shutdown.clone());
     let auditor = server.audit();
     let projects = self_projects::router(server.clone(), client.clone());
+    let revealed = secrets::router(server.client(Identity::controller("reveal")));
     let server = server
         .with_routes(operations::PREFIX, audit_events::router(auditor))
         .with_routes(
@@ -123,6 +130,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
                     copied,
                 ))
                 .merge(accounts.router())
+                .merge(revealed)
                 .merge(projects)
                 .merge(sign_in.router()),
         )
@@ -212,7 +220,8 @@ fn reachable(ip: IpAddr) -> IpAddr {
 
 async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServer, ServeError> {
     let mut config = ServerConfig::new(flags.data_dir.clone(), hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
+    config.validators =
+        vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules), Arc::new(ShortValues)];
     config.validators.extend(admission::validators());
     config.first_objects = hades_api::role::first_objects();
     config.credentials = installation.credentials.clone();

@@ -96,6 +96,8 @@ pub enum Command {
     Scale(command::scale::Arguments),
     /// Change variables or the image of a service
     Set(command::set::Arguments),
+    /// Work with Secrets
+    Secret(command::secret::Arguments),
     /// Change an object in an editor
     Edit(command::edit::Arguments),
     /// Show containers

@@ -1,6 +1,7 @@
 //! Hides values in bytes that come piece by piece.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::automaton::Progress;
 use crate::redactor::{Knowledge, Redactor};
@@ -56,7 +57,7 @@ impl Stream {
     /// Takes a piece and adds what is decided to `out`.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let automaton = match (self.redactor.knowledge(), &self.progress) {
-            (Knowledge::Values(automaton), Some(_)) => automaton.clone(),
+            (Knowledge::Values(automaton), Some(_)) => Arc::clone(automaton),
             (Knowledge::TooMuch, _) => {
                 self.spans.add(0..self.held.len() + piece.len());
                 self.held.extend_from_slice(piece);
@@ -68,6 +69,15 @@ impl Stream {
             }
         };
         let Some(progress) = &mut self.progress else { return };
+        if self.held.is_empty() {
+            // The usual case: nothing is copied but what comes out.
+            automaton.scan(progress, piece, 0, &mut self.spans);
+            let decided = piece.len() - automaton.undecided(progress, piece);
+            let (decided, rest) = piece.split_at(decided);
+            self.writer.write(decided, &self.spans, out);
+            self.spans.cut(decided.len());
+            return self.held.extend_from_slice(rest);
+        }
         let from = self.held.len();
         self.held.extend_from_slice(piece);
         automaton.scan(progress, &self.held, from, &mut self.spans);

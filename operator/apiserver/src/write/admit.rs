@@ -86,6 +86,7 @@ pub(super) fn admit(
             let mut wrong = validator.validate(&admission);
             wrong.retain(|cause| touched.concerns(cause));
             causes.extend(wrong);
+            warnings.extend(validator.warnings(&admission));
         }
     }
     if !causes.is_empty() {

@@ -42,6 +42,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::redaction::redact;
 use crate::{Context, status};
 
 use account::Account;
@@ -248,7 +249,8 @@ impl ConfigRepositories {
                 let interval = repository.spec.interval.get();
                 Progress::After(self.memory.namespace_pause(&draft.uid, interval))
             }
-            Step::Failed(problem) => {
+            Step::Failed(mut problem) => {
+                redact(&context.redactor_for(repository), &mut problem);
                 record::failed(&mut draft.after, repository, &problem, now);
                 record::tell_failure(context, repository, &before, &problem).await;
                 Progress::Settled
@@ -334,7 +336,7 @@ impl<'a> Draft<'a> {
     async fn save(&mut self) -> Result<(), ReconcileError> {
         let namespace = self.repository.namespace();
         let api = ConfigRepositories::api(&self.context.client, namespace.as_deref());
-        status::write(&api, self.repository, &self.stored, &self.after).await?;
+        status::write(self.context, &api, self.repository, &self.stored, &self.after).await?;
         self.stored = self.after.clone();
         Ok(())
     }

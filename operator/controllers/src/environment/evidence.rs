@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use hades_plan::{Plan, Target, WaitCause, Waiting};
 use hades_provider::{LogOptions, Provider};
-use secrecy::ExposeSecret;
+use hades_redact::Redactor;
 
 use super::gather::Gathered;
 
@@ -23,10 +23,6 @@ const MOST_BYTES: usize = 64 * 1024;
 const MOST_CONTAINERS: usize = 3;
 /// How long an engine may take to tell.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Shorter values would be found in every other word.
-const SHORTEST_SECRET: usize = 4;
-/// What stands in place of a secret.
-const HIDDEN: &str = "(secret)";
 
 /// The last lines of containers that fail, by host and name.
 pub(crate) type LastLines = BTreeMap<(String, String), String>;
@@ -67,6 +63,7 @@ pub(super) async fn last_lines(
     uid: &str,
     plan: &Plan,
     gathered: &Gathered,
+    redactor: &Redactor,
 ) -> LastLines {
     let failing = plan.waiting.iter().filter(|waiting| {
         matches!(
@@ -86,8 +83,7 @@ pub(super) async fn last_lines(
                 // What can't be had now is asked for again by the next pass.
                 let text = tokio::time::timeout(PATIENCE, read(&**provider, &id)).await;
                 let Ok(Some(text)) = text else { continue };
-                let text = redacted(text, gathered);
-                let lines = shown(&text);
+                let lines = shown(&redactor.text(&text));
                 remembered.put(uid, &failing, lines.clone());
                 lines
             }
@@ -120,33 +116,6 @@ async fn read(provider: &dyn Provider, id: &str) -> Option<String> {
         }
     }
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Without the values of Secrets that the environment uses.
-fn redacted(text: String, gathered: &Gathered) -> String {
-    let mut values: Vec<&str> = gathered
-        .desired
-        .containers
-        .iter()
-        .flat_map(|container| container.spec.env.values())
-        .filter_map(|value| match value {
-            hades_plan::EnvVar::Secret { value: Some(value), .. } => Some(value.expose_secret()),
-            _ => None,
-        })
-        .chain(
-            gathered.secrets.values().flat_map(|data| data.0.values().map(|v| v.expose_secret())),
-        )
-        .map(str::trim)
-        .filter(|value| value.len() >= SHORTEST_SECRET)
-        .collect();
-    // A value that is part of another one must not keep that from being found.
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values.dedup();
-    values.iter().fold(text, |text, value| {
-        // Those of several lines come line by line.
-        let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
-        lines.fold(text.replace(value, HIDDEN), |text, line| text.replace(line, HIDDEN))
-    })
 }
 
 /// The lines in one, each cut short.

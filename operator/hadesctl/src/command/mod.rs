@@ -23,6 +23,7 @@ pub mod ps;
 pub mod render;
 pub mod restart;
 pub mod scale;
+pub mod secret;
 pub mod session;
 pub mod set;
 pub mod stop;
@@ -64,6 +65,7 @@ pub async fn run(context: &Context, command: Command) -> Result<ExitCode, Error>
         Command::Stop(arguments) => stop::run(context, &arguments, true).await,
         Command::Start(arguments) => stop::run(context, &arguments, false).await,
         Command::Scale(arguments) => scale::run(context, &arguments).await,
+        Command::Secret(arguments) => return secret::run(context, &arguments).await,
         Command::Set(arguments) => set::run(context, &arguments).await,
         Command::Edit(arguments) => edit::run(context, &arguments).await,
         Command::Ps(arguments) => ps::run(context, &arguments).await,
