@@ -42,8 +42,6 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
-    /// The Secrets that it uses, by name.
-    pub(crate) secrets: BTreeMap<String, SecretData>,
     /// With whose credentials images are pulled.
     pub(crate) pull_keys: PullKeys,
     /// What image policies have led to.
@@ -177,7 +175,7 @@ async fn assemble(
     let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
     context.monitor.lay(&desired, watch, &known, &mut look.observed);
     wants.extend(images::agree(poller, &mut desired, &look.observed, &pull_keys, machines));
-    let mut gathered = gathered(desired, look, suspended, secrets);
+    let mut gathered = gathered(desired, look, suspended);
     (gathered.pull_keys, gathered.policies, gathered.wants) = (pull_keys, found.policies, wants);
     Ok(Ok(gathered))
 }
@@ -208,7 +206,7 @@ pub(crate) async fn for_deletion(
     let named = needs(&spec, &hosts.labels).hosts.into_iter();
     wanted.extend(named.filter(|host| hosts.specs.contains_key(host)));
     let look = observe(context, &hosts.specs, wanted).await;
-    Ok(gathered(desired, look, false, BTreeMap::new()))
+    Ok(gathered(desired, look, false))
 }
 
 /// What a template that is gone said of volumes, as the status remembers it.
@@ -376,7 +374,6 @@ fn gathered(
     desired: Desired,
     look: Look,
     suspended: bool,
-    secrets: BTreeMap<String, SecretData>,
 ) -> Gathered {
     let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
@@ -387,7 +384,6 @@ fn gathered(
         suspended,
         fingerprint,
         missing_hosts,
-        secrets,
         pull_keys: PullKeys::default(),
         policies: Vec::new(),
         wants: Vec::new(),
