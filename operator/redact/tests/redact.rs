@@ -216,3 +216,18 @@ fn debug_says_nothing_of_the_values() {
     let text = format!("{redactor:?} {stream:?}");
     assert!(!text.contains("hunter"), "{text}");
 }
+
+#[test]
+fn nothing_that_does_io_is_linked() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "-p", "hades-redact", "-e", "normal", "--prefix", "none", "--offline"])
+        // What the rest of the workspace switches on is no matter of this crate.
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
+        .env_remove("CARGO_UNSTABLE_FEATURE_UNIFICATION")
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    let expected = ["hades-redact", "aho-corasick", "memchr", "secrecy", "zeroize"];
+    assert_eq!(names, expected);
+}

@@ -324,7 +324,7 @@ mod tests {
         )
         .await;
         assert_eq!(bed.ask("rita", "pull/reveal").await.0, 200);
-        let spec = json!({"imagePullSecrets": [{"name": "pull"}]});
+        let spec = json!({"defaults": {"imagePullSecrets": [{"name": "pull"}]}});
         let template = json!({"metadata": {"name": "base"}, "spec": spec});
         bed.apply("hades.dev/v1alpha1", "EnvironmentTemplate", template).await;
         bed.refused("pull/reveal", "EnvironmentTemplate base").await;
