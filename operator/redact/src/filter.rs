@@ -11,20 +11,21 @@ const PIECE: usize = 4;
 /// text that looks as if.
 const MOST_STRIDE: usize = 8;
 
-/// Bits for each known piece, so that few others are taken for one; the whole must
-/// stay in the processor's nearest caches.
+/// Bits for each known piece, of which two are set, so that few others are taken for
+/// one; the whole must stay in the processor's nearest caches.
 const BITS_PER_PIECE: usize = 16;
 const FEWEST_BITS: usize = 1 << 12;
-const MOST_BITS: usize = 1 << 20;
+const MOST_BITS: usize = 1 << 19;
 
 /// Knuth's multiplicative hashing: 2³² over the golden ratio.
 const FACTOR: u32 = 0x9E37_79B1;
 
-/// Knows what patterns begin with.
+/// Knows what patterns begin with, and which bytes are in none.
 pub(crate) struct Filter {
-    bits: Vec<u64>,
+    words: Vec<u64>,
     shift: u32,
     stride: usize,
+    used: [bool; 256],
 }
 
 impl Filter {
@@ -33,39 +34,49 @@ impl Filter {
         let shortest = patterns.iter().map(Vec::len).min().unwrap_or(PIECE);
         let stride = (shortest + 1).saturating_sub(PIECE).clamp(1, MOST_STRIDE);
         let wanted = patterns.len().saturating_mul(stride * BITS_PER_PIECE);
-        let size = wanted.clamp(FEWEST_BITS, MOST_BITS).next_power_of_two();
-        let mut filter =
-            Self { bits: vec![0; size / 64], shift: 32 - size.trailing_zeros(), stride };
+        let words = wanted.clamp(FEWEST_BITS, MOST_BITS).next_power_of_two() / 64;
+        let shift = 32 - words.trailing_zeros();
+        let mut filter = Self { words: vec![0; words], shift, stride, used: [false; 256] };
         for pattern in patterns {
             for piece in pattern.windows(PIECE).take(stride) {
-                let bit = filter.bit(piece);
-                if let Some(word) = filter.bits.get_mut(bit / 64) {
-                    *word |= 1 << (bit % 64);
+                let (word, bits) = filter.place(piece);
+                if let Some(word) = filter.words.get_mut(word) {
+                    *word |= bits;
                 }
+            }
+            for byte in pattern {
+                filter.used[usize::from(*byte)] = true;
             }
         }
         filter
     }
 
-    fn bit(&self, piece: &[u8]) -> usize {
+    /// The word of a piece, and its two bits there.
+    fn place(&self, piece: &[u8]) -> (usize, u64) {
         let mut bytes = [0; PIECE];
         bytes.copy_from_slice(piece);
-        (u32::from_le_bytes(bytes).wrapping_mul(FACTOR) >> self.shift) as usize
+        let hash = u32::from_le_bytes(bytes).wrapping_mul(FACTOR);
+        // The last bits of a product depend on few bits of the piece.
+        let rest = hash >> 7;
+        ((hash >> self.shift) as usize, 1 << (rest & 63) | 1 << (rest >> 6 & 63))
     }
 
     /// Where to search from on, and how far at least: no occurrence that begins at
-    /// `at` or later begins before it. Its last bytes are always to be searched, as
-    /// more may follow.
+    /// `at` or later begins before it. The last bytes are to be searched as well if
+    /// an occurrence may begin there that goes on in what follows.
     pub fn next(&self, text: &[u8], at: usize) -> (usize, usize) {
         let mut place = at;
         while let Some(piece) = text.get(place..place + PIECE) {
-            let bit = self.bit(piece);
-            if self.bits.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1) {
+            let (word, bits) = self.place(piece);
+            if self.words.get(word).is_some_and(|word| word & bits == bits) {
                 return (at.max((place + 1).saturating_sub(self.stride)), place + 1);
             }
             place += self.stride;
         }
-        (at.max((place + 1).saturating_sub(self.stride)), text.len())
+        let last = at.max((place + 1).saturating_sub(self.stride)).min(text.len());
+        let tail = text.get(last..).unwrap_or_default();
+        let in_none = tail.iter().rposition(|byte| !self.used[usize::from(*byte)]);
+        (last + in_none.map_or(0, |position| position + 1), text.len())
     }
 }
 
@@ -88,6 +99,6 @@ mod tests {
             }
         }
         let text = vec![b'.'; 1000];
-        assert!(filter.next(&text, 0).0 > 990);
+        assert_eq!(filter.next(&text, 0).0, 1000, "no pattern has a full stop");
     }
 }
