@@ -19,9 +19,7 @@ use crate::ledger::{Entry, Ledger, Table};
 use crate::origin::Origin;
 use crate::passwords::{PasswordError, Passwords};
 use crate::second_factor::SecondFactors;
-use crate::sessions::{
-    self, Method, Session, SessionEntry, SessionError, SessionInfo, SessionToken,
-};
+use crate::sessions::{self, Method, Session, SessionEntry, SessionError, SessionInfo};
 use crate::status::Statuses;
 use crate::throttle::Throttle;
 use crate::tokens::{self, NewToken, TokenEntry, TokenError, TokenSpec};
@@ -101,8 +99,9 @@ pub(crate) struct Inner {
     pub statuses: Statuses,
     /// Wakes the one who writes what was gathered.
     pub wake: Arc<Notify>,
-    /// Held while a password changes and while a session begins by one, so that
-    /// none begins by the old one after the change.
+    /// Held while what sessions rest on changes (passwords, links, the sessions that
+    /// confirm others) and while one begins, so that none begins by what was taken
+    /// away.
     pub changes: Mutex<()>,
 }
 
@@ -211,32 +210,22 @@ impl Accounts {
         (self.inner.settings.clock)()
     }
 
-    /// Begins a session of a user who has shown who he is.
+    /// Begins a session of somebody who has shown that he is this user, and not only
+    /// one of the same name.
     ///
     /// # Errors
-    /// When there is no such user, or he may not log in.
-    pub async fn start_session(
-        &self,
-        user: &str,
-        how: Method,
-        from: &Origin,
-    ) -> Result<SessionToken, SessionError> {
-        self.begin_session(user, how, from).await.map(|session| session.token)
-    }
-
-    /// [`Accounts::start_session`], with what lists tell of the session.
-    ///
-    /// # Errors
-    /// As there.
+    /// When that user is gone or may not log in, and while logins can't be recorded.
     pub async fn begin_session(
         &self,
-        user: &str,
+        person: &Person,
         how: Method,
         from: &Origin,
     ) -> Result<Session, SessionError> {
         let inner = &*self.inner;
+        let (user, uid) = (&*person.name, &*person.uid);
+        inner.server.audit().ready().map_err(SessionError::Unrecorded)?;
         let kept_out = || SessionError::KeptOut(user.to_owned());
-        let person = inner.directory.get(user).filter(|person| person.may_log_in());
+        let person = inner.directory.same(user, uid).filter(|person| person.may_log_in());
         let person = person.ok_or_else(kept_out)?;
         let now = self.now();
         let (entry, session) = sessions::begin(&person, how, from, now)?;
@@ -246,9 +235,9 @@ impl Accounts {
         let method = entry.how.name();
         inner.sessions.insert(entry).await?;
         // Whoever was kept out since would have a session again when let in.
-        let still = inner.directory.same(user, &person.uid);
+        let still = inner.directory.same(user, uid);
         if !still.is_some_and(|person| person.may_log_in()) {
-            inner.sessions.remove_all(&person.uid, |_| false).await?;
+            inner.sessions.remove_all(uid, |_| false).await?;
             return Err(kept_out());
         }
         inner.throttle.know(user, from.network(), now);
@@ -272,6 +261,7 @@ impl Accounts {
     /// When the vault can't be written.
     pub async fn end_session(&self, token: &str) -> Result<bool, VaultError> {
         let digest = Form::Session.read(token);
+        let _turn = self.inner.changes.lock().await;
         let Some(held) = digest.and_then(|digest| self.inner.session_table.find(&digest)) else {
             return Ok(false);
         };
@@ -295,12 +285,10 @@ impl Accounts {
         let inner = &*self.inner;
         let record = inner.passwords.prepare(person, password, false, self.now()).await?;
         let turn = inner.changes.lock().await;
-        let before = inner.passwords.set(&person.name, record).await?;
+        inner.passwords.set(&person.name, record).await?;
         inner.sessions.remove_all(&person.uid, |entry| Some(&*entry.id) == stays).await?;
         drop(turn);
-        if before.is_some_and(|before| before.first) {
-            self.forget_first_login();
-        }
+        inner.forget_first_login(&person.name).await;
         tracing::info!(user = person.name, "the password was changed");
         Ok(())
     }
@@ -315,6 +303,7 @@ impl Accounts {
         let removed = inner.passwords.remove(&person.name, &person.uid).await?;
         if removed {
             inner.sessions.remove_all(&person.uid, |_| false).await?;
+            inner.forget_first_login(&person.name).await;
             tracing::info!(user = person.name, "the password was removed");
         }
         Ok(removed)
@@ -372,5 +361,35 @@ impl Accounts {
     /// by itself.
     pub async fn flush(&self) {
         upkeep::write_out(&self.inner).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hades_apiserver::ServerConfig;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_session_ends_while_another_begins_by_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(directory.path(), hades_api::schema::crds());
+        let server = ApiServer::open(config).await.unwrap();
+        let mut settings = Settings::new(directory.path());
+        settings.cost = Cost { memory: 64, passes: 1, lanes: 1 };
+        let accounts = Accounts::open(&server, settings).await.unwrap();
+        let person = accounts.person(crate::FIRST_USER).unwrap();
+        let begun = accounts.begin_session(&person, Method::Password, &Origin::default()).await;
+        let token = begun.unwrap().token;
+        // Somebody looks whether it lasts, and begins another by it.
+        let turn = accounts.inner.changes.lock().await;
+        let soon = Duration::from_millis(300);
+        let ends = tokio::time::timeout(soon, accounts.end_session(token.expose_secret())).await;
+        assert!(ends.is_err(), "it ended in between");
+        let ends = tokio::time::timeout(soon, accounts.end_sessions_of(&person, |_| true)).await;
+        assert!(ends.is_err(), "all ended in between");
+        drop(turn);
+        assert!(accounts.end_session(token.expose_secret()).await.unwrap());
     }
 }

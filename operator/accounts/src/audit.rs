@@ -12,6 +12,8 @@ const LOGOUT: &str = "/auth/logout";
 
 /// How somebody showed who he is.
 const METHOD: &str = "hades.dev/method";
+/// Who somebody is at the provider of identities.
+const SUBJECT: &str = "hades.dev/subject";
 /// Id of a session, which is no secret.
 const SESSION: &str = "hades.dev/session";
 
@@ -27,15 +29,32 @@ pub(crate) fn logged_in(
     server.audit().record(event.note(METHOD, method).note(SESSION, session));
 }
 
-/// Somebody has said something wrong. A name that isn't a user's isn't told: it may
-/// be a password that was typed in the wrong place.
-pub(crate) fn not_logged_in(server: &ApiServer, person: Option<&Person>, from: &Origin) {
-    let event = login(from).answered(401, "Unauthorized", "");
-    let event = match person {
-        Some(person) => event.by_name(&person.name),
+/// Somebody has shown too little, or something wrong.
+pub(crate) struct Refused<'a> {
+    /// As whom. A name that was typed is told only if it is a user's: it may be a
+    /// password in the wrong place.
+    pub user: Option<&'a str>,
+    /// How.
+    pub method: &'a str,
+    /// Why, in words of this server's.
+    pub why: &'a str,
+    /// Who it is at the provider of identities, where that is proven.
+    pub subject: Option<&'a str>,
+}
+
+/// Somebody isn't let in.
+pub(crate) fn not_logged_in(server: &ApiServer, refused: &Refused<'_>, from: &Origin) {
+    let Refused { user, method, why, subject } = *refused;
+    let event = login(from).answered(401, "Unauthorized", why).note(METHOD, method);
+    let event = match user {
+        Some(user) => event.by_name(user),
         None => event.note("hades.dev/user", "there is no such user"),
     };
-    server.audit().record(event.note(METHOD, "password"));
+    let event = match subject {
+        Some(subject) => event.note(SUBJECT, subject),
+        None => event,
+    };
+    server.audit().record(event);
 }
 
 /// Somebody has ended his session.

@@ -49,7 +49,11 @@ fn with_age(name: &str, value: impl Display, age: i64) -> String {
 
 /// Knows callers by the cookie of their session, if their browser says that no other
 /// site had it send the request.
-pub(crate) struct Cookies(pub Bearers);
+pub(crate) struct Cookies {
+    pub bearers: Bearers,
+    /// The address of this server that it was told.
+    pub external_url: Option<String>,
+}
 
 impl Authenticator for Cookies {
     fn authenticate(&self, request: &Request) -> Result<Option<Identity>, StatusError> {
@@ -59,10 +63,10 @@ impl Authenticator for Cookies {
             return Ok(None);
         }
         let Some(token) = read(headers, SESSION) else { return Ok(None) };
-        match site::of(request) {
-            Site::Own => Ok(self.0.session(token).map(|session| session.identity)),
+        match site::of(headers, request.uri(), self.external_url.as_deref()) {
+            Site::Own => Ok(self.bearers.session(token).map(|session| session.identity)),
             Site::Typed if site::only_reads(request) => {
-                Ok(self.0.session(token).map(|session| session.identity))
+                Ok(self.bearers.session(token).map(|session| session.identity))
             }
             // The session isn't even looked at.
             Site::Typed | Site::Other => {
@@ -77,7 +81,8 @@ impl Authenticator for Cookies {
 }
 
 const OTHER_SITE: &str = "a browser sent this request for another site, or doesn't say for which: \
-    the cookie of a session is no proof here; programs show a token instead";
+    the cookie of a session is no proof here; programs show a token instead (a proxy in front of \
+    Hades has to pass the header Host on, or hades serve to be told --external-url)";
 
 #[cfg(test)]
 mod tests {

@@ -24,8 +24,6 @@ pub struct Person {
     pub uid: String,
     /// Groups of `spec.groups`.
     pub groups: Vec<String>,
-    /// Mail address, as `spec.email` has it.
-    pub email: Option<String>,
     /// Kept out: `spec.disabled`, or the User is being deleted.
     pub disabled: bool,
     /// A program, which has tokens alone.
@@ -99,7 +97,6 @@ struct StoredMeta {
 struct StoredSpec {
     #[serde(default)]
     groups: Vec<String>,
-    email: Option<String>,
     disabled: Option<bool>,
     robot: Option<bool>,
 }
@@ -107,12 +104,11 @@ struct StoredSpec {
 fn read(name: &str, object: &[u8]) -> Option<Person> {
     let stored: Stored = serde_json::from_slice(object).ok()?;
     let Stored { metadata, spec } = stored;
-    let StoredSpec { groups, email, disabled, robot } = spec;
+    let StoredSpec { groups, disabled, robot } = spec;
     Some(Person {
         name: name.to_owned(),
         uid: metadata.uid,
         groups,
-        email,
         disabled: disabled.unwrap_or_default() || metadata.deletion_timestamp.is_some(),
         robot: robot.unwrap_or_default(),
     })

@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hades_api::{User, UserSpec};
 use hades_apiserver::{Identity, VaultError};
@@ -12,7 +12,7 @@ use kube::Api;
 use kube::api::PostParams;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Inner};
 use crate::passwords::PasswordError;
 use crate::random;
 
@@ -65,15 +65,10 @@ pub enum FirstStartError {
 }
 
 impl Accounts {
-    /// Where the first password is, as long as it wasn't changed.
-    #[must_use]
-    pub fn first_login(&self) -> Option<PathBuf> {
-        let path = self.first_login_path();
-        path.exists().then_some(path)
-    }
-
-    fn first_login_path(&self) -> PathBuf {
-        self.inner.settings.data_dir.join(FIRST_LOGIN)
+    /// Where the first password is, as long as it is good.
+    pub async fn first_login(&self) -> Option<PathBuf> {
+        let path = self.inner.first_login_path();
+        tokio::fs::try_exists(&path).await.is_ok_and(|exists| exists).then_some(path)
     }
 
     /// Makes the first user, once. A start that was cut off in between begins
@@ -81,7 +76,7 @@ impl Accounts {
     pub(crate) async fn first_start(&self) -> Result<(), FirstStartError> {
         let marks = self.inner.server.vault("accounts");
         if marks.get::<bool>(DONE)?.is_some() {
-            return Ok(());
+            return self.check_first_login().await;
         }
         let users: Api<User> = Api::all(self.inner.server.client(Identity::controller("accounts")));
         let user = User::new(
@@ -99,34 +94,47 @@ impl Accounts {
         }
         let person = self.inner.directory.get(FIRST_USER).ok_or(FirstStartError::Gone)?;
         let password = new_password()?;
-        self.write_first_login(password.expose_secret())?;
+        self.write_first_login(password.clone()).await?;
         let record = self.inner.passwords.prepare(&person, &password, true, self.now()).await?;
         self.inner.passwords.set(FIRST_USER, record).await?;
         marks.create(DONE, &true).await?;
         Ok(())
     }
 
-    fn write_first_login(&self, password: &str) -> Result<(), FirstStartError> {
-        let path = self.first_login_path();
-        let write = || {
-            // What is left of a start that was cut off may have another mode.
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            writeln!(file, "user: {FIRST_USER}")?;
-            writeln!(file, "password: {password}")?;
-            file.sync_all()
-        };
-        write().map_err(|source| FirstStartError::File { path: path.clone(), source })
+    /// The file goes where its password is no longer good: the process may have ended
+    /// between the two.
+    async fn check_first_login(&self) -> Result<(), FirstStartError> {
+        let inner = &*self.inner;
+        let person = inner.directory.get(FIRST_USER);
+        let record = person.map(|person| inner.passwords.of(&person)).transpose()?.flatten();
+        if !record.is_some_and(|record| record.value.first) {
+            inner.forget_first_login(FIRST_USER).await;
+        }
+        Ok(())
     }
 
-    /// The first password is no more.
-    pub(crate) fn forget_first_login(&self) {
+    async fn write_first_login(&self, password: SecretString) -> Result<(), FirstStartError> {
+        let path = self.inner.first_login_path();
+        let at = path.clone();
+        let written = tokio::task::spawn_blocking(move || write(&at, password.expose_secret()));
+        let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        written.map_err(|source| FirstStartError::File { path, source })
+    }
+}
+
+impl Inner {
+    fn first_login_path(&self) -> PathBuf {
+        self.settings.data_dir.join(FIRST_LOGIN)
+    }
+
+    /// Removes the file with the first password, if it is this user's that is no
+    /// longer good.
+    pub async fn forget_first_login(&self, user: &str) {
+        if user != FIRST_USER {
+            return;
+        }
         let path = self.first_login_path();
-        match std::fs::remove_file(&path) {
+        match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "remove this file by hand: the \
                     password in it is no longer in use");
@@ -134,4 +142,16 @@ impl Accounts {
             _ => {}
         }
     }
+}
+
+fn write(path: &Path, password: &str) -> io::Result<()> {
+    // What is left of a start that was cut off may have another mode.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "user: {FIRST_USER}")?;
+    writeln!(file, "password: {password}")?;
+    file.sync_all()
 }

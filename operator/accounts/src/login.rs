@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use hades_apiserver::wire::status::StatusError;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::accounts::Accounts;
-use crate::audit;
+use crate::audit::{self, Refused};
 use crate::directory::Person;
 use crate::origin::Origin;
 use crate::passwords::{PasswordError, PasswordRecord};
 use crate::second_factor::FactorError;
 use crate::sessions::{Method, Session, SessionError};
-use crate::throttle::Throttled;
+use crate::throttle::{Throttled, Try};
 
 /// Why somebody isn't let in. None of these tells whether there is such a user:
 /// [`LoginError::CodeNeeded`] is told only to whoever knows the password.
@@ -29,6 +30,9 @@ pub enum LoginError {
     /// Too many log in at this moment.
     #[error("too many passwords are being checked at this moment; try again in a second")]
     Busy,
+    /// Nobody is let in now, in the words of the server.
+    #[error("{0}")]
+    Unavailable(StatusError),
     /// The server can't tell.
     #[error("the server can't check logins now: {0}")]
     Failed(String),
@@ -49,6 +53,16 @@ impl From<FactorError> for LoginError {
     }
 }
 
+impl From<SessionError> for LoginError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::KeptOut(_) => Self::Wrong,
+            SessionError::Unrecorded(error) => Self::Unavailable(error),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 impl Accounts {
     /// Logs somebody in.
     ///
@@ -62,23 +76,34 @@ impl Accounts {
         code: Option<&SecretString>,
         from: &Origin,
     ) -> Result<Session, LoginError> {
-        let proven = self.prove(name, password, code, from).await;
-        if let Err(LoginError::Wrong) = &proven {
-            audit::not_logged_in(&self.inner.server, self.person(name).as_deref(), from);
+        let (person, record) = self.prove(name, password, code, from).await?;
+        let session = self.begin_by_password(&person, &record, from).await;
+        if let Err(LoginError::Wrong) = &session {
+            self.note_refused(name, from, "kept out, or the password was just changed");
         }
-        let (person, record) = proven?;
-        let turn = self.inner.changes.lock().await;
+        session
+    }
+
+    async fn begin_by_password(
+        &self,
+        person: &Person,
+        record: &PasswordRecord,
+        from: &Origin,
+    ) -> Result<Session, LoginError> {
+        let _turn = self.inner.changes.lock().await;
         // The password may have been changed while its hash was computed.
-        let stored = self.inner.passwords.of(&person).map_err(PasswordError::from)?;
-        if !stored.is_some_and(|stored| stored.value.is_same(&record)) {
+        let stored = self.inner.passwords.of(person).map_err(PasswordError::from)?;
+        if !stored.is_some_and(|stored| stored.value.is_same(record)) {
             return Err(LoginError::Wrong);
         }
-        let session = self.begin_session(&person.name, Method::Password, from).await;
-        drop(turn);
-        session.map_err(|error| match error {
-            SessionError::KeptOut(_) => LoginError::Wrong,
-            error => LoginError::Failed(error.to_string()),
-        })
+        Ok(self.begin_session(person, Method::Password, from).await?)
+    }
+
+    fn note_refused(&self, name: &str, from: &Origin, why: &str) {
+        let person = self.person(name);
+        let user = person.as_ref().map(|person| &*person.name);
+        let refused = Refused { user, method: "password", why, subject: None };
+        audit::not_logged_in(&self.inner.server, &refused, from);
     }
 
     /// Whether a user shows who he is once more, for changes of what he logs in
@@ -106,7 +131,10 @@ impl Accounts {
                 attempt.succeeded();
                 Ok(person)
             }
-            None => Err(LoginError::Wrong),
+            None => {
+                attempt.failed()?;
+                Err(LoginError::Wrong)
+            }
         }
     }
 
@@ -126,6 +154,7 @@ impl Accounts {
             attempt.succeeded();
             return Ok(());
         }
+        attempt.failed()?;
         Err(LoginError::Wrong)
     }
 
@@ -147,17 +176,18 @@ impl Accounts {
             }
         };
         let Some((person, record)) = person.zip(record) else {
-            return Err(self.refused(from, "password"));
+            return Err(self.refused(attempt, name, from, "password"));
         };
         if inner.factors.state(&person).map_err(FactorError::from)?.is_some() {
             let Some(code) = code else {
                 // Not a failure, and nothing that is forgiven: whoever knows the
                 // password must not get more tries at codes by it.
                 attempt.take_back();
+                self.note_refused(name, from, "the password is right, a code is needed");
                 return Err(LoginError::CodeNeeded);
             };
             if !inner.factors.use_code(&person, code.expose_secret(), self.now()).await? {
-                return Err(self.refused(from, "code"));
+                return Err(self.refused(attempt, name, from, "code"));
             }
         }
         attempt.succeeded();
@@ -167,9 +197,10 @@ impl Accounts {
     }
 
     /// Names stay out of the log: somebody may have typed his password there.
-    fn refused(&self, from: &Origin, wrong: &str) -> LoginError {
+    fn refused(&self, attempt: Try<'_>, name: &str, from: &Origin, wrong: &str) -> LoginError {
         let address = from.address.map(|address| address.to_string()).unwrap_or_default();
         tracing::debug!(address, wrong, "a login failed");
-        LoginError::Wrong
+        self.note_refused(name, from, "");
+        attempt.failed().map_or_else(LoginError::from, |()| LoginError::Wrong)
     }
 }

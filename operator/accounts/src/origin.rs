@@ -1,6 +1,6 @@
 //! Origin: where a request came from.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use hades_apiserver::Peer;
@@ -31,32 +31,13 @@ impl Origin {
     /// host with IPv6 has to itself.
     #[must_use]
     pub fn network(&self) -> Option<IpAddr> {
-        self.address.map(|address| match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let prefix = u128::from(address) & !u128::from(u64::MAX);
-                IpAddr::V6(Ipv6Addr::from(prefix))
-            }
-            address => address,
-        })
+        self.address.map(hades_apiserver::network)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn network(address: &str) -> String {
-        let origin = Origin { address: Some(address.parse().unwrap()), agent: String::new() };
-        origin.network().unwrap().to_string()
-    }
-
-    #[test]
-    fn addresses_of_one_host_are_one_network() {
-        assert_eq!(network("192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(network("2001:db8:1:2:ffff::"), "2001:db8:1:2::");
-    }
 
     #[test]
     fn the_forwarded_header_is_not_believed() {

@@ -135,16 +135,10 @@ impl Passwords {
         Ok(PasswordRecord { uid: person.uid.clone(), hash, changed: now, first })
     }
 
-    /// Puts a new password in the place of the old one, which it answers.
-    pub async fn set(
-        &self,
-        name: &str,
-        value: PasswordRecord,
-    ) -> Result<Option<PasswordRecord>, PasswordError> {
+    /// Puts a new password in the place of the old one.
+    pub async fn set(&self, name: &str, value: PasswordRecord) -> Result<(), PasswordError> {
         let old = self.vault.get::<PasswordRecord>(name)?;
-        let before = old.as_ref().map(|record| record.value.clone());
-        put(&self.vault, name, old, value).await?;
-        Ok(before)
+        put(&self.vault, name, old, value).await
     }
 
     /// Removes the password of a user.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use hades_apiserver::wire::status::StatusError;
 use hades_apiserver::{Identity, VaultError};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -35,6 +36,10 @@ pub enum Method {
         /// Groups that only this session has.
         #[serde(default)]
         groups: Vec<String>,
+        /// When that one's session ends at the latest, and so does this: nobody has
+        /// groups of the provider for longer than a login there gives them.
+        #[serde(default)]
+        until: Option<Timestamp>,
     },
     /// By a provider of identities.
     SingleSignOn {
@@ -52,7 +57,7 @@ impl Method {
     pub fn groups(&self) -> &[String] {
         match self {
             Self::Password => &[],
-            Self::Device { groups } | Self::SingleSignOn { groups, .. } => groups,
+            Self::Device { groups, .. } | Self::SingleSignOn { groups, .. } => groups,
         }
     }
 
@@ -169,7 +174,11 @@ pub(crate) fn begin(
 impl SessionEntry {
     /// When it ends at the latest.
     pub fn expires(&self) -> Timestamp {
-        later(self.started, LIFETIME)
+        let own = later(self.started, LIFETIME);
+        match self.how {
+            Method::Device { until: Some(until), .. } => own.min(until),
+            _ => own,
+        }
     }
 
     /// Whether it is past its time, if it was last used then.
@@ -197,6 +206,9 @@ pub enum SessionError {
     /// No user of that name may log in.
     #[error("there is no user {0:?} who may log in")]
     KeptOut(String),
+    /// Logins can't be recorded, so there are none.
+    #[error("{0}")]
+    Unrecorded(StatusError),
     /// The vault can't be written.
     #[error(transparent)]
     Vault(#[from] VaultError),

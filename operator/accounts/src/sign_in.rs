@@ -23,8 +23,9 @@ const EXCHANGES: usize = 8;
 /// What browsers and the CLI log in with.
 #[derive(Clone, Debug, Default)]
 pub struct SignInSettings {
-    /// Where browsers reach this server, such as `https://hades.example.com:7443`.
-    /// Without it, by the address that each of them uses.
+    /// Where browsers reach this server, such as `https://hades.example.com:7443`: what
+    /// pages of that address send is their own, too. Without it, by the address that each
+    /// of them uses.
     pub external_url: Option<String>,
     /// Who else says who somebody is. Needs the address above.
     pub provider: Option<ProviderSettings>,
@@ -93,7 +94,8 @@ impl SignIn {
     /// [`hades_apiserver::ApiServer::authenticate_with`].
     #[must_use]
     pub fn authenticator(&self) -> Arc<dyn Authenticator> {
-        Arc::new(Cookies(self.accounts.bearers()))
+        let external_url = self.external_url.clone();
+        Arc::new(Cookies { bearers: self.accounts.bearers(), external_url })
     }
 
     /// What needs no login: the pages below `/login`, `/logout` and `/auth/device`.

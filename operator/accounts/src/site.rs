@@ -19,19 +19,17 @@ pub(crate) enum Site {
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Who had the browser send a request.
-pub(crate) fn of<B>(request: &axum::http::Request<B>) -> Site {
-    of_parts(request.headers(), request.uri())
-}
-
-/// [`of`] a request whose body is elsewhere.
-pub(crate) fn of_parts(headers: &HeaderMap, uri: &Uri) -> Site {
+/// Who had the browser send a request. `external` is the address of this server that
+/// it was told, such as `https://hades.example.com`: a proxy in front of it may not
+/// pass on the host that the browser knows.
+pub(crate) fn of(headers: &HeaderMap, uri: &Uri, external: Option<&str>) -> Site {
     let said = said(headers);
+    let is_own = |origin| is_own(origin, headers, uri) || is_external(origin, external);
     // Where both are sent, both must agree: a web socket of another site shows at
     // least one of them.
     match (one(headers, &header::ORIGIN), said) {
         (Sent::Twice, _) | (_, Sent::Twice) => Site::Other,
-        (Sent::Once(origin), said) if !is_own(origin, headers, uri) => {
+        (Sent::Once(origin), said) if !is_own(origin) => {
             // A page with `Referrer-Policy: no-referrer` sends the origin `null`.
             match (origin, said) {
                 ("null", Sent::Once("same-origin")) => Site::Own,
@@ -42,6 +40,19 @@ pub(crate) fn of_parts(headers: &HeaderMap, uri: &Uri) -> Site {
         (_, Sent::Once("none")) => Site::Typed,
         _ => Site::Other,
     }
+}
+
+/// Whether the browser says that another site led here. One that says nothing may have
+/// been led by anybody.
+pub(crate) fn is_led_here(headers: &HeaderMap) -> bool {
+    !matches!(said(headers), Sent::Never | Sent::Once("same-origin" | "none"))
+}
+
+/// Whether a browser sends a request for a page of another site. Programs say of no
+/// site.
+pub(crate) fn is_of_other_page(headers: &HeaderMap, uri: &Uri) -> bool {
+    let says = headers.contains_key(header::ORIGIN) || headers.contains_key(FETCH_SITE);
+    says && of(headers, uri, None) != Site::Own
 }
 
 /// Whether a request changes nothing and opens no channel for changes.
@@ -87,6 +98,12 @@ fn is_own(origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
     place.zip(host(headers, uri)).is_some_and(|(place, host)| place.eq_ignore_ascii_case(host))
 }
 
+fn is_external(origin: &str, external: Option<&str>) -> bool {
+    // Browsers leave the usual port out.
+    let external = external.map(|url| url.strip_suffix(":443").unwrap_or(url));
+    external.is_some_and(|external| external.eq_ignore_ascii_case(origin))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -94,11 +111,38 @@ mod tests {
     use super::*;
 
     fn site(pairs: &[(&str, &str)]) -> Site {
-        let mut request = Request::builder().uri("/x").header("host", "hades.example:7443");
+        site_of("hades.example:7443", None, pairs)
+    }
+
+    fn site_of(host: &str, external: Option<&str>, pairs: &[(&str, &str)]) -> Site {
+        let mut request = Request::builder().uri("/x").header("host", host);
         for (name, value) in pairs {
             request = request.header(*name, *value);
         }
-        of(&request.body(Body::empty()).unwrap())
+        let request = request.body(Body::empty()).unwrap();
+        of(request.headers(), request.uri(), external)
+    }
+
+    #[test]
+    fn behind_a_proxy_that_keeps_the_host_the_address_that_was_told_counts() {
+        let external = Some("https://hades.example.com");
+        let origin = |origin: &'static str| [("origin", origin)];
+        let own = origin("https://hades.example.com");
+        assert_eq!(site_of("10.0.0.1:7443", None, &own), Site::Other);
+        assert_eq!(site_of("10.0.0.1:7443", external, &own), Site::Own);
+        assert_eq!(
+            site_of("10.0.0.1:7443", Some("https://hades.example.com:443"), &own),
+            Site::Own
+        );
+        let both = [own[0], ("sec-fetch-site", "cross-site")];
+        assert_eq!(site_of("10.0.0.1:7443", external, &both), Site::Other);
+        for other in
+            ["https://evil.example", "http://hades.example.com", "https://hades.example.com:7443"]
+        {
+            assert_eq!(site_of("10.0.0.1:7443", external, &origin(other)), Site::Other, "{other}");
+        }
+        // The address that the browser uses is own all the same.
+        assert_eq!(site_of("h:1", external, &origin("https://h:1")), Site::Own);
     }
 
     #[test]
@@ -135,7 +179,8 @@ mod tests {
         let request = Request::builder()
             .uri("https://hades.example:7443/x")
             .header("origin", "https://hades.example:7443");
-        assert_eq!(of(&request.body(Body::empty()).unwrap()), Site::Own);
+        let request = request.body(Body::empty()).unwrap();
+        assert_eq!(of(request.headers(), request.uri(), None), Site::Own);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! nothing. Failures are counted by user, by network, and by both together. A
 //! user's own networks, from which he logged in before, have only their own count:
 //! a crowd elsewhere that guesses his password doesn't lock him out there. Names
-//! that no user has are counted like any other, so that nobody learns which exist.
+//! that no user has are counted like any other, so that nobody learns which exist:
+//! who fails in a network of his while others must wait there is told to wait, too.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -169,7 +170,15 @@ pub struct Try<'a> {
     throttle: &'a Throttle,
     name: Name,
     network: Option<IpAddr>,
-    known: bool,
+    /// Which counts it is in besides that of the pair.
+    of_user: bool,
+    of_network: bool,
+    /// Seconds that anybody else would have to wait, whose try isn't looked at.
+    others_wait: i64,
+}
+
+fn throttled(seconds: i64) -> Throttled {
+    Throttled { seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
 }
 
 impl Throttle {
@@ -199,13 +208,13 @@ impl Throttle {
         let pair = (name, network);
         let mut tally = self.tally();
         let known = tally.known.contains_key(&pair);
+        let others_wait = tally.users.wait(&name, now).max(tally.networks.wait(&network, now));
         let mut wait = tally.pairs.wait(&pair, now);
         if !known {
-            wait = wait.max(tally.users.wait(&name, now));
-            wait = wait.max(tally.networks.wait(&network, now));
+            wait = wait.max(others_wait);
         }
         if wait > 0 {
-            return Err(Throttled { seconds: u32::try_from(wait).unwrap_or(u32::MAX) });
+            return Err(throttled(wait));
         }
         tally.pairs.add(pair, now);
         if !known {
@@ -214,7 +223,30 @@ impl Throttle {
             drop(tally);
             tell(of_user, of_network, network);
         }
-        Ok(Try { throttle: self, name, network, known })
+        Ok(Try { throttle: self, name, network, of_user: !known, of_network: !known, others_wait })
+    }
+
+    /// Lets somebody guess something else than a password, such as a code, and counts
+    /// it: for whoever guesses, who is no user's name, here and everywhere. The network
+    /// is left out, so that wrong passwords and wrong codes of one person keep nobody
+    /// else there from the other way to log in.
+    ///
+    /// # Errors
+    /// When it is too early.
+    pub fn begin_guess(&self, who: &str, from: &Origin) -> Result<Try<'_>, Throttled> {
+        let now = (self.clock)().as_second();
+        let (name, network) = (short(who), from.network());
+        let pair = (name, network);
+        let mut tally = self.tally();
+        let wait = tally.pairs.wait(&pair, now).max(tally.users.wait(&name, now));
+        if wait > 0 {
+            return Err(throttled(wait));
+        }
+        tally.pairs.add(pair, now);
+        let of_user = tally.users.add(name, now);
+        drop(tally);
+        tell(of_user, 0, network);
+        Ok(Try { throttle: self, name, network, of_user: true, of_network: false, others_wait: 0 })
     }
 
     /// Notes that a user logged in from here before.
@@ -245,9 +277,23 @@ impl Try<'_> {
     pub fn take_back(self) {
         let mut tally = self.throttle.tally();
         tally.pairs.take_back(&(self.name, self.network));
-        if !self.known {
+        if self.of_user {
             tally.users.take_back(&self.name);
+        }
+        if self.of_network {
             tally.networks.take_back(&self.network);
+        }
+    }
+
+    /// It failed. What to say then: in a network where others must wait, nothing else
+    /// than what they are told, or it would show that this user is known there.
+    ///
+    /// # Errors
+    /// When others must wait.
+    pub fn failed(self) -> Result<(), Throttled> {
+        match self.others_wait {
+            0 => Ok(()),
+            seconds => Err(throttled(seconds)),
         }
     }
 
@@ -347,6 +393,48 @@ mod tests {
         }
         assert!(bed.fail("jane", "2001:db8::ffff") > 0, "a /64 is one network");
         assert_eq!(bed.fail("jane", other), 0);
+    }
+
+    #[test]
+    fn who_is_known_in_a_crowded_network_is_told_what_all_are_told() {
+        let bed = Bed::new();
+        let nat = origin("192.0.2.1");
+        bed.throttle.know("jane", nat.network(), Timestamp::UNIX_EPOCH);
+        let attempt = bed.throttle.begin("jane", &nat).unwrap();
+        assert_eq!(attempt.failed(), Ok(()), "nobody waits yet");
+        for number in 0..60 {
+            bed.fail(&format!("u{number}"), "192.0.2.1");
+        }
+        let stranger = bed.throttle.begin("nobody", &nat).map(|_| ()).unwrap_err();
+        let attempt = bed.throttle.begin("jane", &nat).unwrap();
+        assert_eq!(attempt.failed(), Err(stranger));
+        bed.throttle.begin("jane", &nat).unwrap().succeeded();
+        bed.pass(10 * 60);
+        assert_eq!(bed.throttle.begin("jane", &nat).unwrap().failed(), Ok(()));
+    }
+
+    #[test]
+    fn codes_and_passwords_of_a_network_have_counts_of_their_own() {
+        let bed = Bed::new();
+        let nat = origin("192.0.2.1");
+        let guess = |who: &str| bed.throttle.begin_guess(who, &nat).map(|_| ());
+        for number in 0..60 {
+            let _ = guess(&format!("codes of {number}"));
+        }
+        assert_eq!(bed.fail("jane", "192.0.2.1"), 0, "codes don't keep passwords out");
+        for number in 0..60 {
+            bed.fail(&format!("u{number}"), "192.0.2.1");
+        }
+        assert!(bed.fail("joe", "192.0.2.1") > 0);
+        for _ in 0..5 {
+            assert_eq!(guess("codes"), Ok(()), "passwords don't keep codes out");
+        }
+        assert!(guess("codes").is_err());
+        let elsewhere = (0..60).filter(|number| {
+            let from = origin(&format!("198.51.100.{number}"));
+            bed.throttle.begin_guess("codes", &from).is_ok()
+        });
+        assert_eq!(elsewhere.count(), 15, "twenty in all");
     }
 
     #[test]

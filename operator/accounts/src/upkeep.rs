@@ -67,6 +67,7 @@ async fn clear(inner: &Inner, departure: Departure) -> Result<(), VaultError> {
             inner.token_table.forget(&uid);
             inner.tokens.clear(&uid).await?;
             inner.passwords.remove(&name, &uid).await?;
+            inner.forget_first_login(&name).await;
             inner.factors.remove(&name, &uid).await?;
             Ok(())
         }

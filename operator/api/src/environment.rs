@@ -8,7 +8,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeletionPolicy, EnvValue, ImagePullSecret, PolicyImage, ServiceSpec, VolumeSpec};
+use crate::{
+    DeletionPolicy, EnvValue, ImagePullSecret, PolicyImage, ResourceLimits, ServiceSpec, VolumeSpec,
+};
 
 /// What an environment runs.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -231,6 +233,10 @@ pub struct ResourceStatus {
     /// When it was made (containers only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    /// The most that it gets (containers only); counts towards the project's quotas as
+    /// long as it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceLimits>,
 }
 
 /// Whether a thing does its work, in the words of Argo CD.

@@ -41,8 +41,9 @@ pub struct GitAccountSpec {
     /// registered.
     pub provider: GitProvider,
 
-    /// Where the forge is: `https://git.example.com`. The credentials go to this
-    /// host and to no other. The public service of the provider when absent.
+    /// Where the forge is: `https://git.example.com`, or `https://example.com/git`. The
+    /// credentials go to this host and to no other, over HTTPS to nothing beside that
+    /// path. The public service of the provider when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("self.matches('^(https://|http://(127[.]0[.]0[.]1|localhost)([:/]|$))')", "write https://host"))]
     #[x_kube(validation = ("!self.contains('@')", "a URL must not hold a user or password: they belong into the Secret"))]
@@ -53,6 +54,14 @@ pub struct GitAccountSpec {
     /// `bearerToken`; for SSH `identity` (private key) and `known_hosts`; `ca.crt`
     /// for a server with a certificate of an own CA.
     pub secret_ref: SecretRef,
+
+    /// What of the forge the account opens: what is at or below these folders, such as
+    /// `acme` or `acme/shop`. When absent, every repository that the credentials can
+    /// read, for every project that may use the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("self.all(r, r.matches('^[^/%]+(/[^/%]+)*$') && !r.split('/').exists(p, p in ['.', '..']))", "write folders of the forge, such as acme or acme/shop"))]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 512)))]
+    pub repositories: Option<Vec<String>>,
 
     /// Projects whose ConfigRepositories may use the account; `*` for all.
     /// Those in `hades-system` always may.

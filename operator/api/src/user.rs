@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
     status = "UserStatus",
     derive = "PartialEq",
     doc = "A User may log in. What it may do, say the members of projects and RoleBindings. Passwords, tokens and sessions are no part of it.",
-    validation = ("size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$')", "names of users are lower-case letters, digits, '-', '.' and '_', at most 63"),
+    validation = ("size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')", "names of users are lower-case letters, digits and '-', in parts between dots that neither begin nor end with '-', at most 63"),
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Email", type_ = "string", json_path = ".spec.email"),
     printcolumn(name = "Groups", type_ = "string", json_path = ".spec.groups"),

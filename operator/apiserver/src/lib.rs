@@ -36,6 +36,7 @@ pub mod fuzzing;
 mod http;
 mod lifecycle;
 mod metrics;
+mod places;
 mod private_file;
 mod random;
 mod rates;
@@ -62,7 +63,7 @@ pub use admission::{Admission, Cause, CauseReason, Right, Surroundings, Validato
 pub use authn::{Authenticator, Credential, Identity, Scope};
 pub use authz::Granted;
 pub use definitions::DefinitionError;
-pub use http::Peer;
+pub use http::{Peer, network};
 pub use seal::SealError;
 pub use serve::{ServerTls, TlsError};
 pub use server::{ApiServer, DEFAULT_WATCH_RING, OpenError, ServerConfig};

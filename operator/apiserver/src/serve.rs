@@ -9,7 +9,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +16,7 @@ use tower::Layer;
 
 use crate::ApiServer;
 use crate::http::{Connection, Limits, Peer};
+use crate::places::Places;
 use crate::stalled::{Impatient, Unread};
 pub use crate::tls::{ServerTls, TlsError};
 
@@ -33,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// As many connections are open at once. Each costs some tens of kilobytes, and
 /// one carries many requests.
 const MAX_CONNECTIONS: usize = 1000;
+
+/// And as many from one network.
+const MAX_OF_NETWORK: usize = 250;
 
 /// A connection on which nobody showed a good token for this long is closed.
 const STRANGER: Duration = Duration::from_secs(30);
@@ -52,11 +55,19 @@ struct Terms {
     patience: Duration,
     stranger: Duration,
     limits: Arc<Limits>,
+    connections: usize,
+    of_network: usize,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { patience: PATIENCE, stranger: STRANGER, limits: Arc::default() }
+        Self {
+            patience: PATIENCE,
+            stranger: STRANGER,
+            limits: Arc::default(),
+            connections: MAX_CONNECTIONS,
+            of_network: MAX_OF_NETWORK,
+        }
     }
 }
 
@@ -85,14 +96,14 @@ impl ApiServer {
     ) -> io::Result<()> {
         let ends = shutdown.child_token();
         let router = self.router();
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(terms.connections, terms.of_network);
         let acceptor = TlsAcceptor::from(tls.config());
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
-            let stream = tokio::select! {
+            let (stream, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) if is_passing(&error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(EXHAUSTED).await;
@@ -102,13 +113,15 @@ impl ApiServer {
                 },
                 () = shutdown.cancelled() => break,
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::debug!("a connection was refused: too many are open");
-                continue;
-            };
+            let Some(place) = places.take(address.ip()) else { continue };
             let context = Connection::new(ends.clone(), Arc::clone(&terms.limits));
-            let connection =
-                converse(stream, acceptor.clone(), router.clone(), context, terms.clone());
+            let connection = converse(
+                (stream, Peer(address)),
+                acceptor.clone(),
+                router.clone(),
+                context,
+                terms.clone(),
+            );
             let cut = cut.clone();
             connections.spawn(async move {
                 let _place = place;
@@ -141,14 +154,12 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 async fn converse(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     acceptor: TlsAcceptor,
     router: Router,
     context: Connection,
     terms: Terms,
 ) {
-    // Without an address it is gone already.
-    let Ok(peer) = stream.peer_addr().map(Peer) else { return };
     // Watch events are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection without TCP_NODELAY");

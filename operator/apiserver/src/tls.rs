@@ -124,7 +124,10 @@ impl ServerTls {
         Ok(())
     }
 
-    pub(crate) fn config(&self) -> Arc<rustls::ServerConfig> {
+    /// How a listener speaks TLS. What it shows is looked up at each connection, so that
+    /// it needs no other one when a certificate is replaced.
+    #[must_use]
+    pub fn config(&self) -> Arc<rustls::ServerConfig> {
         Arc::clone(&self.config)
     }
 }

@@ -243,6 +243,12 @@ async fn an_owner_must_be_where_its_dependent_is() {
     server.made(others, of_farm).await;
     // The owner of a cluster-scoped object can't live in a namespace.
     server.made(FARMS, farm_kind("Farm", "odd", json!([owner(&barn, false)]))).await;
+    // Whatever either is called.
+    let mut strange = owner(&barn, false);
+    strange["uid"] = json!("Not A Name/of anything");
+    let role =
+        json!({"metadata": {"name": "Team:Odd ", "ownerReferences": [strange]}, "rules": []});
+    server.made("/apis/rbac.authorization.k8s.io/v1/clusterroles", role).await;
     let mut unknown = owner(&barn, false);
     unknown["kind"] = json!("Windmill");
     server.made(CONFIG_MAPS, config_map("unknown", json!([unknown]), json!([]))).await;
@@ -250,12 +256,15 @@ async fn an_owner_must_be_where_its_dependent_is() {
     assert!(server.is_there(&path(others, "of-farm")).await);
     assert!(server.is_there(&path(FARMS, "odd")).await);
     assert!(server.is_there(&path(CONFIG_MAPS, "unknown")).await, "not ours to judge");
-    eventually("an event tells of the odd reference", || async {
+    eventually("events tell of the odd references", || async {
         let (_, events) = server.raw("GET", "/api/v1/namespaces/default/events", Value::Null).await;
-        events["items"].as_array().unwrap().iter().any(|event| {
-            event["reason"] == "OwnerRefInvalidNamespace"
-                && event["involvedObject"]["name"] == "odd"
-        })
+        let told = |name: &str| {
+            events["items"].as_array().unwrap().iter().any(|event| {
+                event["reason"] == "OwnerRefInvalidNamespace"
+                    && event["involvedObject"]["name"] == name
+            })
+        };
+        told("odd") && told("Team:Odd ")
     })
     .await;
     server.raw("DELETE", &path(FARMS, "f"), Value::Null).await;

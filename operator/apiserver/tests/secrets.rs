@@ -178,3 +178,94 @@ async fn a_value_that_is_no_base64_is_refused_without_being_repeated() {
         assert!(!status.to_string().contains(PLAINTEXT), "{status}");
     }
 }
+
+/// The type of every patch, and a body of it that would have a value shown where its
+/// author sees it.
+fn prying(copied: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "application/json-patch+json",
+            json!([
+                {"op": "add", "path": "/metadata/annotations", "value": {}},
+                {"op": "copy", "from": "/data/password", "path": "/metadata/annotations/x"},
+            ]),
+        ),
+        (
+            "application/json-patch+json",
+            json!([{"op": "copy", "from": "/data", "path": "/metadata/annotations"}]),
+        ),
+        (
+            "application/json-patch+json",
+            json!([
+                {"op": "add", "path": "/metadata/labels", "value": {}},
+                {"op": "move", "from": "/data/password", "path": "/metadata/labels/x"},
+            ]),
+        ),
+        (
+            "application/json-patch+json",
+            json!([{"op": "copy", "from": "/data/password", "path": "/type"}]),
+        ),
+        (
+            "application/json-patch+json",
+            json!([{"op": "copy", "from": "/data/password", "path": "/what"}]),
+        ),
+        (
+            "application/json-patch+json",
+            json!([{"op": "test", "path": "/data/password", "value": "x"}]),
+        ),
+        ("application/merge-patch+json", json!({"metadata": {"labels": {"x": "y"}}})),
+        ("application/merge-patch+json", json!({"data": {"other": copied}})),
+        (
+            "application/strategic-merge-patch+json",
+            json!({"data": {"$patch": "merge", "other": copied}}),
+        ),
+        (
+            "application/apply-patch+yaml",
+            json!({"apiVersion": "v1", "kind": "Secret", "data": {"other": copied}}),
+        ),
+        (
+            "application/apply-patch+yaml",
+            json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": "eA=="}}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn no_patch_reads_a_value() {
+    let server = Server::start().await;
+    let (person, controller) = apis(&server);
+    person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
+    let encoded = BASE64.encode(PLAINTEXT);
+    let print = BASE64.encode(value(&person.get("db").await.unwrap()));
+    for (kind, body) in prying(&print) {
+        for query in
+            ["dryRun=All&fieldManager=t", "dryRun=All&fieldManager=t&fieldValidation=Strict"]
+        {
+            let path = format!("{PATH}/db?{query}");
+            let headers = [("content-type", kind), ("accept", "application/json")];
+            let body = body.to_string().into_bytes();
+            let (code, answer) = server.raw_with("PATCH", &path, &headers, body).await;
+            let text = answer.to_string();
+            assert!(!text.contains(PLAINTEXT) && !text.contains(&encoded), "{kind} {code} {text}");
+        }
+    }
+    // A test is of what its author sees.
+    let test = |value: &str| json!([{"op": "test", "path": "/data/password", "value": value}]);
+    for (body, good) in [(test(&encoded), false), (test(&print), true)] {
+        let headers = [("content-type", "application/json-patch+json")];
+        let path = format!("{PATH}/db");
+        let (code, answer) =
+            server.raw_with("PATCH", &path, &headers, body.to_string().into_bytes()).await;
+        assert_eq!(code == 200, good, "{body} {answer}");
+    }
+    // Patches of other things leave the value, and controllers work with it.
+    let label = json!([{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]);
+    let label: Patch<()> = Patch::Json(serde_json::from_value(label).unwrap());
+    person.patch("db", &PatchParams::default(), &label).await.unwrap();
+    assert_eq!(value(&controller.get("db").await.unwrap()), PLAINTEXT);
+    let copy = json!([{"op": "copy", "from": "/data/password", "path": "/data/again"}]);
+    let copy: Patch<()> = Patch::Json(serde_json::from_value(copy).unwrap());
+    assert!(person.patch("db", &PatchParams::default(), &copy).await.is_err(), "nor by copying it");
+    let copied = controller.patch("db", &PatchParams::default(), &copy).await.unwrap();
+    assert_eq!(copied.data.unwrap()["again"].0, PLAINTEXT.as_bytes());
+}

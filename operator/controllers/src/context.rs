@@ -28,6 +28,11 @@ const NOBODY: &str = "system:anonymous";
 /// Tells the time; injected, so that tests stay still.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Makes keyed fingerprints of secret values, of a project and a value. Those of two
+/// projects must differ for the same value: members of one see its fingerprints, and
+/// could otherwise try guesses in another, where they write Secrets themselves.
+pub type Fingerprint = Arc<dyn Fn(&str, &str) -> String + Send + Sync>;
+
 /// What the binary decides.
 #[derive(Clone)]
 pub struct Settings {
@@ -38,7 +43,7 @@ pub struct Settings {
     /// Id of this installation; on everything it makes.
     pub installation: String,
     /// Keyed fingerprint of a secret value.
-    pub fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub fingerprint: Fingerprint,
     /// Knows the values that nobody must read.
     pub secret_values: Arc<dyn SecretValues>,
     /// Folder for copies of git repositories; may be emptied at any time.
@@ -51,7 +56,7 @@ pub struct Settings {
 pub struct Context {
     pub(crate) client: Client,
     pub(crate) installation: String,
-    pub(crate) fingerprint: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) secret_values: Arc<dyn SecretValues>,
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,

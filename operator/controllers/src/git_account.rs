@@ -9,7 +9,7 @@ use hades_api::{
     GitAccount, GitAccountSpec, GitAccountStatus, GitProvider, HadesProject, SYSTEM_NAMESPACE,
     condition, reason,
 };
-use hades_source::git::host_of;
+use hades_source::git::{Scope, host_of};
 use jiff::Timestamp;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource};
@@ -60,7 +60,13 @@ pub(crate) async fn credentials_for(
         return Ok(Err(refusal));
     }
     let access = credentials(context, &account.spec).await?;
-    Ok(access.map(|access| (account.spec, access)))
+    let scope = scope(&account.spec);
+    Ok(access.map(|access| (account.spec, GitAccess { scope, ..access })))
+}
+
+/// What the credentials of an account are for.
+fn scope(account: &GitAccountSpec) -> Option<Scope> {
+    Scope::new(account.url(), account.repositories.as_deref())
 }
 
 /// Why the policy of a project keeps it from an account, if it does.
@@ -103,6 +109,18 @@ fn not_for(name: &str, account: &GitAccountSpec, namespace: &str, url: &str) -> 
              account of {}",
             own.unwrap_or_default(),
             wanted.unwrap_or_else(|| "that repository".to_owned())
+        ));
+    }
+    if !scope(account).is_some_and(|scope| scope.covers(url)) {
+        let folders = match account.repositories.as_deref() {
+            None => "repositories below that".to_owned(),
+            Some([]) => "none of its repositories".to_owned(),
+            Some(folders) => format!("what is at or below {} there", folders.join(", ")),
+        };
+        return refusal(format!(
+            "GitAccount {name} is for {} and {folders}: name another account, or add the \
+             repository's folder to its spec.repositories",
+            account.url()
         ));
     }
     None
@@ -233,5 +251,34 @@ mod tests {
         assert!(refused("blog", "https://git.example.com/x").unwrap().contains("allowedProjects"));
         assert!(refused("shop", "https://git.example.org/x").unwrap().contains("no other host"));
         assert!(refused("shop", "file:///srv/x").unwrap().contains("no other host"));
+    }
+
+    /// What else its token can read is not for those who may name repositories.
+    #[test]
+    fn an_account_is_for_its_repositories_whoever_asks() {
+        let account = |more: serde_json::Value| -> GitAccountSpec {
+            let mut spec = serde_json::json!({
+                "provider": "github", "secretRef": {"name": "token"}, "allowedProjects": ["shop"],
+            });
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(spec).unwrap()
+        };
+        let ours = account(serde_json::json!({"repositories": ["acme", "studio/shop"]}));
+        for namespace in ["shop", "hades-system"] {
+            let refused = |url: &str| not_for("ours", &ours, namespace, url);
+            assert_eq!(refused("https://github.com/acme/web.git"), None);
+            assert_eq!(refused("git@github.com:studio/shop.git"), None);
+            for url in ["https://github.com/acme-evil/x", "git@github.com:studio/secret.git"] {
+                let refusal = refused(url).unwrap();
+                assert_eq!(refusal.reason, reason::ACCOUNT_NOT_ALLOWED);
+                assert!(refusal.message.contains("at or below acme, studio/shop"), "{refusal:?}");
+            }
+        }
+        let folder = account(serde_json::json!({"url": "https://example.com/git"}));
+        assert_eq!(not_for("f", &folder, "shop", "https://example.com/git/a/b"), None);
+        let refusal = not_for("f", &folder, "shop", "https://example.com/wiki/a").unwrap();
+        assert!(refusal.message.contains("repositories below that"), "{refusal:?}");
+        let all = account(serde_json::json!({}));
+        assert_eq!(not_for("all", &all, "shop", "https://github.com/any/thing"), None);
     }
 }

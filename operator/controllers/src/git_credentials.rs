@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hades_source::git::{Credentials, HttpCredentials, SshCredentials, check_identity};
+use hades_source::git::{Credentials, HttpCredentials, Scope, SshCredentials, check_identity};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -19,6 +19,8 @@ pub(crate) struct GitAccess {
     pub(crate) credentials: Credentials,
     /// Certificates of a server's own CA (PEM).
     pub(crate) extra_ca: Option<Vec<u8>>,
+    /// What the credentials are for, where that is less than a host.
+    pub(crate) scope: Option<Scope>,
     /// `token`, `password`, `ssh`, for people.
     pub(crate) kinds: Vec<&'static str>,
 }
@@ -105,7 +107,7 @@ fn parse(data: BTreeMap<String, ByteString>, token_user: &str) -> Result<GitAcce
             "it holds none of token, username and password, bearerToken, identity".to_owned()
         );
     }
-    Ok(GitAccess { credentials: Credentials { http, ssh }, extra_ca, kinds })
+    Ok(GitAccess { credentials: Credentials { http, ssh }, extra_ca, scope: None, kinds })
 }
 
 #[cfg(test)]

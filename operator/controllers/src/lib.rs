@@ -51,7 +51,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-pub use context::{Clock, Context, Settings};
+pub use context::{Clock, Context, Fingerprint, Settings};
 pub use driver::{Progress, ReconcileError};
 pub use error_chain::error_chain;
 pub use metrics::Metrics;

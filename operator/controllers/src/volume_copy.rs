@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hades_api::name::EnvironmentName;
 use hades_api::{DockerHost, Environment, label};
 use hades_plan::naming;
+use hades_plan::policy::allows_host;
 use hades_provider::{NewVolume, Provider, ProviderError};
 use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::Context;
 use crate::driver::ReconcileError;
+use crate::environment::gather;
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(500);
@@ -147,6 +149,9 @@ async fn prepare(
     let Some(under_way) = context.copies.begin(&name, [&from, to]) else {
         return Ok(Err(format!("volume {volume} is being copied already; wait for the end of it")));
     };
+    if let Some(words) = not_by_policy(context, &owner.project, to).await? {
+        return Ok(Err(words));
+    }
     let (source, target) = match (provider(context, &from).await?, provider(context, to).await?) {
         (Ok(source), Ok(target)) => (source, target),
         (Err(words), _) | (_, Err(words)) => return Ok(Err(words)),
@@ -166,6 +171,19 @@ async fn prepare(
     let mut labels = naming::ownership(&context.installation, &owner, &uid);
     labels.insert(label::VOLUME.to_owned(), volume.clone());
     Ok(Ok(Copy { _under_way: under_way, name, labels, from: source, to: target }))
+}
+
+/// Why the policy of a project keeps its data from a host, if it does.
+async fn not_by_policy(
+    context: &Context,
+    project: &str,
+    host: &str,
+) -> Result<Option<String>, ReconcileError> {
+    let found = gather::project(context, project).await?;
+    let policy = found.and_then(|project| project.spec.policy).unwrap_or_default();
+    Ok((!allows_host(&policy, host)).then(|| {
+        format!("policy of project {project} doesn't allow DockerHost {host} (spec.policy.hosts)")
+    }))
 }
 
 /// The host that has the volume.

@@ -140,6 +140,80 @@ async fn a_policy_that_is_tightened_holds_back_and_stops_nothing() {
     assert!(!running.iter().any(|name| name.starts_with("shop_prod_web-")), "{running:?}");
 }
 
+/// An environment that is held back, or that can't be planned any more, keeps what it
+/// has: that counts as long as it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quotas_count_what_is_there_whatever_manifests_say() {
+    let hades = Hades::start().await;
+    hades
+        .apply(json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject", "metadata": {"name": "shop"},
+            "spec": {"policy": {"quotas": {"replicas": 3, "cpu": 3}}},
+        }))
+        .await;
+    let spec = |replicas: u32, more: Value| {
+        let limits = json!({"limits": {"cpu": "1"}});
+        let web = json!({"image": "app:1", "replicas": replicas, "resources": limits});
+        let mut spec = json!({"defaults": {"host": "local"}, "services": {"web": web}});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    hades.apply_environment("one", spec(3, json!({}))).await;
+    let status = hades.ready("one").await;
+    let limits = status.resources.iter().find_map(|found| found.limits.clone()).unwrap();
+    assert_eq!(limits.cpu.unwrap().to_string(), "1");
+    for idle in [json!({"suspend": true}), json!({"defaults": {"host": "nowhere"}})] {
+        hades.apply_environment("one", spec(0, idle.clone())).await;
+        let reason = if idle["suspend"] == true { "Suspended" } else { "HostNotFound" };
+        hades.not_ready("one", reason).await;
+        hades.apply_environment("two", spec(1, json!({}))).await;
+        let denied = hades.not_ready("two", "PolicyViolation").await;
+        assert!(denied.message.contains("replicas 4 of 3"), "{}", denied.message);
+        assert!(denied.message.contains("cpu 4 of 3"), "{}", denied.message);
+        assert_eq!(hades.running().len(), 3);
+        hades.environments().delete("two", &DeleteParams::default()).await.unwrap();
+    }
+    hades.apply_environment("one", spec(2, json!({}))).await;
+    hades.ready("one").await;
+    hades.apply_environment("two", spec(1, json!({}))).await;
+    hades.ready("two").await;
+}
+
+/// Data goes no further than what runs with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_is_copied_to_hosts_that_the_policy_allows() {
+    use futures::StreamExt;
+    use hades_controllers::volume_copy::{VolumeCopy, copy};
+    let hades = Hades::start().await;
+    let other = hades_provider::fake::FakeHost::new();
+    hades.connect.insert("unix:///other.sock", other.clone());
+    hades.add_host("other", "unix:///other.sock").await;
+    let mut spec = two_services();
+    spec["services"]["web"]["volumes"] = json!(["data:/data"]);
+    spec["volumes"] = json!({"data": {}});
+    hades.apply_environment("prod", spec).await;
+    hades.ready("prod").await;
+    hades
+        .apply(json!({
+            "apiVersion": "hades.dev/v1alpha1", "kind": "HadesProject", "metadata": {"name": "shop"},
+            "spec": {"policy": {"hosts": ["loc*"]}},
+        }))
+        .await;
+    let request = VolumeCopy {
+        volume: "data".to_owned(),
+        to: "other".to_owned(),
+        live: true,
+        ..VolumeCopy::default()
+    };
+    let progress = copy(&hades.context, "shop", "prod", &request).await.unwrap().unwrap();
+    let last = progress.collect::<Vec<_>>().await.pop().unwrap();
+    assert_eq!(
+        last.error.as_deref(),
+        Some("policy of project shop doesn't allow DockerHost other (spec.policy.hosts)")
+    );
+    assert!(other.snapshot().volumes.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_exist_is_named_and_nothing_is_touched() {
     let hades = Hades::start().await;
@@ -222,6 +296,7 @@ async fn secrets_reach_the_container_and_nothing_else() {
         + &hades.events("shop", "prod").await.join("\n")
         + &format!("{:?}", hades.host.container(&web).unwrap().labels);
     assert!(!seen.contains(VALUE));
+    assert!(seen.contains("fp-shop-"), "its fingerprint is that of the project: {seen}");
 
     // A new value rolls exactly the service that uses it.
     hades.apply(secret("another-value-that-is-longer")).await;

@@ -13,6 +13,8 @@ use hades_apiserver::wire::status::StatusError;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
 
+use crate::operations::API_VERSION;
+
 /// The routes, below the prefix of the group.
 pub(crate) fn router(auditor: Auditor) -> Router {
     Router::new()
@@ -68,7 +70,7 @@ async fn verify(State(auditor): State<Auditor>) -> Response {
     match auditor.verify().await {
         Ok(report) => {
             let mut answer = json!(report);
-            answer["apiVersion"] = json!("operations.hades.dev/v1alpha1");
+            answer["apiVersion"] = json!(API_VERSION);
             answer["kind"] = json!("AuditReport");
             Json(answer).into_response()
         }

@@ -3,14 +3,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use hades_apiserver::TlsError;
+use hades_apiserver::{ServerTls, TlsError};
 use hades_controllers::error_chain;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// How often to look at the files. They are small, so they are read whole: times
@@ -22,12 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub(crate) enum CertificateError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is no {what} in PEM", path.display())]
-    Pem { path: PathBuf, what: &'static str, source: pem::Error },
     #[error("{} is no text", path.display())]
     NoText { path: PathBuf },
-    #[error("certificate and key don't fit or can't be used")]
-    Unusable(#[from] rustls::Error),
     #[error("the certificate {} and its key can't be used", path.display())]
     Refused { path: PathBuf, source: TlsError },
 }
@@ -121,26 +114,27 @@ impl Files {
 #[derive(Clone)]
 pub(crate) struct Certificates {
     files: Files,
-    current: Arc<RwLock<Arc<ServerConfig>>>,
+    tls: ServerTls,
 }
 
 impl Certificates {
     /// Reads both files.
     pub(crate) fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
         let files = Files::read(chain, key)?;
-        let current = Arc::new(RwLock::new(Arc::new(config(&files)?)));
-        Ok(Self { files, current })
+        let (chain, key) = files.texts()?;
+        let tls = ServerTls::from_pem(chain, key).map_err(|source| files.unusable(source))?;
+        Ok(Self { files, tls })
     }
 
-    /// For the next connection.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Shows the certificate as it is at each connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.tls.config())
     }
 
     /// Looks at the files until `shutdown`.
     pub(crate) async fn keep_current(self, shutdown: CancellationToken) {
-        let Self { mut files, current } = self;
-        files.watch("public certificate", &shutdown, |files| replace(&current, files)).await;
+        let Self { mut files, tls } = self;
+        files.watch("public certificate", &shutdown, |files| renew(&tls, files)).await;
     }
 
     /// Takes what was read from the files. Whether there was something new.
@@ -151,16 +145,15 @@ impl Certificates {
     ) -> Result<bool, CertificateError> {
         let new = self.files.changed(texts)?;
         if new {
-            replace(&self.current, &self.files)?;
+            renew(&self.tls, &self.files)?;
         }
         Ok(new)
     }
 }
 
-fn replace(current: &RwLock<Arc<ServerConfig>>, files: &Files) -> Result<(), CertificateError> {
-    let config = Arc::new(config(files)?);
-    *current.write().unwrap_or_else(PoisonError::into_inner) = config;
-    Ok(())
+fn renew(tls: &ServerTls, files: &Files) -> Result<(), CertificateError> {
+    let (chain, key) = files.texts()?;
+    tls.renew(chain, key).map_err(|source| files.unusable(source))
 }
 
 fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
@@ -171,36 +164,42 @@ fn read(chain: &Path, key: &Path) -> Result<Texts, CertificateError> {
     Ok(Texts { chain: read(chain)?, key: read(key)? })
 }
 
-fn config(files: &Files) -> Result<ServerConfig, CertificateError> {
-    let Files { chain, key, seen, lost: _ } = files;
-    let unreadable = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| CertificateError::Pem { path, what, source }
-    };
-    let certificates = CertificateDer::pem_slice_iter(&seen.chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable(chain, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_slice(&seen.key).map_err(unreadable(key, "private key"))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+
     use super::*;
+
+    /// Whether a client that trusts this certificate is content with what is shown.
+    async fn shows(certificates: &Certificates, chain: &str) -> bool {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let acceptor = certificates.acceptor();
+        let accepting = tokio::spawn(async move { acceptor.accept(there).await.map(drop) });
+        let name = ServerName::try_from("hooks.example.com").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let is_content = connector.connect(name, here).await.is_ok();
+        let _ = accepting.await;
+        is_content
+    }
 
     fn pair() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["hooks.example.com".to_owned()]).unwrap();
         (made.cert.pem(), made.signing_key.serialize_pem())
     }
 
-    #[test]
-    fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
+    #[tokio::test]
+    async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
         let (first, second) = (pair(), pair());
@@ -208,19 +207,20 @@ mod tests {
         std::fs::write(&key, &first.1).unwrap();
         let mut certificates = Certificates::load(&chain, &key).unwrap();
         let look = |certificates: &mut Certificates| certificates.refresh(read(&chain, &key));
-        let before = certificates.current();
+        assert!(shows(&certificates, &first.0).await);
         assert!(!look(&mut certificates).unwrap());
         // The certificate is renewed, its key not yet.
         std::fs::write(&chain, &second.0).unwrap();
-        assert!(matches!(look(&mut certificates), Err(CertificateError::Unusable(_))));
+        assert!(matches!(look(&mut certificates), Err(CertificateError::Refused { .. })));
         assert!(!look(&mut certificates).unwrap(), "told once");
-        assert!(Arc::ptr_eq(&before, &certificates.current()));
+        assert!(shows(&certificates, &first.0).await);
         std::fs::write(&key, &second.1).unwrap();
         assert!(look(&mut certificates).unwrap());
-        assert!(!Arc::ptr_eq(&before, &certificates.current()));
+        assert!(shows(&certificates, &second.0).await && !shows(&certificates, &first.0).await);
         std::fs::write(&key, "nonsense").unwrap();
-        let error = look(&mut certificates).unwrap_err();
-        assert!(error.to_string().contains("key.pem is no private key"), "{error}");
+        let error = error_chain(&look(&mut certificates).unwrap_err());
+        assert!(error.contains("chain.pem and its key can't be used"), "{error}");
+        assert!(error.contains("key of the certificate can't be read"), "{error}");
         std::fs::remove_file(&chain).unwrap();
         let error = look(&mut certificates).unwrap_err();
         assert!(error.to_string().contains("cannot read"), "{error}");

@@ -1,6 +1,7 @@
 //! `hades`: the server. Flags and wiring only; what it does is in the crates.
 
 mod admission;
+mod allocator;
 mod api_certificate;
 mod audit_events;
 mod audit_log;
@@ -31,14 +32,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// An allocator that gives memory back after a peak: idle memory is a promise.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command {
-        cli::Command::Serve(flags) => run(*flags),
+        cli::Command::Serve(flags) => {
+            allocator::give_back_at_once();
+            run(*flags)
+        }
         cli::Command::Store { command } => match store::run(&command, &mut std::io::stdout()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,

@@ -31,13 +31,15 @@ pub(crate) struct OidcFlags {
     pub(crate) oidc_name: String,
 
     /// A scope to ask for besides openid, profile and email, such as groups. May be
-    /// given several times.
-    #[arg(long, env = "HADES_OIDC_SCOPE", value_name = "SCOPE")]
+    /// given several times, or several at once, separated by commas.
+    #[arg(long, env = "HADES_OIDC_SCOPE", value_name = "SCOPE", value_delimiter = ',')]
+    #[arg(requires = "oidc_issuer_url")]
     pub(crate) oidc_scope: Vec<String>,
 
     /// Claim that users are named by; of a mail address the part before the @. By
     /// default preferred_username, or else email where it is verified.
     #[arg(long, env = "HADES_OIDC_USERNAME_CLAIM", value_name = "CLAIM")]
+    #[arg(requires = "oidc_issuer_url")]
     pub(crate) oidc_username_claim: Option<String>,
 
     /// What goes before the names of users.
@@ -54,15 +56,16 @@ pub(crate) struct OidcFlags {
     pub(crate) oidc_groups_prefix: String,
 
     /// A group of the provider that is a certain group here, without the prefix, such
-    /// as platform=hades:administrators. May be given several times.
+    /// as platform=hades:administrators. May be given several times, or several at
+    /// once, separated by semicolons.
     #[arg(long, env = "HADES_OIDC_GROUP_MAPPING", value_name = "THEIRS=OURS")]
-    #[arg(value_parser = mapping)]
+    #[arg(value_parser = mapping, value_delimiter = ';', requires = "oidc_issuer_url")]
     pub(crate) oidc_group_mapping: Vec<(String, String)>,
 
     /// A claim that whoever logs in must have, such as hd=example.com. May be given
-    /// several times; then all are needed.
+    /// several times, or several at once, separated by semicolons; then all are needed.
     #[arg(long, env = "HADES_OIDC_REQUIRED_CLAIM", value_name = "CLAIM=VALUE")]
-    #[arg(value_parser = required)]
+    #[arg(value_parser = required, value_delimiter = ';', requires = "oidc_issuer_url")]
     pub(crate) oidc_required_claim: Vec<(String, String)>,
 
     /// Certificates to trust for the provider besides those of the system, PEM.
@@ -186,6 +189,9 @@ mod tests {
         oidc: OidcFlags,
     }
 
+    const WHOLE: &str =
+        "--external-url https://h --oidc-issuer-url https://id --oidc-client-id hades";
+
     fn parse(flags: &str) -> Result<Flags, clap::Error> {
         Flags::try_parse_from(std::iter::once("hades").chain(flags.split_whitespace()))
     }
@@ -196,9 +202,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "s3cret\n").unwrap();
-        let whole = "--external-url https://h --oidc-issuer-url https://id --oidc-client-id hades";
         let flags = parse(&format!(
-            "{whole} --oidc-client-secret-file {} --oidc-scope groups --oidc-group-mapping \
+            "{WHOLE} --oidc-client-secret-file {} --oidc-scope groups --oidc-group-mapping \
              cn=ops,ou=x=hades:administrators --oidc-required-claim hd=example.com",
             path.display()
         ))
@@ -224,10 +229,38 @@ mod tests {
             "--oidc-client-id hades",
             "--external-url https://h --oidc-issuer-url https://id",
             "--oidc-client-secret-file x",
-            "--oidc-group-mapping x",
-            "--oidc-required-claim =x",
+            "--oidc-scope groups",
+            "--oidc-username-claim email",
+            "--oidc-group-mapping a=b",
+            "--oidc-required-claim hd=example.com",
         ] {
             assert!(parse(half).is_err(), "{half}");
+        }
+        for bad in ["--oidc-group-mapping x", "--oidc-required-claim =x"] {
+            assert!(parse(&format!("{WHOLE} {bad}")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_variable_names_several() {
+        let flags = parse(&format!(
+            "{WHOLE} --oidc-scope groups,roles --oidc-required-claim hd=example.com;tier=a,b \
+             --oidc-group-mapping cn=ops,ou=x=hades:administrators;dev=team"
+        ));
+        let settings = flags.unwrap().oidc.settings().unwrap().unwrap();
+        assert_eq!(settings.scopes, ["profile", "email", "groups", "roles"]);
+        let pair = |left: &str, right: &str| (left.to_owned(), right.to_owned());
+        assert_eq!(settings.required_claims, [pair("hd", "example.com"), pair("tier", "a,b")]);
+        let mapped = [pair("cn=ops,ou=x", "hades:administrators"), pair("dev", "team")];
+        assert_eq!(settings.group_mapping, mapped.into());
+        // What flags say, variables say by the same rules.
+        let command = <Flags as clap::CommandFactory>::command();
+        for (name, delimiter) in
+            [("oidc_scope", ','), ("oidc_group_mapping", ';'), ("oidc_required_claim", ';')]
+        {
+            let argument = command.get_arguments().find(|one| one.get_id() == name).unwrap();
+            assert_eq!(argument.get_value_delimiter(), Some(delimiter), "{name}");
+            assert!(argument.get_env().is_some(), "{name}");
         }
     }
 

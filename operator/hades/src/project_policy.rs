@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hades_api::name::EnvironmentName;
 use hades_api::{
     ConfigRepositorySpec, DockerHostSpec, EnvironmentSpec, EnvironmentTemplateSpec, GROUP,
-    HadesProjectSpec, POLICY_FIELD, ProjectPolicy, SYSTEM_NAMESPACE,
+    HadesProjectSpec, POLICY_FIELD, ProjectPolicy, ResourceStatus, SYSTEM_NAMESPACE,
 };
 use hades_apiserver::{Admission, Cause, CauseReason, Surroundings, Validator};
 use hades_plan::placement::Current;
@@ -44,7 +44,7 @@ fn cause(violation: Violation) -> Cause {
 
 /// What the spec of an object says; none where it can't be read, which others
 /// complain about.
-fn spec<Spec: DeserializeOwned>(object: &Value) -> Option<Spec> {
+pub(crate) fn spec<Spec: DeserializeOwned>(object: &Value) -> Option<Spec> {
     Spec::deserialize(object.get("spec")?).ok()
 }
 
@@ -91,13 +91,14 @@ impl<'a> Project<'a> {
         spec(&self.surroundings.stored(resource, self.namespace, name)?)
     }
 
-    /// Every stored environment by name, as it is written.
-    fn environments(&self) -> Vec<(String, EnvironmentSpec)> {
+    /// Every stored environment, as it is written.
+    fn environments(&self) -> Vec<Stored> {
         let stored = self.surroundings.all("hades.dev/environments", self.namespace);
-        let named = stored.iter().filter_map(|object| {
-            Some((object["metadata"]["name"].as_str()?.to_owned(), spec(object)?))
-        });
-        named.collect()
+        let read = |object: &Value| {
+            let name = object["metadata"]["name"].as_str()?.to_owned();
+            Some(Stored { name, spec: spec(object)?, resources: resources(object) })
+        };
+        stored.iter().filter_map(read).collect()
     }
 
     /// What is wrong with the environment of that name.
@@ -109,14 +110,36 @@ impl<'a> Project<'a> {
                 hosts: &self.hosts,
                 host_labels: &self.host_labels,
                 current: &Current::default(),
+                idle: &BTreeSet::new(),
             },
             rules,
         )
     }
 }
 
+/// An environment that is stored.
+struct Stored {
+    name: String,
+    spec: EnvironmentSpec,
+    /// What its status says it has.
+    resources: Vec<ResourceStatus>,
+}
+
+impl Stored {
+    /// What it takes of the quotas of `project` with that merged spec: never less than
+    /// it has. Suspended, or with something wrong in its spec, it keeps that.
+    fn takes(&self, project: &str, spec: &EnvironmentSpec) -> Usage {
+        Usage::of_stored(&EnvironmentName::new(project, &self.name), spec, &self.resources)
+    }
+}
+
+/// What the status of an environment says is there.
+fn resources(object: &Value) -> Vec<ResourceStatus> {
+    Vec::deserialize(&object["status"]["resources"]).unwrap_or_default()
+}
+
 /// An environment over the template that it names, which may be yet to come.
-fn merged(
+pub(crate) fn merged(
     environment: &EnvironmentSpec,
     template: impl Fn(&str) -> Option<EnvironmentTemplateSpec>,
 ) -> EnvironmentSpec {
@@ -138,13 +161,17 @@ fn environment(admission: &Admission<'_>) -> Option<Vec<Violation>> {
     let mut rules = Rules::of(&project.policy);
     if project.policy.quotas.is_some() {
         let others = project.environments();
-        let others = others.iter().filter(|(name, _)| name != admission.name);
-        rules.others = others.fold(Usage::default(), |sum, (_, spec)| {
-            sum + Usage::of(&merged(spec, |name| project.template(name)))
+        let others = others.iter().filter(|other| other.name != admission.name);
+        rules.others = others.fold(Usage::default(), |sum, other| {
+            let spec = merged(&other.spec, |name| project.template(name));
+            sum + other.takes(project.namespace, &spec)
         });
     }
     let was = old.as_ref().map(|old| project.check(admission.name, old, &rules));
-    rules.before = old.as_ref().map(Usage::of);
+    let there = admission.old.map(resources).unwrap_or_default();
+    let name = EnvironmentName::new(admission.namespace, admission.name);
+    rules.before = old.as_ref().map(|old| Usage::of_stored(&name, old, &there));
+    rules.kept_volumes = policy::kept_volumes(&name, &new, &there);
     let found = project.check(admission.name, &new, &rules);
     Some(news(found, was.unwrap_or_default()))
 }
@@ -163,18 +190,22 @@ fn template(admission: &Admission<'_>) -> Option<Vec<Violation>> {
     let alone = |template: &EnvironmentTemplateSpec| {
         hades_plan::merge(template, &EnvironmentSpec::default())
     };
-    let environments: Vec<(String, EnvironmentSpec)> = project.environments();
-    let with = |template: Option<&EnvironmentTemplateSpec>| -> Vec<(String, EnvironmentSpec)> {
+    let environments = project.environments();
+    let with = |template: Option<&EnvironmentTemplateSpec>| -> Vec<EnvironmentSpec> {
         let find = |name: &str| match name == admission.name {
             true => template.cloned(),
             false => project.template(name),
         };
-        environments.iter().map(|(name, spec)| (name.clone(), merged(spec, find))).collect()
+        environments.iter().map(|stored| merged(&stored.spec, find)).collect()
     };
     let (after, before) = (with(Some(&new)), with(old.as_ref()));
-    let specs: Vec<EnvironmentSpec> = after.iter().map(|(_, spec)| spec.clone()).collect();
     let new_alone = alone(&new);
-    let all: Vec<&EnvironmentSpec> = specs.iter().chain([&new_alone]).collect();
+    let all: Vec<&EnvironmentSpec> = after.iter().chain([&new_alone]).collect();
+    let taken: Vec<Usage> = environments
+        .iter()
+        .zip(&after)
+        .map(|(stored, spec)| stored.takes(admission.namespace, spec))
+        .collect();
     let project = project.with_hosts(&all);
     let free = ProjectPolicy { quotas: None, ..project.policy.clone() };
     let rules = Rules::of(&free);
@@ -182,16 +213,19 @@ fn template(admission: &Admission<'_>) -> Option<Vec<Violation>> {
     let mut found = news(project.check("", &new_alone, &rules), was.unwrap_or_default());
     let told: BTreeSet<(String, String)> =
         found.iter().map(|known| (known.field.clone(), known.rule.clone())).collect();
-    let sum: Usage = after.iter().fold(Usage::default(), |sum, (_, spec)| sum + Usage::of(spec));
-    for ((name, spec), (_, old)) in after.iter().zip(&before) {
+    let sum = taken.iter().fold(Usage::default(), |sum, usage| sum + *usage);
+    for (((stored, taken), spec), old) in environments.iter().zip(taken).zip(&after).zip(&before) {
         let uses = spec.template_ref.as_ref().is_some_and(|found| found.name == admission.name);
         if !uses {
             continue;
         }
+        let name = &stored.name;
         let mut rules = Rules::of(&project.policy);
-        rules.others = sum - Usage::of(spec);
+        rules.others = sum - taken;
         let was = project.check(name, old, &rules);
-        rules.before = Some(Usage::of(old));
+        rules.before = Some(stored.takes(admission.namespace, old));
+        let whole = EnvironmentName::new(admission.namespace, name);
+        rules.kept_volumes = policy::kept_volumes(&whole, spec, &stored.resources);
         let of_environment = news(project.check(name, spec, &rules), was);
         let unknown =
             |found: &Violation| !told.contains(&(found.field.clone(), found.rule.clone()));

@@ -111,7 +111,7 @@ impl PublicListener {
                         continue;
                     }
                 };
-                let acceptor = certificates.as_ref().map(|one| TlsAcceptor::from(one.current()));
+                let acceptor = certificates.as_ref().map(Certificates::acceptor);
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 tokio::spawn(async move {
                     shutdown.run_until_cancelled(converse(stream, acceptor, router)).await;

@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use hades_api::{GROUP, HadesProject};
+use hades_apiserver::authn::ADMINISTRATORS;
 use hades_apiserver::wire::status::StatusError;
 use hades_apiserver::{Announced, ApiServer, Granted, Identity, Right};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde::Serialize;
+
+use crate::operations::API_VERSION;
 
 /// Who may list one of these everywhere has a right in every project.
 const IN_PROJECTS: [(&str, &str); 8] = [
@@ -26,9 +29,6 @@ const IN_PROJECTS: [(&str, &str); 8] = [
     ("", "events"),
     ("rbac.authorization.k8s.io", "rolebindings"),
 ];
-
-/// The group that may do everything without a binding.
-const MASTERS: &str = "system:masters";
 
 /// The answer.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -97,7 +97,7 @@ async fn answer(State(context): State<Context>, Extension(who): Extension<Identi
         }
     }
     let limits = who.scope.as_ref().map(|scope| scope.namespaces.as_slice()).unwrap_or_default();
-    let is_master = who.groups.iter().any(|group| group == MASTERS);
+    let is_master = who.groups.iter().any(|group| group == ADMINISTRATORS);
     Json(projects(server.granted(&whole), all, limits, is_master)).into_response()
 }
 
@@ -112,9 +112,9 @@ fn projects(
     let mut everywhere = Vec::new();
     if is_master {
         everywhere.push(Held {
-            name: MASTERS.to_owned(),
+            name: ADMINISTRATORS.to_owned(),
             binding: "the server itself".to_owned(),
-            subject: format!("Group {MASTERS}"),
+            subject: format!("Group {ADMINISTRATORS}"),
             environments: Vec::new(),
         });
     }
@@ -129,12 +129,7 @@ fn projects(
     }
     found.retain(|name, _| limits.is_empty() || limits.contains(name));
     let items = found.into_iter().map(|(name, roles)| Project { name, roles }).collect();
-    SelfProjects {
-        api_version: "operations.hades.dev/v1alpha1",
-        kind: "SelfProjectList",
-        everywhere,
-        items,
-    }
+    SelfProjects { api_version: API_VERSION, kind: "SelfProjectList", everywhere, items }
 }
 
 /// Whether a rule of the whole cluster is about what is in projects, all of it.
@@ -223,6 +218,6 @@ mod tests {
         let found = projects(granted, all.clone(), &[], false);
         assert_eq!((names(&found), found.everywhere.len()), (vec!["blog", "shop"], 1));
         let found = projects(Vec::new(), all, &[], true);
-        assert_eq!(found.everywhere[0].name, MASTERS);
+        assert_eq!(found.everywhere[0].name, ADMINISTRATORS);
     }
 }

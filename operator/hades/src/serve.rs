@@ -11,7 +11,7 @@ use hades_accounts::{
 };
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
 use hades_apiserver::{ApiServer, Identity, OpenError, ServerConfig, StoreError};
-use hades_controllers::{Context, Settings};
+use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -150,7 +150,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     notifier.ready();
     let (living, ends) = (Arc::clone(&notifier), shutdown.clone());
     tokio::spawn(async move { living.live(ends).await });
-    greet(&flags, &installation, address, made, accounts.first_login().as_deref());
+    greet(&flags, &installation, address, made, accounts.first_login().await.as_deref());
     if copied {
         warn_of_copy(&flags);
     }
@@ -232,11 +232,11 @@ async fn open(flags: &ServeFlags, installation: &Installation) -> Result<ApiServ
         .map_err(|source| ServeError::Open { path: flags.data_dir.clone(), source })
 }
 
-/// Fingerprints of values that containers get, in a place of their own so that
-/// they can't be matched with those of Secrets.
-fn fingerprint(server: &ApiServer) -> Arc<dyn Fn(&str) -> String + Send + Sync> {
+/// Fingerprints of values that containers of a project get, in a place of their own
+/// so that they can't be matched with those of Secrets, nor with other projects'.
+fn fingerprint(server: &ApiServer) -> Fingerprint {
     let server = server.clone();
-    Arc::new(move |value| server.fingerprint(&["container"], value.as_bytes()))
+    Arc::new(move |project, value| server.fingerprint(&["container", project], value.as_bytes()))
 }
 
 #[cfg(feature = "docker")]
@@ -311,4 +311,20 @@ fn greet(
     println!("  hadesctl init my-config               # a repository of manifests to start from");
     println!("  hadesctl apply -f my-config           # or point a ConfigRepository at it");
     println!("After a login --kubeconfig isn't needed. kubectl works with the same files.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_same_value_looks_different_in_every_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(dir.path(), hades_api::schema::crds());
+        let server = ApiServer::open(config).await.unwrap();
+        let fingerprint = fingerprint(&server);
+        assert_eq!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter2"));
+        assert_ne!(fingerprint("shop", "hunter2"), fingerprint("blog", "hunter2"));
+        assert_ne!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter3"));
+    }
 }

@@ -82,23 +82,29 @@ fn refused(what: &'static str) -> impl Fn(kube::Error) -> UserCommandError {
 async fn recover(client: Client, name: &str, out: &mut impl Write) -> Result<(), UserCommandError> {
     let users: Api<User> = Api::all(client.clone());
     let found = users.get_opt(name).await.map_err(refused("show the user"))?;
-    match found {
+    let there = match found {
         Some(user) if user.spec.robot.unwrap_or_default() => {
             return Err(UserCommandError::Robot { name: name.to_owned() });
         }
-        Some(user) => let_in(&users, name, &user.spec).await?,
+        Some(user) => Some(user),
         None if name == FIRST_USER => {
             let groups = vec![ADMINISTRATORS.to_owned()];
             let user = User::new(name, UserSpec { groups, ..UserSpec::default() });
             let made = users.create(&PostParams::default(), &user).await;
             made.map_err(refused("make the user"))?;
+            None
         }
         None => return Err(UserCommandError::NoUser { name: name.to_owned() }),
-    }
+    };
     let password = hades_accounts::new_password()
         .map_err(|error| UserCommandError::Random(error.to_string()))?;
-    reset_factor(&client, name).await?;
+    // In this order: wherever it ends, nobody is let in by the old password, which may
+    // have been stolen, that wasn't let in before.
     set_password(&client, name, &password).await?;
+    reset_factor(&client, name).await?;
+    if let Some(user) = there {
+        let_in(&users, name, &user.spec).await?;
+    }
     writeln!(out, "user: {name}")?;
     writeln!(out, "password: {}", password.expose_secret())?;
     writeln!(out)?;
@@ -159,6 +165,10 @@ async fn set_password(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
     use hades_accounts::{Accounts, Cost, Origin, Settings};
     use hades_apiserver::{ApiServer, Identity, ServerConfig};
     use kube::api::DeleteParams;
@@ -214,7 +224,7 @@ mod tests {
         users.patch(FIRST_USER, &PatchParams::default(), &patch).await.unwrap();
         let password = recovered(&client, FIRST_USER).await.unwrap();
         accounts.log_in(FIRST_USER, &password, None, &from).await.unwrap();
-        assert!(accounts.first_login().is_none(), "the first password is no longer good");
+        assert!(accounts.first_login().await.is_none(), "the first password is no longer good");
         assert_eq!(users.get(FIRST_USER).await.unwrap().spec.groups, [ADMINISTRATORS]);
         users.delete(FIRST_USER, &DeleteParams::default()).await.unwrap();
         let password = recovered(&client, FIRST_USER).await.unwrap();
@@ -225,5 +235,45 @@ mod tests {
         users.create(&PostParams::default(), &User::new("ci", robot)).await.unwrap();
         let error = recovered(&client, "ci").await.unwrap_err();
         assert!(matches!(error, UserCommandError::Robot { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_new_password_stays_as_he_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = ServerConfig::new(directory.path(), hades_api::schema::crds());
+        let server = ApiServer::open(config).await.unwrap();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let noted = Arc::clone(&asked);
+        // A server that fails with the request that is named.
+        let answer = move |fails: &'static str| {
+            let noted = Arc::clone(&noted);
+            move |request: axum::extract::Request| async move {
+                let path = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                let fails = path == fails;
+                noted.lock().unwrap().push(path);
+                match fails {
+                    true => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                    false => axum::Json(json!({"kind": "Status"})).into_response(),
+                }
+            }
+        };
+        let client = server.client(Identity::administrator("tester"));
+        let users: Api<User> = Api::all(client);
+        let disabled = UserSpec { disabled: Some(true), ..UserSpec::default() };
+        users.create(&PostParams::default(), &User::new("jane", disabled)).await.unwrap();
+        for (fails, expected) in [
+            ("password", &["password"][..]),
+            ("totp", &["password", "totp"]),
+            ("none", &["password", "totp"]),
+        ] {
+            let routes = axum::Router::new().fallback(answer(fails));
+            let server = server.clone().with_routes(operations::PREFIX, routes);
+            let client = server.client(Identity::administrator("tester"));
+            let outcome = recovered(&client, "jane").await;
+            assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), expected, "{fails}");
+            let is_disabled = users.get("jane").await.unwrap().spec.disabled;
+            assert_eq!(outcome.is_err(), is_disabled == Some(true), "{fails}");
+            assert_eq!(outcome.is_err(), fails != "none", "{fails}");
+        }
     }
 }

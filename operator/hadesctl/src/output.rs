@@ -1,10 +1,21 @@
 //! Objects as YAML, JSON or names.
 
+use clap::ValueEnum;
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Error;
+
+/// How to show what a list command finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListForm {
+    #[default]
+    Table,
+    Yaml,
+    Json,
+    Name,
+}
 
 /// YAML of any value, ending in a line break.
 pub fn yaml(value: &impl Serialize) -> Result<String, Error> {

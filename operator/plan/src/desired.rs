@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, Rollout};
 use crate::lint::Lint;
+use crate::policy::Standing;
 
 pub use confinement::Confinement;
 pub use engine_check::{CommandCheck, EngineCheck};
@@ -56,6 +57,8 @@ pub struct Desired {
     pub stopped: BTreeSet<String>,
     /// Somebody asked to try again what failed.
     pub retry: bool,
+    /// What its project allows; none only where that isn't known, or nothing is started.
+    pub standing: Option<Standing>,
     /// Remarks on the manifest, for the plan to carry.
     pub lints: Vec<Lint>,
 }

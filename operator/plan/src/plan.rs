@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hades_api::name::EnvironmentName;
-use hades_api::{Drift, Health, PortMapping};
+use hades_api::{Drift, Health, PortMapping, ResourceLimits};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -227,4 +227,7 @@ pub struct ResourceState {
     /// How it failed to take the place of another (containers).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The most that it gets (containers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceLimits>,
 }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Desired, DesiredVolume};
 use crate::naming;
 use crate::placement::Current;
-use crate::policy::Rules;
+use crate::policy::{Rules, Standing};
 use findings::Findings;
 pub(crate) use host::selected as selected_hosts;
 pub use offline::check_offline;
@@ -192,9 +192,10 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
     check_names(inputs, &mut findings);
     let restarts = restart::requests(inputs, &mut findings);
     let stopped = stop::requests(inputs, &mut findings);
-    policy::check(inputs, &stopped, &mut findings);
+    let idle = policy::idle(inputs, &stopped);
+    policy::check(inputs, &idle, &mut findings);
     dependency::check(inputs, &mut findings);
-    let mut places = host::place(inputs, &mut findings);
+    let mut places = host::place(inputs, &idle, &mut findings);
     let mut placed = Vec::new();
     for (name, service) in &inputs.spec.services {
         let spec = service::container_spec(inputs, name, service, &restarts, &mut findings);
@@ -231,6 +232,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<Desired, Vec<SpecError>> {
         scaled_to_zero,
         stopped,
         retry: false,
+        standing: inputs.rules.map(|rules| Standing::new(rules.policy, inputs.hosts)),
         lints,
     })
 }
@@ -274,6 +276,7 @@ pub(crate) fn for_deletion(
         scaled_to_zero: BTreeSet::new(),
         stopped: BTreeSet::new(),
         retry: false,
+        standing: None,
         lints: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{LogDriver, UlimitRange};
+use hades_api::{LogDriver, Quantity, ResourceLimits, UlimitRange};
 
 use crate::desired::{
     CommandCheck, Confinement, ContainerFile, ContainerSpec, EngineCheck, FileContent, Limits,
@@ -119,6 +119,18 @@ impl Words {
         self.set("healthCheck.retries", Some(retries));
         self.set("healthCheck.startPeriod", Some(span(*start_period_millis)));
     }
+}
+
+/// Processors, memory and processes as a manifest writes them; none where nothing of
+/// it is limited.
+pub(crate) fn limits(limits: &Limits) -> Option<ResourceLimits> {
+    let Limits { nano_cpus, memory_bytes, pids, .. } = limits;
+    let written = ResourceLimits {
+        cpu: nano_cpus.and_then(|nanos| Quantity::parse(&cpus(nanos)).ok()),
+        memory: memory_bytes.and_then(|memory| Quantity::parse(&bytes(memory)).ok()),
+        pids: *pids,
+    };
+    (written != ResourceLimits::default()).then_some(written)
 }
 
 /// In the notation of manifests: `500m`, `2`.

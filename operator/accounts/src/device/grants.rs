@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hades_apiserver::Clock;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
@@ -68,6 +69,8 @@ pub(crate) struct Approval {
     pub groups: Vec<String>,
     /// The confirming session, which must last until the client is let in.
     pub session: String,
+    /// When that one ends at the latest.
+    pub until: Timestamp,
 }
 
 /// What a client hears that asks whether it was confirmed.
@@ -99,6 +102,12 @@ struct Grant {
     /// When the client last asked, in milliseconds since 1970.
     polled: i64,
     state: State,
+}
+
+impl Grant {
+    fn is_used(&self) -> bool {
+        matches!(self.state, State::Used)
+    }
 }
 
 /// What a client is given.
@@ -143,17 +152,20 @@ impl Table {
     /// Makes room for one more of a network.
     fn make_room(&mut self, network: Option<IpAddr>) -> Result<(), BeginError> {
         let mut crowds: HashMap<Option<IpAddr>, usize> = HashMap::new();
-        for grant in self.by_code.values() {
+        // One that was used waits for nothing: whoever logs in often isn't kept waiting.
+        for grant in self.by_code.values().filter(|grant| !grant.is_used()) {
             *crowds.entry(grant.asked.from.network()).or_default() += 1;
         }
         if crowds.get(&network).is_some_and(|&count| count >= MOST_OF_NETWORK) {
             return Err(BeginError::Full);
         }
         if self.by_code.len() >= MOST {
-            // The oldest of the network that has the most: a flood pushes out itself.
+            // The oldest that was used, or else of the network that has the most: a flood
+            // from few networks pushes out itself.
             let crowd = |grant: &Grant| crowds.get(&grant.asked.from.network()).copied();
             let surplus = self.by_code.iter().max_by_key(|(_, grant)| {
-                (crowd(grant).unwrap_or_default(), std::cmp::Reverse(grant.asked.asked))
+                let crowd = crowd(grant).unwrap_or_default();
+                (grant.is_used(), crowd, std::cmp::Reverse(grant.asked.asked))
             });
             if let Some(code) = surplus.map(|(code, _)| code.clone()) {
                 self.remove(&code);
@@ -305,7 +317,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use jiff::Timestamp;
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -345,6 +356,7 @@ mod tests {
             uid: "1".into(),
             groups: vec!["oidc:dev".into()],
             session: "s".into(),
+            until: Timestamp::MAX,
         }
     }
 
@@ -407,6 +419,35 @@ mod tests {
         assert_eq!(bed.grants.poll(&device), Poll::SlowDown, "ten seconds now");
         bed.pass(15_000);
         assert_eq!(bed.grants.poll(&device), Poll::Approved(approval()));
+    }
+
+    #[test]
+    fn logins_that_are_done_keep_nobody_waiting() {
+        let bed = Bed::new();
+        let mut first = None;
+        for _ in 0..3 * MOST_OF_NETWORK {
+            let (device, user) = bed.begin("192.0.2.1").unwrap();
+            bed.grants.decide(&user, Some(approval())).unwrap();
+            assert_eq!(bed.grants.poll(&device), Poll::Approved(approval()));
+            first.get_or_insert(device);
+        }
+        assert_eq!(bed.grants.poll(&first.unwrap()), Poll::Invalid, "it is remembered");
+        for _ in 0..MOST_OF_NETWORK {
+            bed.begin("192.0.2.1").unwrap();
+        }
+        assert!(bed.begin("192.0.2.1").is_none());
+        // Where there is no room, they go first.
+        for number in 0..MOST {
+            let (device, user) =
+                bed.begin(&format!("10.{}.{}.1", number / 256, number % 256)).unwrap();
+            if number == 0 {
+                bed.grants.decide(&user, Some(approval())).unwrap();
+                bed.grants.poll(&device);
+            }
+        }
+        let table = bed.grants.table();
+        assert_eq!(table.by_code.len(), MOST);
+        assert!(!table.by_code.values().any(Grant::is_used));
     }
 
     #[test]

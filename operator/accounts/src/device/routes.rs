@@ -91,6 +91,10 @@ pub(crate) async fn token(State(sign_in): State<Arc<SignIn>>, request: Request) 
         Ok(None) | Err(SessionError::KeptOut(_)) => {
             refused("access_denied", "whoever confirmed it is logged out or kept out by now")
         }
+        Err(SessionError::Unrecorded(error)) => {
+            let document = json!({"error": "server_error", "error_description": error.message()});
+            answer(StatusCode::SERVICE_UNAVAILABLE, &document)
+        }
         Err(error) => failed(&error),
     }
 }
@@ -102,7 +106,7 @@ async fn let_in(
     approval: Approval,
     from: &Origin,
 ) -> Result<Option<Session>, SessionError> {
-    let Approval { user, uid, groups, session } = approval;
+    let Approval { user, uid, groups, session, until } = approval;
     let accounts = &sign_in.accounts;
     let inner = &*accounts.inner;
     // No password changes in between.
@@ -112,7 +116,9 @@ async fn let_in(
     if !sessions.any(|held| held.entry.id == session && !held.entry.is_over(held.used(), now)) {
         return Ok(None);
     }
-    accounts.begin_session(&user, Method::Device { groups }, from).await.map(Some)
+    let Some(person) = inner.directory.same(&user, &uid) else { return Ok(None) };
+    let how = Method::Device { groups, until: Some(until) };
+    accounts.begin_session(&person, how, from).await.map(Some)
 }
 
 /// The form of a request of the client.

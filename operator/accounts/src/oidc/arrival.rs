@@ -9,7 +9,11 @@ use kube::api::PostParams;
 
 use super::claims::{ClaimError, Who};
 use super::links::Link;
+use super::provider::Provider;
+use super::settings::ProviderSettings;
 use crate::directory::Person;
+use crate::origin::Origin;
+use crate::sessions::{Method, Session, SessionError};
 use crate::sign_in::SignIn;
 
 /// Annotations of a User that a first login made: of which provider, and who there.
@@ -25,6 +29,14 @@ pub(crate) enum ArrivalError {
     /// The User was deleted, and shall not come back by itself.
     #[error("the user {0:?} was deleted")]
     Gone(String),
+    /// A User of that name can't be made.
+    #[error("{user:?} can't be the name of a user: {why}")]
+    Name {
+        /// The name.
+        user: String,
+        /// What the server says.
+        why: String,
+    },
     /// There is no name to make a User by.
     #[error(transparent)]
     Claim(#[from] ClaimError),
@@ -34,7 +46,39 @@ pub(crate) enum ArrivalError {
     User(Box<kube::Error>),
 }
 
+impl ArrivalError {
+    /// The user that it is about.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Taken(user) | Self::Gone(user) => Some(user),
+            Self::Name { .. } | Self::Claim(_) | Self::Vault(_) | Self::User(_) => None,
+        }
+    }
+}
+
 impl SignIn {
+    /// Begins the session of somebody who has arrived as this user.
+    ///
+    /// # Errors
+    /// Where he may not log in, or was unlinked since.
+    pub(crate) async fn let_in(
+        &self,
+        provider: &Provider,
+        who: &Who,
+        person: &Person,
+        from: &Origin,
+    ) -> Result<Session, SessionError> {
+        let ProviderSettings { name, issuer, .. } = &provider.settings;
+        let how = Method::SingleSignOn { provider: name.clone(), groups: who.groups.clone() };
+        // Whoever unlinks ends the sessions that are there after the link is gone.
+        let _turn = self.accounts.inner.changes.lock().await;
+        let link = self.links.of(issuer, &who.subject)?;
+        if link.is_none_or(|link| link.value.uid != person.uid) {
+            return Err(SessionError::KeptOut(person.name.clone()));
+        }
+        self.accounts.begin_session(person, how, from).await
+    }
+
     /// The user that somebody is; made at his first login.
     ///
     /// # Errors
@@ -98,6 +142,11 @@ impl SignIn {
                     }
                 }
             }
+            // It stays so. With another claim or prefix there is another name the next time.
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                self.links.remove(&link).await?;
+                return Err(ArrivalError::Name { user: name, why: status.message });
+            }
             Err(refused) => return Err(error(refused)),
         };
         link.value.uid = user.metadata.uid.unwrap_or_default();
@@ -147,15 +196,54 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_first_login_that_was_cut_off_goes_on() {
+    async fn bed() -> (ApiServer, Arc<SignIn>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let config = ServerConfig::new(directory.path(), hades_api::schema::crds());
         let server = ApiServer::open(config).await.unwrap();
         let mut settings = Settings::new(directory.path());
         settings.cost = Cost { memory: 64, passes: 1, lanes: 1 };
         let accounts = Accounts::open(&server, settings).await.unwrap();
-        let sign_in = SignIn::new(&accounts, SignInSettings::default()).unwrap();
+        let sign_in = SignInSettings {
+            external_url: Some("https://hades.example".to_owned()),
+            provider: Some(ProviderSettings::new(ISSUER_OF_TEST, "hades")),
+        };
+        (server, SignIn::new(&accounts, sign_in).unwrap(), directory)
+    }
+
+    #[tokio::test]
+    async fn who_is_unlinked_on_his_way_in_gets_no_session() {
+        let (_server, sign_in, _directory) = bed().await;
+        let (who, from) = (who("1"), Origin::default());
+        let provider = sign_in.provider.as_ref().unwrap();
+        let person = sign_in.arrive(ISSUER_OF_TEST, &who).await.unwrap();
+        sign_in.let_in(provider, &who, &person, &from).await.unwrap();
+        let link = sign_in.links.of(ISSUER_OF_TEST, "1").unwrap().unwrap();
+        sign_in.links.remove(&link).await.unwrap();
+        let refused = sign_in.let_in(provider, &who, &person, &from).await;
+        assert!(matches!(refused, Err(SessionError::KeptOut(_))), "{refused:?}");
+        // Linked anew with somebody else.
+        let other = Link { uid: "another".into(), ..link.value };
+        sign_in.links.create(&other).await.unwrap();
+        let refused = sign_in.let_in(provider, &who, &person, &from).await;
+        assert!(matches!(refused, Err(SessionError::KeptOut(_))), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_user_can_have_is_not_kept() {
+        let (_server, sign_in, _directory) = bed().await;
+        for bad in ["jane_doe", "jane..doe"] {
+            let who = Who { name: Ok(bad.to_owned()), ..who("1") };
+            let error = sign_in.arrive(ISSUER_OF_TEST, &who).await.unwrap_err();
+            assert!(matches!(&error, ArrivalError::Name { user, .. } if user == bad), "{error}");
+        }
+        // With another claim, or another prefix.
+        let person = sign_in.arrive(ISSUER_OF_TEST, &who("1")).await.unwrap();
+        assert_eq!(person.name, "jane");
+    }
+
+    #[tokio::test]
+    async fn a_first_login_that_was_cut_off_goes_on() {
+        let (server, sign_in, _directory) = bed().await;
         let users: Api<User> = Api::all(server.client(Identity::controller("tester")));
         let arrive = async |subject| sign_in.arrive(ISSUER_OF_TEST, &who(subject)).await;
         // Before the User was made: somebody else made one of the name meanwhile.

@@ -41,7 +41,8 @@ pub(crate) enum ClaimError {
     Unverified,
     #[error(
         "the claim {claim:?} is {value:?}, which can't be the name of a user: lower-case letters, \
-         digits, '-', '.' and '_', at most {LONGEST_NAME}"
+         digits and '-', in parts between dots that neither begin nor end with '-', at most \
+         {LONGEST_NAME}"
     )]
     BadName { claim: String, value: String },
     #[error("this login is for people with {0} only")]
@@ -146,11 +147,13 @@ fn user_name(
 /// As the schema of User has it.
 fn is_user_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
-    let ends = bytes.first().zip(bytes.last());
-    name.len() <= LONGEST_NAME
-        && ends.is_some_and(|(first, last)| is_plain(*first) && is_plain(*last))
-        && bytes.iter().all(|&byte| is_plain(byte) || b"-._".contains(&byte))
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let ends = bytes.first().zip(bytes.last());
+        ends.is_some_and(|(first, last)| is_plain(*first) && is_plain(*last))
+            && bytes.iter().all(|&byte| is_plain(byte) || byte == b'-')
+    };
+    name.len() <= LONGEST_NAME && name.split('.').all(is_label)
 }
 
 fn groups(
@@ -228,6 +231,12 @@ mod tests {
             "system:admin",
             "a/b",
             "..",
+            "jane_doe",
+            "jane..doe",
+            "jane.-doe",
+            "jane-.doe",
+            ".jane",
+            "jane.",
             "jane\n\u{0}x",
             &"a".repeat(64),
         ] {

@@ -70,6 +70,13 @@ pub(crate) enum ProviderError {
     Claim(#[from] ClaimError),
 }
 
+impl ProviderError {
+    /// Whether it is about what somebody showed, and not about the provider.
+    pub fn is_his(&self) -> bool {
+        !matches!(self, Self::Unreachable(_) | Self::Metadata(_))
+    }
+}
+
 impl From<TransportError> for ProviderError {
     fn from(error: TransportError) -> Self {
         Self::Unreachable(error.to_string())
@@ -203,9 +210,9 @@ impl Provider {
         &self,
         after: Option<i64>,
     ) -> Result<(Arc<CoreProviderMetadata>, i64), ProviderError> {
-        let now = self.now();
         // Held while it is asked: others wait for the same answer.
         let mut cache = self.cache.lock().await;
+        let now = self.now();
         if let Some(Found { metadata, when }) = &cache.found
             && (0..FRESH).contains(&(now - when))
             && after.is_none_or(|after| *when > after)
@@ -226,7 +233,9 @@ impl Provider {
             }
             Err(error) => {
                 tracing::warn!(issuer = self.issuer.as_str(), %error, "single sign-on doesn't work");
-                cache.failed = Some((now, error.to_string()));
+                // From now on, and not from when it was asked: that may be longer ago than
+                // the pause, and all who waited would ask one after the other.
+                cache.failed = Some((self.now(), error.to_string()));
                 Err(error)
             }
         }

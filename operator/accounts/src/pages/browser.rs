@@ -84,8 +84,11 @@ impl Posted {
         again: &str,
     ) -> Result<Self, Response> {
         let title = "That didn't work";
-        if site::of(&request) != Site::Own {
-            let words = "This form was sent from another site, so nothing was done.";
+        let external = sign_in.external_url.as_deref();
+        if site::of(request.headers(), request.uri(), external) != Site::Own {
+            let words = "This form was sent from another site, so nothing was done. If it wasn't: \
+                         a proxy in front of Hades has to pass the header Host on, or hades serve \
+                         needs --external-url with the address that you see above.";
             return Err(page::problem(StatusCode::FORBIDDEN, title, words, again));
         }
         let (parts, body) = request.into_parts();

@@ -16,6 +16,7 @@ use crate::forms::{self, Form};
 use crate::origin::Origin;
 use crate::sessions::{Method, SessionInfo};
 use crate::sign_in::SignIn;
+use crate::site;
 use crate::throttle::Throttled;
 
 /// The purpose of its form.
@@ -35,14 +36,16 @@ pub(crate) async fn show(State(sign_in): State<Arc<SignIn>>, request: Request) -
     };
     let query = Form::of_query(uri.query()).unwrap_or_default();
     let code = query.text("user_code");
-    if code.is_empty() {
-        return ask_for_code("").answer(StatusCode::OK, &browser.cookies);
+    // A page elsewhere could have a browser come here with made-up codes until the tries of
+    // its user are used up. So who was led here says once more that he wants to.
+    if code.is_empty() || site::is_led_here(headers) {
+        return ask_for_code("", code).answer(StatusCode::OK, &browser.cookies);
     }
     let from = Origin::of(parts.extensions.get::<Peer>(), headers);
     match find(&sign_in, session, code, &from) {
         Ok(Some(asked)) => confirm(&sign_in, &browser, session, &asked, &from)
             .answer(StatusCode::OK, &browser.cookies),
-        Ok(None) => ask_for_code(UNKNOWN).answer(StatusCode::NOT_FOUND, &browser.cookies),
+        Ok(None) => ask_for_code(UNKNOWN, "").answer(StatusCode::NOT_FOUND, &browser.cookies),
         Err(wait) => too_many(wait),
     }
 }
@@ -77,7 +80,7 @@ fn find(
 ) -> Result<Option<Asked>, Throttled> {
     // No name of a user has a blank.
     let guesses = format!("device codes by {}", session.identity.name);
-    let attempt = sign_in.accounts.throttle().begin(&guesses, from)?;
+    let attempt = sign_in.accounts.throttle().begin_guess(&guesses, from)?;
     let asked = sign_in.grants.find(code);
     if asked.is_some() {
         attempt.take_back();
@@ -93,14 +96,20 @@ fn too_many(wait: Throttled) -> Response {
     response
 }
 
-fn ask_for_code(problem: &str) -> Page<'static> {
+/// A code as it is written, and then some.
+const LONGEST: usize = 20;
+
+fn ask_for_code(problem: &str, code: &str) -> Page<'static> {
+    let code: String = code.chars().take(LONGEST).collect();
     let body = format!(
         "{problem}\n<p>Type the code that <code>hadesctl login</code> shows.</p>\n\
          <form method=\"get\" action=\"{DEVICE}\">\n<label for=\"user_code\">Code</label>\n\
-         <input class=\"code\" id=\"user_code\" name=\"user_code\" autocomplete=\"off\" \
-         autocapitalize=\"characters\" spellcheck=\"false\" maxlength=\"20\" required autofocus>\n\
+         <input class=\"code\" id=\"user_code\" name=\"user_code\" value=\"{code}\" \
+         autocomplete=\"off\" autocapitalize=\"characters\" spellcheck=\"false\" \
+         maxlength=\"{LONGEST}\" required autofocus>\n\
          <button type=\"submit\">Go on</button>\n</form>",
         problem = alert(problem),
+        code = Text(code),
     );
     Page { title: "Command line login", body }
 }
@@ -165,13 +174,14 @@ pub(crate) async fn decide(State(sign_in): State<Arc<SignIn>>, request: Request)
             uid: identity.uid.clone().unwrap_or_default(),
             groups: session.how.groups().to_vec(),
             session: session.id.clone(),
+            until: session.expires,
         }),
         "refuse" => None,
         _ => return page::redirect(DEVICE, &browser.cookies),
     };
     let approved = approval.is_some();
     let Some(asked) = sign_in.grants.decide(code, approval) else {
-        return ask_for_code(UNKNOWN).answer(StatusCode::NOT_FOUND, &browser.cookies);
+        return ask_for_code(UNKNOWN, "").answer(StatusCode::NOT_FOUND, &browser.cookies);
     };
     let address = asked.from.address.map(|address| address.to_string()).unwrap_or_default();
     tracing::info!(user = identity.name, approved, address, "a device login was decided");
@@ -181,7 +191,10 @@ pub(crate) async fn decide(State(sign_in): State<Arc<SignIn>>, request: Request)
 fn decided(approved: bool) -> Page<'static> {
     if approved {
         let body = "<p>The command line will be logged in within seconds. You can close this \
-                    page.</p>\n<p class=\"foot\">Log out here at once if that was a mistake.</p>";
+                    page.</p>\n<p class=\"foot\">If that was a mistake, logging out here no longer \
+                    helps once it is in: end its session (<code>hadesctl session list</code>, \
+                    <code>hadesctl session end</code>), or change your password \
+                    (<code>hadesctl passwd</code>), which ends all others.</p>";
         return Page { title: "Done", body: body.to_owned() };
     }
     let body = "<p>Nobody was logged in. If you didn't begin this yourself, somebody tried to get \

@@ -137,6 +137,13 @@ pub(crate) async fn log_in(State(sign_in): State<Arc<SignIn>>, request: Request)
     }
 }
 
+/// A message as a page writes it.
+pub(super) fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
 /// The status, the words, and how long to wait, in seconds.
 fn refusal(error: &LoginError) -> (StatusCode, String, Option<u32>) {
     match error {
@@ -162,6 +169,9 @@ fn refusal(error: &LoginError) -> (StatusCode, String, Option<u32>) {
             "Many people log in at this moment. Try again in a second.".to_owned(),
             Some(1),
         ),
+        LoginError::Unavailable(error) => {
+            (StatusCode::SERVICE_UNAVAILABLE, sentence(error.message()), None)
+        }
         LoginError::Failed(why) => {
             tracing::error!(error = why, "a login failed");
             let words = "The server can't check logins now. Its log says why.";

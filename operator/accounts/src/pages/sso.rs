@@ -15,14 +15,16 @@ use secrecy::ExposeSecret;
 
 use super::browser::{Browser, end_old_session};
 use super::html::Text;
+use super::login::sentence;
 use super::page::{self, Page};
 use super::{LOGIN, START, next};
+use crate::audit::{self, Refused};
 use crate::cookies::{self, SESSION};
 use crate::forms::{self, Form};
 use crate::oidc::{ArrivalError, Provider, ProviderError, Question};
 use crate::origin::Origin;
 use crate::random;
-use crate::sessions::{Method, SessionError};
+use crate::sessions::SessionError;
 use crate::sign_in::SignIn;
 use crate::site;
 use crate::stamps::Stamps;
@@ -183,7 +185,7 @@ async fn log_in(
     // By network alone: nobody else is slowed down by one that sends made-up codes.
     let network = from.network().map(|network| network.to_string()).unwrap_or_default();
     let guesses = format!("codes of the provider from {network}");
-    let attempt = match sign_in.accounts.throttle().begin(&guesses, &from) {
+    let attempt = match sign_in.accounts.throttle().begin_guess(&guesses, &from) {
         Ok(attempt) => attempt,
         Err(wait) => {
             let words = format!("Too many logins failed. Try again in {} seconds.", wait.seconds);
@@ -201,29 +203,52 @@ async fn log_in(
             if !matches!(error, ProviderError::Refused(_) | ProviderError::Token(_)) {
                 attempt.take_back();
             }
+            if error.is_his() {
+                note_refused(sign_in, &from, None, None, &error);
+            }
             return refused(provider, error);
         }
     };
     attempt.take_back();
+    let subject = Some(&*who.subject);
     let person = match sign_in.arrive(&provider.settings.issuer, &who).await {
         Ok(person) => person,
-        Err(error) => return no_user(provider, &who.subject, error),
+        Err(error) => {
+            note_refused(sign_in, &from, error.user(), subject, &error);
+            return no_user(provider, &who.subject, error);
+        }
     };
-    let provider = provider.settings.name.clone();
-    let how = Method::SingleSignOn { provider, groups: who.groups };
-    match sign_in.accounts.begin_session(&person.name, how, &from).await {
+    match sign_in.let_in(provider, &who, &person, &from).await {
         Ok(session) => {
             end_old_session(sign_in, &parts.headers).await;
             let cookie = cookies::set(SESSION, session.token.expose_secret());
             let next = if trip.next.is_empty() { LOGIN } else { &trip.next };
             page::redirect(next, &[cookie])
         }
-        Err(SessionError::KeptOut(user)) => {
+        Err(error @ SessionError::KeptOut(_)) => {
+            let user = &person.name;
+            note_refused(sign_in, &from, Some(user), subject, &error);
             let words = format!("The user {user:?} may not log in. Ask an administrator.");
             page::problem(StatusCode::FORBIDDEN, "Not let in", &words, LOGIN)
         }
+        Err(SessionError::Unrecorded(error)) => {
+            let words = sentence(error.message());
+            page::problem(StatusCode::SERVICE_UNAVAILABLE, "That didn't work", &words, LOGIN)
+        }
         Err(error) => page::failed(&error, LOGIN),
     }
+}
+
+/// Tells the audit log of somebody who isn't let in.
+fn note_refused(
+    sign_in: &SignIn,
+    from: &Origin,
+    user: Option<&str>,
+    subject: Option<&str>,
+    why: &dyn std::fmt::Display,
+) {
+    let refused = Refused { user, method: "sso", why: &why.to_string(), subject };
+    audit::not_logged_in(sign_in.accounts.server(), &refused, from);
 }
 
 /// The provider vouches for nobody.
@@ -270,6 +295,10 @@ fn no_user(provider: &Provider, subject: &str, error: ArrivalError) -> Response 
              login at {name}."
         ),
         ArrivalError::Claim(error) => format!("{name} knows you, but: {error}."),
+        ArrivalError::Name { user, why } => {
+            tracing::warn!(user, why, subject, "the user of a single sign-on can't be made");
+            format!("{name} knows you, but {user:?} can't be the name of a user here: {why}.")
+        }
         error => return page::failed(&error, LOGIN),
     };
     let body = format!(

@@ -84,11 +84,12 @@ impl Accounts {
     }
 
     /// Ends those sessions of a user that are meant; how many there were.
-    pub(super) async fn end_sessions_of(
+    pub(crate) async fn end_sessions_of(
         &self,
         person: &Person,
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<usize, VaultError> {
+        let _turn = self.inner.changes.lock().await;
         let ended = self.inner.sessions.remove_all(&person.uid, |entry| !is_meant(&entry.id)).await;
         if let Ok(ended) = ended {
             tracing::info!(user = person.name, ended, "sessions were ended");

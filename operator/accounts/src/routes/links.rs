@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -42,6 +43,7 @@ impl SignIn {
     /// Ends the sessions that somebody began by the provider.
     async fn end_provided(&self, person: &Person) -> Result<(), VaultError> {
         let stays = |how: &Method| matches!(how, Method::Password);
+        let _turn = self.accounts.inner.changes.lock().await;
         let sessions = &self.accounts.inner.sessions;
         sessions.remove_all(&person.uid, |entry| stays(&entry.how)).await.map(|_| ())
     }
@@ -69,11 +71,11 @@ async fn create(
     Path(user): Path<String>,
     request: Request,
 ) -> Result<Response, StatusError> {
-    let person = within_reach(&sign_in.accounts, &caller, &user)?;
+    let (parts, body) = request.into_parts();
+    let person = within_reach(&sign_in.accounts, &caller, &parts.headers, &user)?;
     if person.robot {
         return Err(refusal::invalid(KIND, &user, "metadata.name", "a robot doesn't log in"));
     }
-    let (parts, body) = request.into_parts();
     let (_, wanted) = body::read::<Wanted>(&parts.headers, body, KIND).await?;
     let Wanted { subject, issuer } = wanted;
     let configured = sign_in.provider.as_ref().map(|provider| provider.settings.issuer.clone());
@@ -130,13 +132,15 @@ async fn remove(
     State(sign_in): State<Arc<SignIn>>,
     Extension(caller): Extension<Identity>,
     Path(user): Path<String>,
-    Query(which): Query<Which>,
+    which: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, StatusError> {
+    const INSTEAD: &str = "say ?subject=SUBJECT or ?all=true";
     let person = person(&sign_in.accounts, &user)?;
+    let Query(which) = which.map_err(|rejection| refusal::query(&rejection, INSTEAD))?;
     let subject = match which {
         Which { subject: Some(subject), all: false } => Some(subject),
         Which { subject: None, all: true } => None,
-        _ => return Err(StatusError::bad_request("say ?subject=SUBJECT or ?all=true")),
+        _ => return Err(StatusError::bad_request(INSTEAD)),
     };
     let turn = sign_in.linking.lock().await;
     let mut links = sign_in.links.of_user(&person.uid).map_err(refusal::vault)?;

@@ -1,7 +1,7 @@
 //! `POST /auth/login` and `POST /auth/logout`.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hades_apiserver::Peer;
 use hades_apiserver::wire::status::StatusError;
@@ -13,6 +13,7 @@ use super::{body, document, refusal};
 use crate::accounts::Accounts;
 use crate::authenticator::bearer;
 use crate::origin::Origin;
+use crate::site;
 
 /// What somebody says of himself.
 #[derive(Deserialize)]
@@ -26,6 +27,15 @@ struct Login {
 pub(super) async fn log_in(State(accounts): State<Accounts>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let from = Origin::of(parts.extensions.get::<Peer>(), &parts.headers);
+    // A page of any site can have a browser send what counts as a failure of somebody,
+    // in the place where he sits; but not of this type, and not without saying so.
+    if !parts.headers.contains_key(header::CONTENT_TYPE) {
+        return StatusError::unsupported_media_type(&["application/json"]).into_response();
+    }
+    if site::is_of_other_page(&parts.headers, &parts.uri) {
+        let why = "a browser sent this for a page of another site";
+        return refusal::forbidden("logins", "", why).saying(why).into_response();
+    }
     let login = match body::read::<Login>(&parts.headers, body, "Login").await {
         Ok((_, login)) => login,
         Err(error) => return error.into_response(),

@@ -1,5 +1,6 @@
 //! Refusals: errors in the words of the API.
 
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hades_apiserver::wire::status::StatusError;
@@ -31,6 +32,11 @@ pub(super) fn forbidden(resource: &str, name: &str, why: &str) -> StatusError {
     StatusError::forbidden(GROUP, resource, name, why)
 }
 
+/// A query that isn't as it must be, and what to say instead.
+pub(super) fn query(rejection: &QueryRejection, instead: &str) -> StatusError {
+    StatusError::bad_request(format!("{}: {instead}", rejection.body_text()))
+}
+
 /// Something in the server doesn't work.
 pub(super) fn failed(error: &dyn std::fmt::Display) -> StatusError {
     tracing::error!(%error, "a request about users failed");
@@ -56,9 +62,7 @@ pub(super) fn login(error: LoginError) -> Response {
     match error {
         LoginError::Wrong => StatusError::unauthorized(error.to_string()).into_response(),
         LoginError::CodeNeeded => code_needed(&error.to_string()),
-        LoginError::Throttled(_) | LoginError::Busy | LoginError::Failed(_) => {
-            unavailable(error).into_response()
-        }
+        error => unavailable(error).into_response(),
     }
 }
 
@@ -69,6 +73,7 @@ fn unavailable(error: LoginError) -> StatusError {
             StatusError::too_many_requests(wait.to_string(), wait.seconds)
         }
         LoginError::Busy => StatusError::too_many_requests(error.to_string(), SOON),
+        LoginError::Unavailable(error) => error,
         error => failed(&error),
     }
 }

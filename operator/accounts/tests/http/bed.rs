@@ -214,7 +214,9 @@ impl Bed {
         }
         let body = json!({"apiVersion": "operations.hades.dev/v1alpha1", "kind": "Login",
             "spec": spec});
-        self.ask(By::Nobody, "POST", "/auth/login", body).await
+        let headers = [("content-type", "application/json")];
+        let body = body.to_string().into_bytes();
+        self.ask_with(By::Nobody, "POST", "/auth/login", &headers, body).await
     }
 
     /// The token of a session of a user with [`PASSWORD`].

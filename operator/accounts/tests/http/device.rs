@@ -61,11 +61,12 @@ async fn somebody_confirms_and_the_client_is_let_in() {
         assert!(page.text.contains(shown), "{shown}: {}", page.text);
     }
     assert_eq!(error(&web, &asked).await, "authorization_pending", "looking confirms nothing");
-    decide(&mut browser, &asked, "approve").await.expect(200, "<h1>Done</h1>");
+    let done = decide(&mut browser, &asked, "approve").await.expect(200, "<h1>Done</h1>");
+    assert!(done.text.contains("hadesctl session end"), "{}", done.text);
     web.bed.pass(10);
     let answer = poll(&web, &asked.device_code).await.expect(200, "").json();
     assert_eq!((&answer["token_type"], &answer["user"]), (&json!("Bearer"), &json!("jane")));
-    assert_eq!(answer["expires_in"], 12 * 3600);
+    assert_eq!(answer["expires_in"], 12 * 3600 - 15, "no later than the one that confirmed it");
     let token = answer["access_token"].as_str().unwrap();
     assert!(token.starts_with("hds_") && web.bed.is_known(token).await);
     assert_ne!(Some(token), browser.session(), "it is a session of its own");
@@ -200,4 +201,45 @@ async fn clients_are_answered_as_the_rfcs_say() {
     };
     assert_eq!(codes.len(), 20);
     assert_eq!(shown.expect(429, "temporarily_unavailable").header("retry-after"), "60");
+}
+
+#[tokio::test]
+async fn a_session_lasts_no_longer_than_the_one_that_confirmed_it() {
+    let web = Web::new().await;
+    web.bed.person("jane").await;
+    let mut browser = web.logged_in("jane").await;
+    for _ in 0..11 {
+        web.bed.pass(3600);
+        browser.open("/login").await.expect(200, "You are logged in");
+    }
+    let asked = ask(&web, "").await;
+    decide(&mut browser, &asked, "approve").await.expect(200, "Done");
+    web.bed.pass(5);
+    let answer = poll(&web, &asked.device_code).await.expect(200, "").json();
+    assert_eq!(answer["expires_in"], 3595);
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    web.bed.pass(3594);
+    assert!(web.bed.is_known(&token).await);
+    let bed = web.bed.restart().await;
+    assert!(bed.is_known(&token).await);
+    bed.pass(1);
+    assert!(!bed.is_known(&token).await);
+}
+
+#[tokio::test]
+async fn another_site_uses_up_nobodys_tries() {
+    let web = Web::new().await;
+    web.bed.person("jane").await;
+    let asked = ask(&web, "").await;
+    let mut browser = web.logged_in("jane").await;
+    for _ in 0..10 {
+        let shown = browser.follow("/login/device?user_code=BCDF-GHJK").await;
+        shown.expect(200, "value=\"BCDF-GHJK\"");
+    }
+    // Who was led here by a message, or by a provider, goes on by the page.
+    let link = format!("/login/device?user_code={}", asked.user_code);
+    let shown = browser.follow(&link).await.expect(200, "Type the code");
+    assert!(shown.text.contains(&format!("value=\"{}\"", asked.user_code)), "{}", shown.text);
+    let own = [("sec-fetch-site", "same-origin")];
+    browser.send("GET", &link, &own, String::new()).await.expect(200, "Is this you?");
 }

@@ -1,5 +1,6 @@
 //! Users who are disabled, deleted or made again.
 
+use hades_accounts::{Method, Origin, SessionError};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, By, PASSWORD};
@@ -73,4 +74,18 @@ async fn groups_are_those_of_now() {
     bed.patch("jane", json!({"groups": ["ops"]})).await;
     let who = bed.who(&session).await.unwrap();
     assert_eq!(who["groups"], json!(["ops", "system:authenticated"]));
+}
+
+#[tokio::test]
+async fn a_proof_is_for_the_user_of_that_uid() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    let before = bed.accounts.person("jane").unwrap();
+    bed.delete("jane").await;
+    bed.person("jane").await;
+    let begin = async |person| {
+        bed.accounts.begin_session(person, Method::Password, &Origin::default()).await.map(|_| ())
+    };
+    assert!(matches!(begin(&before).await, Err(SessionError::KeptOut(_))));
+    begin(&bed.accounts.person("jane").unwrap()).await.unwrap();
 }

@@ -1,9 +1,11 @@
 //! Logging in with a password, and being slowed down.
 
-use hades_accounts::Cost;
+use hades_accounts::{Cost, SignInSettings};
+use hades_apiserver::audit::AuditEvent;
 use serde_json::json;
 
 use crate::bed::{Bed, By, CHEAP, PASSWORD};
+use crate::web::Web;
 
 #[tokio::test]
 async fn a_password_gives_a_session() {
@@ -73,13 +75,15 @@ async fn what_is_no_login_is_refused_without_repeating_it() {
         ("application/json", "\u{0}".to_owned(), 400),
         ("application/json", String::new(), 400),
         ("text/plain", json!({"spec": spec}).to_string(), 415),
+        ("", json!({"spec": spec}).to_string(), 415),
         ("application/x-www-form-urlencoded", "user=jane".to_owned(), 415),
         ("application/json", " ".repeat((16 << 10) + 1), 413),
     ];
     for (form, body, code) in cases {
         let headers = [("content-type", form)];
+        let headers = if form.is_empty() { &[][..] } else { &headers };
         let answer =
-            bed.ask_with(By::Nobody, "POST", "/auth/login", &headers, body.into_bytes()).await;
+            bed.ask_with(By::Nobody, "POST", "/auth/login", headers, body.into_bytes()).await;
         assert_eq!(answer.code, code, "{}", answer.text);
         assert!(!answer.text.contains("planted-secret"), "{}", answer.text);
     }
@@ -146,4 +150,77 @@ async fn a_password_is_hashed_anew_when_the_cost_changes() {
     bed.log_in("jane", "wrong wrong wrong", None).await.expect(401);
     let bed = bed.restart().await;
     bed.session("jane").await;
+}
+
+#[tokio::test]
+async fn no_page_elsewhere_locks_anybody_out() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    let body = json!({"spec": {"user": "jane", "password": "wrong wrong wrong"}});
+    let json = ("content-type", "application/json");
+    let evil = ("origin", "https://evil.example");
+    for headers in [
+        // What a page may send without asking.
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[json, evil],
+        &[json, ("origin", "null")],
+        &[json, ("sec-fetch-site", "cross-site")],
+        &[json, ("sec-fetch-site", "same-origin"), evil],
+    ] {
+        for _ in 0..6 {
+            let body = body.to_string().into_bytes();
+            let answer = bed.ask_with(By::Nobody, "POST", "/auth/login", headers, body).await;
+            assert!(matches!(answer.code, 403 | 415), "{headers:?}: {}", answer.text);
+        }
+    }
+    bed.session("jane").await;
+}
+
+#[tokio::test]
+async fn behind_one_address_nobody_learns_who_is_there() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    bed.session("jane").await;
+    for number in 0..60 {
+        bed.log_in(&format!("made-up-{number}"), "wrong wrong wrong", None).await;
+    }
+    let unknown = bed.log_in("nobody", "wrong wrong wrong", None).await;
+    let known = bed.log_in("jane", "wrong wrong wrong", None).await;
+    assert_eq!((known.code, known.retry_after), (429, unknown.retry_after), "{}", known.text);
+    assert_eq!(known.text, unknown.text);
+    // The right one is let in all the same.
+    bed.session("jane").await;
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_while_that_cannot_be_recorded() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    bed.session("jane").await;
+    // The next day's file can't be made.
+    std::fs::rename(bed.path("audit"), bed.path("moved")).unwrap();
+    std::fs::write(bed.path("audit"), "").unwrap();
+    bed.pass(24 * 3600);
+    let audit = bed.server.audit();
+    let large = "x".repeat(2_000);
+    for _ in 0..10_000 {
+        if audit.ready().is_err() {
+            break;
+        }
+        audit.record(AuditEvent::new("test", &large));
+    }
+    let refused = bed.log_in("jane", PASSWORD, None).await;
+    assert!(refused.message().contains("the audit log can't be written"), "{}", refused.text);
+    refused.expect(503);
+    let web = Web::with(bed, SignInSettings::default());
+    let shown = web.browser().log_in("jane").await;
+    shown.expect(
+        503,
+        "The audit log can&#39;t be written, and what isn&#39;t recorded isn&#39;t done",
+    );
+    std::fs::remove_file(web.bed.path("audit")).unwrap();
+    std::fs::rename(web.bed.path("moved"), web.bed.path("audit")).unwrap();
+    web.bed.eventually(async || audit.ready().is_ok()).await;
+    web.bed.session("jane").await;
 }

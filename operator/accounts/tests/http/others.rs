@@ -85,3 +85,61 @@ async fn what_is_served_is_announced() {
     let own = ["selfpassword", "selftokens", "selftotp", "selfsessions"];
     assert_eq!(names, [&own, &SUBRESOURCES, &["users/sso"][..]].concat());
 }
+
+#[tokio::test]
+async fn a_token_makes_none_that_may_do_more_or_lasts_longer() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    let limited = bed.token("admin", "ci", json!({"verbs": ["create", "impersonate"]})).await;
+    let unlimited = bed.token("admin", "whole", json!({"expirationSeconds": 3600})).await;
+    let token = || json!({"metadata": {"name": "more"}, "spec": {}});
+    let password = || json!({"spec": {"newPassword": "quite another one"}});
+    for user in ["admin", "jane"] {
+        for (what, body) in [("tokens", token()), ("password", password())] {
+            let path = format!("/ops/users/{user}/{what}");
+            let answer = bed.ask(By::Token(&limited), "POST", &path, body).await;
+            assert!(answer.message().contains("a limited token"), "{path} {}", answer.text);
+            answer.expect(403);
+        }
+    }
+    let by = By::Token(&unlimited);
+    for (method, what, body) in [
+        ("POST", "tokens", token()),
+        ("POST", "password", password()),
+        ("DELETE", "totp", Value::Null),
+    ] {
+        let path = format!("/ops/users/admin/{what}");
+        let answer = bed.ask(by, method, &path, body).await;
+        assert!(answer.message().contains("lasts longer: log in"), "{path} {}", answer.text);
+        answer.expect(403);
+    }
+    // Nor under another name.
+    let masks = [("impersonate-user", "root"), ("impersonate-group", "system:masters")];
+    let body = token().to_string().into_bytes();
+    let answer = bed.ask_with(by, "POST", "/ops/users/admin/tokens", &masks, body).await;
+    assert!(answer.message().contains("in the name of somebody else"), "{}", answer.text);
+    answer.expect(403);
+    // For others it may do what its owner may; and an administrator who logged in, all.
+    bed.ask(by, "POST", "/ops/users/jane/tokens", token()).await.expect(201);
+    bed.set_password("admin", PASSWORD).await;
+    let admin = bed.session("admin").await;
+    bed.ask(By::Token(&admin), "POST", "/ops/users/admin/tokens", token()).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_is_refused_as_the_api_refuses() {
+    let bed = Bed::new().await;
+    bed.person("jane").await;
+    for what in ["tokens", "sessions"] {
+        for query in ["everything=1", "all=maybe", "all=true&all=true"] {
+            let path = format!("/ops/users/jane/{what}?{query}");
+            let status = bed.ask(By::Admin, "DELETE", &path, Value::Null).await.expect(400);
+            assert_eq!(
+                (&status["kind"], &status["reason"]),
+                (&json!("Status"), &json!("BadRequest"))
+            );
+            let message = status["message"].as_str().unwrap();
+            assert!(message.ends_with("or ?all=true"), "{message}");
+        }
+    }
+}

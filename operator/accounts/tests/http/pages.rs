@@ -1,6 +1,8 @@
 //! The pages: logging in and out by a browser.
 
-use crate::bed::PASSWORD;
+use hades_accounts::SignInSettings;
+
+use crate::bed::{Bed, PASSWORD};
 use crate::second_factor::code;
 use crate::web::{FORM, ORIGIN, OWN, Web, form};
 
@@ -185,4 +187,33 @@ async fn pages_run_no_scripts_and_are_kept_by_nobody() {
     }
     let last = shown.pop().unwrap();
     assert!(last.text.contains("value=\"&lt;script&gt;&quot;&#39;&amp;\""), "{}", last.text);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_address_that_was_told_is_own_too() {
+    let settings =
+        SignInSettings { external_url: Some("https://people.example".to_owned()), provider: None };
+    for (settings, code) in [(SignInSettings::default(), 403), (settings, 303)] {
+        let web = Web::with(Bed::new().await, settings);
+        web.bed.person("jane").await;
+        let mut browser = web.browser();
+        let stamp = browser.open("/login").await.field("stamp");
+        let fields = form(&[("user", "jane"), ("password", PASSWORD), ("stamp", &*stamp)]);
+        let own = [
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://people.example"),
+            ("content-type", FORM),
+        ];
+        let shown = browser.send("POST", "/login", &own, fields).await;
+        assert_eq!(shown.code, code, "{}", shown.text);
+        if code == 403 {
+            for words in ["pass the header Host on", "--external-url"] {
+                assert!(shown.text.contains(words), "{}", shown.text);
+            }
+            continue;
+        }
+        assert_eq!(browser.who(&own[..2]).await, (201, "jane".to_owned()));
+        let evil = [own[0], ("origin", "https://evil.example")];
+        assert_eq!(browser.who(&evil).await.0, 403);
+    }
 }

@@ -1,5 +1,6 @@
 //! A provider of identities that says what a test wants, also what is forged.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::extract::State;
@@ -76,6 +77,9 @@ pub struct Said {
     /// The clock that tokens are made by.
     pub now: i64,
     pub refuses: bool,
+    /// The clock of the server under test, and how many seconds pass on it until
+    /// metadata are answered.
+    pub slow: Option<(Arc<AtomicI64>, i64)>,
     /// Paths that were asked for.
     pub asked: Vec<String>,
     nonce: String,
@@ -105,6 +109,7 @@ impl Provider {
             metadata: json!({}),
             now,
             refuses: false,
+            slow: None,
             asked: Vec::new(),
             nonce: String::new(),
             challenge: String::new(),
@@ -180,6 +185,9 @@ fn merge(mut value: Value, more: &Value) -> Value {
 async fn metadata(State(provider): State<Provider>) -> Json<Value> {
     let mut said = provider.said();
     said.asked.push("metadata".to_owned());
+    if let Some((clock, seconds)) = &said.slow {
+        clock.fetch_add(*seconds, Ordering::Relaxed);
+    }
     let base = &provider.issuer;
     let value = json!({
         "issuer": said.issuer,

@@ -1,5 +1,7 @@
 //! Admission of Users: nobody is given rights that whoever gives them hasn't.
 
+use hades_api::{User, UserSpec};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, By};
@@ -68,4 +70,17 @@ async fn nobody_is_in_a_group_of_the_server() {
     assert!(code == 422 && message.contains("belong to the server"), "{message}");
     let (code, message) = bed.make(By::Admin, "system:apiserver", json!({})).await;
     assert_eq!(code, 422, "{message}");
+}
+
+#[tokio::test]
+async fn names_are_labels_between_dots() {
+    let bed = Bed::new().await;
+    for good in ["a", "jane.doe", "0-1.x-2.y"] {
+        bed.user(good, json!({})).await;
+    }
+    for bad in ["jane_doe", "jane..doe", "jane.-doe", "jane-.doe", "Jane", &"a".repeat(64)] {
+        let user = User::new(bad, UserSpec::default());
+        let refused = bed.users().create(&PostParams::default(), &user).await.unwrap_err();
+        assert!(matches!(refused, kube::Error::Api(status) if status.code == 422), "{bad}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Single sign-on with a provider that says what a test wants.
 
+use std::sync::Arc;
+
 use hades_accounts::{ProviderSettings, SettingsError, SignIn, SignInError, SignInSettings};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -345,6 +347,32 @@ async fn a_provider_that_is_down_or_not_itself_lets_nobody_in_and_is_not_flooded
     let web = Web::with_provider(settings).await;
     web.browser().open("/login/oidc/sso").await.expect(502, "Nobody can&#39;t be reached");
     web.browser().open("/login").await.expect(200, "Password");
+}
+
+#[tokio::test]
+async fn a_provider_that_takes_its_time_is_not_asked_by_one_after_the_other() {
+    let (provider, web) = beds().await;
+    provider.said().metadata = json!({"issuer": "https://evil.example"});
+    provider.said().slow = Some((Arc::clone(&web.bed.now), 10));
+    let waits = (0..4).map(|_| async {
+        web.browser().open("/login/oidc/sso").await.expect(502, "can&#39;t be reached");
+    });
+    futures::future::join_all(waits).await;
+    web.browser().open("/login/oidc/sso").await.expect(502, "can&#39;t be reached");
+    assert_eq!(provider.asked("metadata"), 1, "all who waited hear of the one answer");
+    web.bed.pass(5);
+    web.browser().open("/login/oidc/sso").await.expect(502, "can&#39;t be reached");
+    assert_eq!(provider.asked("metadata"), 2);
+}
+
+#[tokio::test]
+async fn wrong_passwords_keep_nobody_from_single_sign_on() {
+    let (provider, web) = beds().await;
+    for number in 0..60 {
+        web.bed.log_in(&format!("made-up-{number}"), "wrong wrong wrong", None).await;
+    }
+    web.bed.log_in("another", "wrong wrong wrong", None).await.expect(429);
+    provider.log_in(&mut web.browser()).await.location();
 }
 
 #[tokio::test]

@@ -126,6 +126,6 @@ impl Surroundings for State {
             || self
                 .rights
                 .rules_of(&role, namespace)
-                .is_ok_and(|rules| self.rights.lacking(who, namespace, &rules).is_empty())
+                .is_ok_and(|rules| self.rights.holds(who, namespace, &rules))
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::chain::ChainKey;
 use super::event::AuditEvent;
@@ -182,15 +182,19 @@ impl Auditor {
         Err(StatusError::unavailable(message))
     }
 
+    fn seat(&self) -> Result<OwnedSemaphorePermit, StatusError> {
+        Arc::clone(&self.0.readers).try_acquire_owned().map_err(|_| {
+            let message = "the audit log is being read by others; try again soon";
+            StatusError::too_many_requests(message, 2)
+        })
+    }
+
     /// Records that match, the newest first, as lines of JSON.
     ///
     /// # Errors
     /// 429 when too many read already; 500 when the files can't be read.
     pub async fn read(&self, query: Query) -> Result<read::Lines, StatusError> {
-        let Ok(seat) = Arc::clone(&self.0.readers).try_acquire_owned() else {
-            let message = "the audit log is being read by others; try again soon";
-            return Err(StatusError::too_many_requests(message, 2));
-        };
+        let seat = self.seat()?;
         self.0.queue.settled(SETTLE).await;
         read::start(&self.0.directory, query, seat)
     }
@@ -201,13 +205,15 @@ impl Auditor {
     /// # Errors
     /// As [`Auditor::read`].
     pub async fn verify(&self) -> Result<Report, StatusError> {
-        let Ok(_seat) = Arc::clone(&self.0.readers).try_acquire_owned() else {
-            let message = "the audit log is being read by others; try again soon";
-            return Err(StatusError::too_many_requests(message, 2));
-        };
+        let seat = self.seat()?;
         self.0.queue.settled(SETTLE).await;
         let (directory, key) = (self.0.directory.clone(), self.0.key.clone());
-        let report = tokio::task::spawn_blocking(move || verify::look(&directory, &key)).await;
+        let look = move || {
+            // As long as the disk is read, also for somebody who has hung up.
+            let _seat = seat;
+            verify::look(&directory, &key)
+        };
+        let report = tokio::task::spawn_blocking(look).await;
         report.map_err(StatusError::internal)?.map_err(StatusError::internal)
     }
 

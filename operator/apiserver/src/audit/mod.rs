@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A record holds no body, no token, and of a query only parameters that are
-//!   known to hold no secret.
+//! - A record holds no body, no token, and of a query only known parameters, which
+//!   hold no secret, but for the command line of a console: it is told on purpose.
 //! - A request never waits for the disk here. Where records can't be written and
 //!   the queue is full, people's changes are refused instead of going unrecorded.
 //! - Each record carries an HMAC over itself and the one before, and `head` says

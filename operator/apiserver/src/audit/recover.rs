@@ -98,18 +98,32 @@ pub fn recover(directory: &Path, key: &ChainKey, head: Option<&Head>) -> io::Res
         }
     }
     for name in known {
-        let reach = reach(&name.path(directory), from, found.last, key)?;
+        let path = name.path(directory);
+        let reach = reach(&path, from, found.last, key)?;
         from = 0;
+        if reach.last != found.last {
+            // Whoever wrote this told what was before it, and ended before the head did.
+            found.tell.clear();
+        } else if !found.tell.is_empty() && has_lines(&path)? {
+            // No crash leaves that, so it stays a problem.
+            return Ok(found);
+        }
         found.last = reach.last;
+        found.open = Some((name, reach.length));
         if reach.offset < reach.length {
             let rest = reach.length - reach.offset;
             found.tell.push((TORN, torn(&name.to_string(), reach.offset, rest)));
             found.open = None;
-            return Ok(found);
         }
-        found.open = Some((name, reach.length));
     }
     Ok(found)
+}
+
+/// Whether a file holds more than the beginning of a line.
+fn has_lines(path: &Path) -> io::Result<bool> {
+    let mut line = Vec::new();
+    let read = read_line(&mut BufReader::new(File::open(path)?), &mut line)?;
+    Ok(read > 0 && (line.ends_with(b"\n") || read >= MAX_LINE))
 }
 
 /// Without a head that can be trusted, the last file says where it ends.

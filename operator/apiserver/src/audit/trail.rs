@@ -10,17 +10,16 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
 
 use super::annotations::{DECISION, DURATION, END, PROOF, REASON, SUPPRESSED};
 use super::auditor::Auditor;
 use super::event::{AuditEvent, ObjectRef, Stage};
-use super::policy::{Facts, Keep, judge};
+use super::policy::{Facts, Keep, changes, judge};
 use super::uri;
 use crate::authn::Identity;
 use crate::authz::Decision;
 use crate::http::path::{self, ResourcePath};
-use crate::http::{Connection, Peer};
+use crate::http::{self, Connection, Peer};
 use crate::random;
 use crate::state::State;
 use crate::wire::status::{Reason, StatusError};
@@ -54,6 +53,9 @@ struct Noted {
     caller: Option<Identity>,
     acting: Option<Identity>,
     decision: Option<Decision>,
+    /// Somebody looked whether it may be done.
+    is_judged: bool,
+    verb: Option<&'static str>,
 }
 
 /// Tells which object an answer is about, where its path doesn't. An extension of
@@ -100,7 +102,7 @@ impl Trail {
             id: OnceLock::new(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            upgrades: headers.contains_key(header::UPGRADE),
+            upgrades: http::upgrades(headers),
             remote,
             address: extensions.get::<Peer>().map(|Peer(address)| address.ip()),
             agent: headers.get(header::USER_AGENT).cloned(),
@@ -115,9 +117,18 @@ impl Trail {
         change(&mut self.0.noted.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Notes who asks.
+    /// Notes who asks, and that it is being judged whether he may.
     pub(crate) fn note_caller(&self, caller: &Identity) {
-        self.noted(|noted| noted.caller = Some(caller.clone()));
+        self.noted(|noted| {
+            let verb = noted.verb;
+            *noted =
+                Noted { caller: Some(caller.clone()), is_judged: true, verb, ..Noted::default() };
+        });
+    }
+
+    /// Notes as what the request is judged.
+    pub(crate) fn note_verb(&self, verb: &'static str) {
+        self.noted(|noted| noted.verb = Some(verb));
     }
 
     /// Notes in whose name the request goes on.
@@ -143,29 +154,13 @@ impl Trail {
         inner.auditor.ready()
     }
 
+    /// The verb that was judged, or would have been.
     fn verb(&self, path: Option<&ResourcePath>) -> String {
-        let Inner { method, uri, upgrades, .. } = &*self.0;
+        let Inner { method, uri, upgrades, noted, .. } = &*self.0;
         let Some(path) = path else { return method.as_str().to_ascii_lowercase() };
-        let named = path.name.is_some();
-        let watches = || {
-            let parts = uri.query().unwrap_or_default().split('&');
-            parts.map(|part| part.split_once('=').unwrap_or((part, ""))).any(|(key, value)| {
-                percent_decode_str(key).eq(b"watch".iter().copied())
-                    && matches!(value, "" | "1" | "true")
-            })
-        };
-        let verb = match *method {
-            _ if *upgrades => "create",
-            Method::POST => "create",
-            Method::PUT => "update",
-            Method::PATCH => "patch",
-            Method::DELETE if named => "delete",
-            Method::DELETE => "deletecollection",
-            _ if watches() => "watch",
-            _ if named => "get",
-            _ => "list",
-        };
-        verb.to_owned()
+        let judged = noted.lock().unwrap_or_else(PoisonError::into_inner).verb;
+        let unjudged = || http::verb_of(method, *upgrades, &http::query(uri), path);
+        judged.unwrap_or_else(unjudged).to_owned()
     }
 
     fn end(&self, response: &mut Response) {
@@ -191,7 +186,7 @@ impl Trail {
         let subject = response.extensions().get::<Subject>().cloned().unwrap_or_default();
         let mut event = self.event(&verb, path.as_ref(), &subject);
         match keep {
-            Keep::Refusal => match self.throttled(code) {
+            Keep::Refusal => match self.throttled(code, changes(&verb)) {
                 None => return,
                 Some(0) => {}
                 Some(count) => event = event.note(SUPPRESSED, &count.to_string()),
@@ -237,8 +232,8 @@ impl Trail {
         }
         let reason = match &noted.decision {
             Some(decision) => decision.reason(),
+            None if noted.is_judged => return event.note(DECISION, "forbid"),
             // Whoever is of this process and does everything isn't judged.
-            None if inner.remote => return event.note(DECISION, "forbid"),
             None => String::new(),
         };
         event = event.note(DECISION, "allow");
@@ -246,12 +241,16 @@ impl Trail {
     }
 
     /// How many refusals went unrecorded before this one; `None` for this one too.
-    fn throttled(&self, code: u16) -> Option<u64> {
+    /// Refused changes have a count of their own, so that looks don't hide them.
+    fn throttled(&self, code: u16, changes: bool) -> Option<u64> {
         let inner = &*self.0;
         let noted = inner.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let who = match (&noted.caller, inner.address) {
+            (Some(caller), _) if code == 403 && changes => {
+                format!("changes of user {}", caller.name)
+            }
             (Some(caller), _) if code == 403 => format!("user {}", caller.name),
-            (_, Some(address)) => format!("address {address}"),
+            (_, Some(address)) => format!("network {}", http::network(address)),
             (_, None) => "nobody".to_owned(),
         };
         drop(noted);

@@ -3,8 +3,8 @@
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 
-/// Parameters whose values tell what was asked for and are no secret: those of
-/// Kubernetes and of the streams.
+/// Parameters whose values tell what was asked for: those of Kubernetes and of the
+/// streams. They hold no secret, but for a `command` that somebody wrote one into.
 const TOLD: [&str; 34] = [
     "allowWatchBookmarks",
     "command",

@@ -17,6 +17,9 @@ use crate::seal::Keyring;
 /// Problems that are told one by one.
 const MOST: usize = 100;
 
+/// How often a look begins anew because the oldest files were removed meanwhile.
+const ATTEMPTS: usize = 4;
+
 /// What a look at the log found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,12 +63,39 @@ struct Look<'a> {
 /// # Errors
 /// When one can't be read.
 pub fn look(directory: &Path, key: &ChainKey) -> io::Result<Report> {
-    // Before the files: records that are written meanwhile come after it.
-    let head = Head::read(directory, key)?;
+    look_after(directory, key, || Head::read(directory, key))
+}
+
+/// Looks again where the oldest files made room meanwhile, which the head tells.
+fn look_after(
+    directory: &Path,
+    key: &ChainKey,
+    read: impl Fn() -> io::Result<Option<Head>>,
+) -> io::Result<Report> {
+    let mut head = read()?;
+    for _ in 1..ATTEMPTS {
+        let report = look_from(directory, key, head.as_ref());
+        let is_odd = match &report {
+            Ok(report) => !report.problems.is_empty(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let before = |head: &Option<Head>| head.as_ref().map(|head| head.before);
+        let now = read()?;
+        if !is_odd || before(&now) == before(&head) {
+            return report;
+        }
+        head = now;
+    }
+    look_from(directory, key, head.as_ref())
+}
+
+/// One look at the files, after the head: records that are written meanwhile come
+/// after it.
+fn look_from(directory: &Path, key: &ChainKey, head: Option<&Head>) -> io::Result<Report> {
     let names = files::list(directory)?;
     let mut look = Look { directory, key, last: Link::default(), report: Report::default() };
     look.report.files = names.len();
-    match &head {
+    match head {
         Some(head) => look.last = head.before,
         None if names.is_empty() => {}
         None => look.problem(
@@ -75,7 +105,7 @@ pub fn look(directory: &Path, key: &ChainKey) -> io::Result<Report> {
     }
     look.report.first = look.last.number + 1;
     for (index, name) in names.iter().enumerate() {
-        look.file(*name, names.get(index + 1).copied())?;
+        look.file(*name, names.get(index + 1..).unwrap_or_default())?;
     }
     if let Some(head) = head
         && look.last.number < head.last.number
@@ -94,6 +124,11 @@ fn records(from: u64, to: u64) -> String {
     if from == to { format!("record {from} is") } else { format!("records {from} to {to} are") }
 }
 
+/// Whether a record is the next one of the chain.
+fn follows(key: &ChainKey, last: &Link, line: &Line<'_>) -> bool {
+    line.link.number == last.number + 1 && key.follows(&last.hash, line)
+}
+
 impl Look<'_> {
     fn problem(&mut self, text: String) {
         match self.report.problems.len() {
@@ -103,7 +138,7 @@ impl Look<'_> {
         }
     }
 
-    fn file(&mut self, name: Name, next: Option<Name>) -> io::Result<()> {
+    fn file(&mut self, name: Name, later: &[Name]) -> io::Result<()> {
         let file = File::open(name.path(self.directory))?;
         let length = file.metadata()?.len();
         let mut reader = BufReader::with_capacity(64 << 10, file);
@@ -132,14 +167,14 @@ impl Look<'_> {
                     self.report.records += 1;
                 }
                 found => {
-                    if self.is_torn(name, offset, length, next)? {
+                    if self.is_torn(name, offset, length, later)? {
                         let rest = length - offset;
                         let note =
                             format!("the last {rest} bytes of {name} were cut off by a crash");
                         self.report.notes.push(note);
                         return Ok(());
                     }
-                    if !complete && next.is_none() {
+                    if !complete && later.is_empty() {
                         let note = format!(
                             "the last record of {name} isn't complete: it is being written, or was cut off by a crash"
                         );
@@ -154,24 +189,33 @@ impl Look<'_> {
     }
 
     fn continues(&self, line: &Line<'_>) -> bool {
-        line.link.number == self.last.number + 1 && self.key.follows(&self.last.hash, line)
+        follows(self.key, &self.last, line)
     }
 
-    /// Whether the next file begins with a record that says that this one ends here.
-    fn is_torn(
-        &self,
-        name: Name,
-        offset: u64,
-        length: u64,
-        next: Option<Name>,
-    ) -> io::Result<bool> {
-        let Some(next) = next else { return Ok(false) };
-        let mut line = Vec::new();
-        read_line(&mut BufReader::new(File::open(next.path(self.directory))?), &mut line)?;
-        line.pop_if(|byte| *byte == b'\n');
+    /// Whether the records go on in a later file, which begins by saying that this one
+    /// ends here. There may be files between them that were begun and got no record:
+    /// of several crashes the last start tells, one record each.
+    fn is_torn(&self, name: Name, offset: u64, length: u64, later: &[Name]) -> io::Result<bool> {
         let words = format!("{TORN:?}:{:?}", torn(&name.to_string(), offset, length - offset));
-        let says = line.windows(words.len()).any(|window| window == words.as_bytes());
-        Ok(says && Line::read(&line).is_some_and(|found| self.continues(&found)))
+        let holds = |line: &[u8], words: &str| {
+            line.windows(words.len()).any(|window| window == words.as_bytes())
+        };
+        for next in later {
+            let mut reader = BufReader::new(File::open(next.path(self.directory))?);
+            let (mut last, mut line) = (self.last, Vec::new());
+            loop {
+                line.clear();
+                read_line(&mut reader, &mut line)?;
+                line.pop_if(|byte| *byte == b'\n');
+                match Line::read(&line).filter(|found| follows(self.key, &last, found)) {
+                    Some(_) if holds(&line, &words) => return Ok(true),
+                    Some(found) if holds(&line, &format!("{TORN:?}:")) => last = found.link,
+                    Some(_) => return Ok(false),
+                    None => break,
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn wrong(&mut self, name: Name, count: u64, line: Option<&Line<'_>>) {
@@ -193,5 +237,35 @@ impl Look<'_> {
             ));
         }
         self.last = line.link;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::audit::writer::tests::log_that_made_room;
+
+    #[test]
+    fn what_is_removed_while_somebody_looks_is_no_problem() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = ChainKey::of_bytes(&[1; 32]);
+        let old = log_that_made_room(directory.path(), &key);
+        assert!(!look_from(directory.path(), &key, Some(&old)).unwrap().problems.is_empty());
+        let looks = Cell::new(0);
+        let report = look_after(directory.path(), &key, || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                Ok(Some(old.clone()))
+            } else {
+                Head::read(directory.path(), &key)
+            }
+        });
+        assert_eq!(report.unwrap().problems, [""; 0]);
+        // Nobody hides behind it.
+        let oldest = files::list(directory.path()).unwrap()[0];
+        std::fs::remove_file(oldest.path(directory.path())).unwrap();
+        assert!(!look(directory.path(), &key).unwrap().problems.is_empty());
     }
 }

@@ -226,7 +226,11 @@ fn last_link(path: &Path) -> io::Result<Option<Link>> {
 pub fn run(mut log: Log, queue: &Arc<Queue>, counters: &Counters) {
     let mut failing = false;
     let mut sync_at: Option<Instant> = None;
-    if !log.tell.is_empty() && log.append(&[]).is_ok() {
+    // At once, as one crash may follow on another.
+    if !log.tell.is_empty()
+        && log.append(&[]).is_ok()
+        && log.sync().and_then(|()| log.head.sync()).is_err()
+    {
         sync_at = Some(Instant::now());
     }
     loop {
@@ -271,5 +275,27 @@ pub fn run(mut log: Log, queue: &Arc<Queue>, counters: &Counters) {
             let _ = log.head.sync();
             return;
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::head::Head;
+    use super::*;
+
+    /// A log of several files of which the oldest went, and the head before they did.
+    pub fn log_that_made_room(directory: &Path, key: &ChainKey) -> Head {
+        let options = AuditOptions { max_size: 16 << 10, ..AuditOptions::default() };
+        let clock: Clock = Arc::new(Timestamp::now);
+        let mut log = Log::open(directory, key.clone(), clock, options).unwrap();
+        let event = AuditEvent::new("login", "/auth/login").to_json();
+        log.append(std::slice::from_ref(&event)).unwrap();
+        log.sync().unwrap();
+        let old = log.head.head.clone();
+        while log.head.head.before == old.before {
+            log.append(std::slice::from_ref(&event)).unwrap();
+        }
+        log.sync().unwrap();
+        old
     }
 }

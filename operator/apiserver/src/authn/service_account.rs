@@ -39,7 +39,7 @@ const GROUP: &str = "system:serviceaccounts";
 /// `{"alg":"HS256","typ":"JWT"}`.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
-/// No token of ours is as long.
+/// Longer tokens are neither issued nor accepted.
 const MAX_TOKEN: usize = 8 << 10;
 
 /// Where Kubernetes tells which token a request came with.
@@ -152,7 +152,8 @@ impl ServiceAccounts {
     /// A new token.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// 400 when it would be for so many that it is too long to be accepted; 500 when
+    /// the system has no randomness to give.
     pub fn issue(&self, order: Order) -> Result<String, StatusError> {
         let Order { namespace, account, secret, audiences, issued, expires } = order;
         let claims = Claims {
@@ -165,7 +166,15 @@ impl ServiceAccounts {
             sub: user_name(&namespace, &account.name),
             about: About { namespace, serviceaccount: account, secret },
         };
-        self.sign(&claims)
+        let token = self.sign(&claims)?;
+        if token.len() > MAX_TOKEN {
+            return Err(StatusError::bad_request(format!(
+                "spec.audiences: a token for all of them has {} bytes, and one of more than \
+                 {MAX_TOKEN} is not accepted; ask for a token for fewer audiences",
+                token.len()
+            )));
+        }
+        Ok(token)
     }
 
     fn sign(&self, claims: &impl Serialize) -> Result<String, StatusError> {

@@ -13,7 +13,10 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// it to people.
 pub(crate) const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// What strangers may hear too.
+/// What anybody may hear. As on Kubernetes it is bound to the group of those who are
+/// not logged in too, which here is only who asks as `system:anonymous` by
+/// impersonation: strangers get a 401 before any binding is looked at, and the
+/// probes are public routes.
 const HEALTH: [&str; 5] = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 fn metadata(name: &str) -> Value {

@@ -116,16 +116,29 @@ impl Index {
     /// Everything that somebody may do in a namespace (empty: in the cluster), and
     /// the roles that he is bound to and that are not there.
     pub fn rules_for(&self, identity: &Identity, namespace: &str) -> (Vec<Rule>, Vec<String>) {
-        let (mut rules, mut absent) = (Vec::new(), Vec::new());
-        for Grant { binding, .. } in self.grants(identity, namespace) {
-            match self.rules_of(&binding.role, &binding.namespace) {
-                Some(found) => rules.extend_from_slice(found),
-                None => absent.push(not_found(&binding.role)),
-            }
-        }
+        let held = self.grants(identity, namespace);
+        let rules = held
+            .filter_map(|Grant { binding, .. }| self.rules_of(&binding.role, &binding.namespace))
+            .flatten()
+            .cloned()
+            .collect();
+        (rules, self.absent(identity, namespace))
+    }
+
+    /// The roles that somebody is bound to in a namespace and that are not there, in
+    /// the words of Kubernetes. Asked for every refused request, so nothing of the
+    /// roles that are there is copied.
+    pub fn absent(&self, identity: &Identity, namespace: &str) -> Vec<String> {
+        let is_absent =
+            |binding: &Binding| self.rules_of(&binding.role, &binding.namespace).is_none();
+        let mut absent: Vec<String> = self
+            .grants(identity, namespace)
+            .filter(|grant| is_absent(&grant.binding))
+            .map(|grant| not_found(&grant.binding.role))
+            .collect();
         absent.sort_unstable();
         absent.dedup();
-        (rules, absent)
+        absent
     }
 
     /// The bindings that concern somebody in a namespace.

@@ -3,6 +3,8 @@
 //! The semantics are those of Kubernetes (`PolicyRule` of
 //! rbac.authorization.k8s.io/v1).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -99,6 +101,16 @@ impl Rule {
         self
     }
 
+    /// How many [pieces](Self::pieces) there are.
+    pub fn combinations(&self) -> usize {
+        let objects = self
+            .api_groups
+            .len()
+            .saturating_mul(self.resources.len())
+            .saturating_mul(self.resource_names.len().max(1));
+        self.verbs.len().saturating_mul(objects.saturating_add(self.non_resource_urls.len()))
+    }
+
     /// Rules of one verb, group, resource and name each, which together are this
     /// one.
     fn pieces(&self) -> Vec<Self> {
@@ -185,26 +197,27 @@ pub(crate) fn quoted(list: &[String]) -> String {
 /// all is covered.
 pub(crate) fn missing(held: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
     let mut missing: Vec<Rule> = Vec::new();
+    let mut places: HashMap<[Vec<String>; 4], usize> = HashMap::new();
     let lacking = wanted
         .iter()
         .flat_map(Rule::pieces)
         .filter(|piece| !held.iter().any(|rule| rule.covers_piece(piece)));
     for piece in lacking {
-        let same = |one: &&mut Rule| {
-            one.api_groups == piece.api_groups
-                && one.resources == piece.resources
-                && one.resource_names == piece.resource_names
-                && one.non_resource_urls == piece.non_resource_urls
-        };
-        match missing.iter_mut().find(same) {
-            Some(one) => {
+        let Rule { api_groups, resources, resource_names, non_resource_urls, .. } = &piece;
+        let what = [api_groups, resources, resource_names, non_resource_urls].map(Clone::clone);
+        match places.entry(what) {
+            Entry::Occupied(place) => {
+                let Some(one) = missing.get_mut(*place.get()) else { continue };
                 for verb in piece.verbs {
-                    if !one.verbs.contains(&verb) {
+                    if !has(&one.verbs, &verb) {
                         one.verbs.push(verb);
                     }
                 }
             }
-            None => missing.push(piece),
+            Entry::Vacant(place) => {
+                place.insert(missing.len());
+                missing.push(piece);
+            }
         }
     }
     missing

@@ -67,6 +67,23 @@ pub(crate) struct Limits {
     rates: Rates,
     queue_time: Duration,
     body_pause: Duration,
+    /// How long what was judged counts as judged.
+    pub judged_for: JudgedFor,
+}
+
+/// How long a request may go on before it is judged again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JudgedFor {
+    /// While its body arrives.
+    pub body: Duration,
+    /// While it watches.
+    pub watch: Duration,
+}
+
+impl Default for JudgedFor {
+    fn default() -> Self {
+        Self { body: Duration::from_secs(1), watch: Duration::from_secs(30) }
+    }
 }
 
 impl Default for Limits {
@@ -78,14 +95,10 @@ impl Default for Limits {
             rates: Rates::new(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE),
             queue_time: QUEUE_TIME,
             body_pause: BODY_PAUSE,
+            judged_for: JudgedFor::default(),
         }
     }
 }
-
-/// The other end of the connection that a request came over; an extension of such
-/// requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub std::net::SocketAddr);
 
 /// Carried by requests that came over a socket. The listener may stop while the
 /// controllers of this process go on watching.
@@ -121,6 +134,34 @@ impl Limits {
         Self { body_pause, ..Self::default() }
     }
 
+    /// The usual ones, with everything judged again as soon as can be.
+    #[cfg(test)]
+    pub fn distrustful() -> Self {
+        let judged_for = JudgedFor { body: Duration::ZERO, watch: Duration::from_millis(20) };
+        Self { judged_for, ..Self::default() }
+    }
+
+    /// The usual ones, with so many requests of one user at once.
+    #[cfg(test)]
+    pub fn frugal(at_once: f64) -> Self {
+        Self { rates: Rates::new(0.01, at_once), ..Self::default() }
+    }
+
+    /// Takes one of the requests that somebody may send.
+    ///
+    /// # Errors
+    /// 429 where there is none left.
+    pub fn within_rate(&self, caller: &Identity) -> Result<(), StatusError> {
+        if caller.groups.iter().any(|group| group == ADMINISTRATORS) {
+            return Ok(());
+        }
+        self.rates.take(&caller.name, Moment::now()).map(|_| ()).map_err(|wait| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            let message = format!("{:?} sends too many requests; try again later", caller.name);
+            StatusError::too_many_requests(message, seconds)
+        })
+    }
+
     async fn acquire(
         &self,
         semaphore: &Arc<Semaphore>,
@@ -145,7 +186,9 @@ pub(super) async fn take_turns(request: Request, next: Next) -> Response {
         return next.run(request).await;
     };
     let limits = Arc::clone(&connection.limits);
-    if let Err(error) = acceptable(&request, &limits) {
+    // Whether the log has room for what this leaves there.
+    let ready = request.extensions().get::<Trail>().map_or(Ok(()), Trail::ready);
+    if let Err(error) = ready {
         return error.into_response();
     }
     let turns = match *request.method() {
@@ -156,21 +199,6 @@ pub(super) async fn take_turns(request: Request, next: Next) -> Response {
         Ok(_turn) => next.run(request).await,
         Err(error) => error.into_response(),
     }
-}
-
-/// Whether a request may be worked on as far as its user's rate goes, and the log
-/// that it would be recorded in.
-fn acceptable(request: &Request, limits: &Limits) -> Result<(), StatusError> {
-    let extensions = request.extensions();
-    if let Some(caller) = extensions.get::<Identity>()
-        && !caller.groups.iter().any(|group| group == ADMINISTRATORS)
-        && let Err(wait) = limits.rates.take(&caller.name, Moment::now())
-    {
-        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-        let message = format!("{:?} sends too many requests; try again later", caller.name);
-        return Err(StatusError::too_many_requests(message, seconds));
-    }
-    extensions.get::<Trail>().map_or(Ok(()), Trail::ready)
 }
 
 /// A body in memory, and its room there until the request is done.

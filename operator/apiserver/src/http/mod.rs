@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod list;
 mod panics;
 pub(crate) mod path;
+mod peer;
 mod respond;
 mod review;
 mod scale;
@@ -21,6 +22,7 @@ mod token;
 pub(crate) mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -42,14 +44,13 @@ use crate::wire::accept::{
     patch_form,
 };
 use crate::wire::status::{self, StatusError};
-use crate::write::{
-    self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions, flag,
-};
+use crate::write::{self, Call, DeleteOptions, Deleted, Outcome, Patch, WriteKind, WriteOptions};
+pub(crate) use access::{Standing, upgrades, verb as verb_of};
 use filter::Filter;
-pub use limits::Peer;
 pub(crate) use limits::{Connection, Limits};
 use list::{ListOptions, Page, check_not_newer, version_parameter};
 use path::ResourcePath;
+pub use peer::{Peer, network};
 use view::View;
 
 /// The API and the extra routes, all behind authentication and authorization.
@@ -126,7 +127,7 @@ fn without_resource(state: &State, parts: &request::Parts) -> Response {
 }
 
 /// The parameters of a request; none where they can't be read.
-fn query(uri: &Uri) -> Vec<(String, String)> {
+pub(crate) fn query(uri: &Uri) -> Vec<(String, String)> {
     Query::try_from_uri(uri).map(|Query(query)| query).unwrap_or_default()
 }
 
@@ -146,20 +147,15 @@ fn header_text(parts: &request::Parts, name: header::HeaderName) -> Option<&str>
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The Kubernetes verb of a request, also the label of its metrics.
+/// The Kubernetes verb of a request as it is served here, where no connection is
+/// upgraded; also the label of its metrics. `other` for what no resource has.
 fn verb(method: &Method, path: &ResourcePath, query: &[(String, String)]) -> &'static str {
     let named = path.name.is_some();
-    match (method, named) {
-        (&Method::GET, _) if flag(query, "watch") => "watch",
-        (&Method::GET, true) => "get",
-        (&Method::GET, false) => "list",
-        (&Method::POST, false) => "create",
-        (&Method::POST, true) if path.subresource.is_some() => "create",
-        (&Method::PUT, true) => "update",
-        (&Method::PATCH, true) => "patch",
-        (&Method::DELETE, true) => "delete",
-        (&Method::DELETE, false) => "deletecollection",
-        _ => "other",
+    match *method {
+        Method::POST if named && path.subresource.is_none() => "other",
+        Method::PUT | Method::PATCH if !named => "other",
+        Method::HEAD | Method::CONNECT => "other",
+        _ => access::verb(method, false, query, path),
     }
 }
 
@@ -195,7 +191,9 @@ async fn dispatch(ask: Ask, verb: &'static str, body: Body) -> Result<Response, 
         "list" => list(&ask).await,
         "watch" => watch(&ask).await,
         _ => {
+            let begun = Instant::now();
             let held = limits::read_body(&ask.parts, body).await?;
+            ask.judge_again(begun)?;
             let body = &held.bytes;
             match verb {
                 "create" if ask.path.subresource.is_some() => token::create(&ask, body),
@@ -239,6 +237,15 @@ impl Ask {
     /// few, and are not told to come back later.
     fn is_remote(&self) -> bool {
         self.parts.extensions.get::<Connection>().is_some()
+    }
+
+    /// Judges the request once more where its body was long on its way.
+    fn judge_again(&self, begun: Instant) -> Result<(), StatusError> {
+        let connection = self.parts.extensions.get::<Connection>();
+        if connection.is_none_or(|connection| begun.elapsed() < connection.limits.judged_for.body) {
+            return Ok(());
+        }
+        Standing::of(&self.state, &self.parts).map_or(Ok(()), |standing| standing.check())
     }
 
     fn content_type(&self) -> Option<&str> {
@@ -333,8 +340,10 @@ async fn watch(ask: &Ask) -> Result<Response, StatusError> {
         Some(connection) => Watcher {
             ends: connection.ends.clone(),
             seat: Some(ask.state.seats.watch(&ask.caller.name)?),
+            standing: Standing::of(&ask.state, &ask.parts),
+            judged_for: connection.limits.judged_for.watch,
         },
-        None => Watcher { ends: ask.state.shutdown.clone(), seat: None },
+        None => Watcher::of_this_process(ask.state.shutdown.clone()),
     };
     let body = Body::from_stream(watch::stream(view, filter, options, watcher).await?);
     Ok(respond::document(StatusCode::OK, content_type, body))

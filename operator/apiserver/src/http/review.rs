@@ -166,9 +166,11 @@ impl Question<'_> {
         let own = [ISSUER.to_owned()];
         let meant = if asked.is_empty() { &own[..] } else { &asked };
         let found = self.state.service_accounts.verify(&token, meant).or_else(|| {
-            // All other tokens are for this server alone.
+            // All other tokens are for this server alone. A limited one is good for
+            // less than who has it, which an answer of this form can't tell.
             let is_meant = meant.contains(&own[0]);
             let identity = is_meant.then(|| self.state.identify(&token)).flatten();
+            let identity = identity.filter(|identity| identity.scope.is_none());
             identity.map(|identity| (identity, own.to_vec()))
         });
         Ok(match found {

@@ -41,6 +41,11 @@ pub(super) fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     if !causes.is_empty() {
         return Err(StatusError::invalid(GROUP, KIND, ask.name(), causes));
     }
+    if ask.caller.scope.is_some() {
+        let why = "a limited token makes no token that may do more than it: log in, or use one \
+                   without limits";
+        return Err(StatusError::forbidden("", "serviceaccounts/token", ask.name(), why));
+    }
     let account = Meta::read(&stored(ask)?.object).map_err(StatusError::internal)?;
     let now = (ask.state.clock)().as_second();
     let wanted = spec.expiration_seconds.unwrap_or(USUAL);
@@ -51,18 +56,17 @@ pub(super) fn create(ask: &Ask, body: &Bytes) -> Result<Response, StatusError> {
     };
     spec.audiences = Some(audiences.clone());
     let expires = now + lasts;
-    let token = if options.dry_run {
-        String::new()
-    } else {
-        ask.state.service_accounts.issue(Order {
-            namespace: account.namespace.clone(),
-            secret: spec.bound_object_ref.as_ref().map(|bound| secret(ask, bound)).transpose()?,
-            account: Bound { name: account.name.clone(), uid: account.uid },
-            audiences,
-            issued: now,
-            expires,
-        })?
-    };
+    let mut token = ask.state.service_accounts.issue(Order {
+        namespace: account.namespace.clone(),
+        secret: spec.bound_object_ref.as_ref().map(|bound| secret(ask, bound)).transpose()?,
+        account: Bound { name: account.name.clone(), uid: account.uid },
+        audiences,
+        issued: now,
+        expires,
+    })?;
+    if options.dry_run {
+        token.clear();
+    }
     let expiry = Timestamp::from_second(expires).map_err(StatusError::internal)?;
     spec.expiration_seconds = Some(lasts);
     let answer = json!({

@@ -1,8 +1,10 @@
 //! Events about owner references that can't be right.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::authn::Identity;
+use crate::random;
 use crate::registry::Nature;
 use crate::server::MANAGER;
 use crate::state::State;
@@ -12,6 +14,14 @@ use crate::write::{self, Call, WriteOptions};
 
 /// Where the events of cluster-scoped objects are.
 const NAMESPACE: &str = "default";
+
+/// The same reference yields the same name, so that it is told once. The names of roles
+/// and the uids of owners can be what no event may be called.
+fn name_of(dependent: &Key, uid: &str, owner: &str) -> String {
+    let whole = [dependent.resource(), dependent.name(), uid, owner].join("\0");
+    let digest = random::hex(&Sha256::digest(whole));
+    format!("owner-reference.{}", digest.get(..32).unwrap_or(&digest))
+}
 
 /// Says, once for each reference, that a cluster-scoped object can't have an
 /// owner in a namespace: the reference names none.
@@ -28,9 +38,7 @@ pub(super) async fn invalid_namespace(
     ) else {
         return Ok(());
     };
-    // The same reference yields the same name, so that it is told once.
-    let part = |uid: &str| uid.chars().take(8).collect::<String>();
-    let name = format!("{}.{}-{}", key.name(), part(uid), part(&owner.uid));
+    let name = name_of(key, uid, &owner.uid);
     let OwnerReference { api_version, kind, name: owner_name, uid: owner_uid, .. } = owner;
     let now = state.now();
     let event = json!({

@@ -261,3 +261,19 @@ async fn certificates_change_while_the_server_runs() {
     assert!(works("hades.example.com", &world).await, "the good one stays");
     bed.end().await;
 }
+
+#[tokio::test]
+async fn there_are_so_many_places_and_whoever_leaves_makes_one() {
+    // All from this machine, which is exempt from the places of a network.
+    let terms = Terms { connections: 2, of_network: 1, ..Terms::default() };
+    let bed = Bed::new(terms).await;
+    let first = bed.connect(b"http/1.1").await;
+    let _second = bed.connect(b"http/1.1").await;
+    assert!(bed.connect_as("localhost", &bed.own, b"http/1.1").await.is_err());
+    drop(first);
+    let deadline = std::time::Instant::now() + LONG;
+    while bed.connect_as("localhost", &bed.own, b"http/1.1").await.is_err() {
+        assert!(std::time::Instant::now() < deadline, "the place stays taken");
+    }
+    bed.end().await;
+}

@@ -3,8 +3,9 @@
 //! ```text
 //! initial objects (ADDED …, a bookmark where asked) ─▶ changes as they come ─▶ end
 //! ```
-//! The end is the client's timeout, the server's shutdown, or an ERROR 410 when
-//! the client asks for changes that the ring has dropped; clients list anew then.
+//! The end is the client's timeout, the server's shutdown, an ERROR 410 when the
+//! client asks for changes that the ring has dropped (clients list anew then), or an
+//! ERROR 401 or 403 when its login or its right to watch has ended meanwhile.
 //!
 //! A watch that nobody reads costs nothing but itself: it holds a number, and looks
 //! into the ring only when it is asked for more.
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::initial::Initial;
 use super::line::{self, Writer};
 use super::{Appearance, Event, EventKind, Options};
+use crate::http::Standing;
 use crate::http::feed::Feed;
 use crate::http::filter::Filter;
 use crate::http::list::{check_not_newer, scan};
@@ -41,6 +43,17 @@ pub(crate) struct Watcher {
     pub ends: CancellationToken,
     /// Absent for the controllers of this process, which need none.
     pub seat: Option<WatchSeat>,
+    /// Judged again every `judged_for`, as a login may end and rights may be taken
+    /// away. Absent for the controllers of this process.
+    pub standing: Option<Standing>,
+    pub judged_for: Duration,
+}
+
+impl Watcher {
+    /// One who may always watch.
+    pub fn of_this_process(ends: CancellationToken) -> Self {
+        Self { ends, seat: None, standing: None, judged_for: Duration::MAX }
+    }
 }
 
 enum Phase {
@@ -68,6 +81,8 @@ struct Watch {
     /// The time is over; what is there is sent, and a last bookmark.
     ending: bool,
     watcher: Watcher,
+    /// When the watcher was last found to have the right to watch.
+    judged: Instant,
     _guard: WatchGuard,
 }
 
@@ -124,6 +139,7 @@ pub(crate) async fn stream(
         bookmark_due: false,
         ending: false,
         watcher,
+        judged: Instant::now(),
         _guard: guard,
     };
     Ok(futures::stream::unfold(watch, |mut watch| async move {
@@ -142,6 +158,10 @@ impl Watch {
         loop {
             if self.watcher.ends.is_cancelled() {
                 return None;
+            }
+            if let Err(error) = self.judge_again() {
+                self.phase = Phase::Done;
+                return Some(Bytes::from(line::error(&error)));
             }
             // What happened before the resource went is still told.
             let retired = self.view.resource.retired.is_cancelled();
@@ -168,6 +188,16 @@ impl Watch {
                 self.wait().await;
             }
         }
+    }
+
+    /// Refuses to go on where the watcher may not watch any more.
+    fn judge_again(&mut self) -> Result<(), StatusError> {
+        let Some(standing) = &self.watcher.standing else { return Ok(()) };
+        if matches!(self.phase, Phase::Done) || self.judged.elapsed() < self.watcher.judged_for {
+            return Ok(());
+        }
+        self.judged = Instant::now();
+        standing.check()
     }
 
     /// The next part of what exists.
@@ -265,6 +295,8 @@ impl Watch {
 
     /// Sleeps until there is something to do.
     async fn wait(&mut self) {
+        let judged_for = self.watcher.judged_for;
+        let judge = self.judged.checked_add(judged_for).unwrap_or(self.deadline);
         tokio::select! {
             changed = self.changed.changed() => if changed.is_err() {
                 self.phase = Phase::Done;
@@ -274,6 +306,7 @@ impl Watch {
                 self.bookmark_due = true;
                 self.ending = true;
             }
+            () = tokio::time::sleep_until(judge), if self.watcher.standing.is_some() => {}
             () = self.watcher.ends.cancelled() => self.phase = Phase::Done,
             () = self.view.resource.retired.cancelled() => {}
         }

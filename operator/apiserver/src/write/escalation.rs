@@ -14,6 +14,9 @@ use super::{Call, text};
 use crate::authz::{self, GROUP, RoleRef, Rule, quoted};
 use crate::wire::status::StatusError;
 
+/// How many of the missing rules an answer tells.
+const TOLD: usize = 10;
+
 /// Metadata that the server and its garbage collection change.
 const OWN_FIELDS: [&str; 4] = ["ownerReferences", "finalizers", "managedFields", "resourceVersion"];
 
@@ -59,7 +62,7 @@ fn check_role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), S
     let gathers = |object: &Value| !object["aggregationRule"].is_null();
     let everything = Rule::everything();
     if (gathers(new) || old.is_some_and(gathers))
-        && !call.state.rights.lacking(call.caller, "", &everything).is_empty()
+        && !call.state.rights.holds(call.caller, "", &everything)
     {
         return Err(forbidden(
             call,
@@ -87,12 +90,24 @@ fn check_binding(call: &Call<'_>, new: &Value) -> Result<(), StatusError> {
 
 fn check_rules(call: &Call<'_>, object: &Value, rules: &[Rule]) -> Result<(), StatusError> {
     let (caller, namespace) = (call.caller, call.namespace.unwrap_or_default());
-    let lacking = call.state.rights.lacking(caller, namespace, rules);
+    let Some(lacking) = call.state.rights.lacking(caller, namespace, rules) else {
+        let message = format!(
+            "user {:?} holds too many rules to compare them with what would be granted: grant it \
+             in smaller roles, or have somebody grant it who may do everything",
+            caller.name
+        );
+        return Err(forbidden(call, object, message));
+    };
     if lacking.is_empty() {
         return Ok(());
     }
     let mut lines: Vec<String> = lacking.iter().map(Rule::describe).collect();
     lines.sort_unstable();
+    let more = lines.len().saturating_sub(TOLD);
+    lines.truncate(TOLD);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
     let message = format!(
         "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         caller.name,

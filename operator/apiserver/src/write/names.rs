@@ -21,6 +21,9 @@ const VALUE: &str = "a valid label must be an empty string or consist of alphanu
 
 /// The longest name of an object, and prefix of a label key.
 const MAX_SUBDOMAIN: usize = 253;
+/// The longest name that only has to be a step of a path. Escaped it is three times as
+/// long, and there may be more of a path.
+const MAX_SEGMENT: usize = 1024;
 /// The longest label of DNS, part of a label key and label value.
 const MAX_LABEL: usize = 63;
 
@@ -64,16 +67,24 @@ pub(super) fn subdomain_errors(text: &str) -> Vec<String> {
     errors
 }
 
-/// Names that only have to be one step of a path, as roles have.
+/// Names that only have to be one step of a path, as roles have. Kubernetes sets them
+/// no limit; a name that no request can carry could be neither read nor deleted.
 pub(super) fn path_segment_errors(text: &str) -> Vec<String> {
     if matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
-    ["/", "%"]
+    let mut errors: Vec<String> = ["/", "%"]
         .iter()
         .filter(|letter| text.contains(**letter))
         .map(|letter| format!("may not contain '{letter}'"))
-        .collect()
+        .collect();
+    if text.contains(char::is_control) {
+        errors.push("may not contain control characters".to_owned());
+    }
+    if text.len() > MAX_SEGMENT {
+        errors.push(too_long(MAX_SEGMENT));
+    }
+    errors
 }
 
 /// What is wrong with the name of an object, in the words of Kubernetes. A
@@ -157,5 +168,10 @@ mod tests {
         }
         assert!(path_segment_errors("system:node").is_empty());
         assert_eq!(path_segment_errors("a/b%").len(), 2);
+        assert!(path_segment_errors(&"x".repeat(1024)).is_empty());
+        assert_eq!(path_segment_errors(&"x".repeat(1025)).len(), 1);
+        for name in ["a\0", "a\nb", "\u{1b}[2J", "\u{85}"] {
+            assert_eq!(path_segment_errors(name).len(), 1, "{name:?}");
+        }
     }
 }

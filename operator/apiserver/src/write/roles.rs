@@ -13,6 +13,10 @@ pub(crate) fn is_of_rights(resource: &Resource) -> bool {
     resource.custom.is_none() && resource.info.group == GROUP
 }
 
+/// How many combinations of a verb, a group, a resource and a name (or of a verb and
+/// a path) the rules of one role may come to: whoever grants them must hold each.
+const MAX_COMBINATIONS: usize = 4096;
+
 fn is_role(resource: &Resource) -> bool {
     matches!(resource.info.kind.as_str(), "Role" | "ClusterRole")
 }
@@ -78,6 +82,10 @@ pub(super) fn causes(resource: &Resource, new: &Value, old: Option<&Value>) -> V
         return binding_causes(resource, new, old);
     }
     let mut causes = Vec::new();
+    // What is stored stays good, so that such a role can lose its finalizers.
+    if old.is_none_or(|old| old["rules"] != new["rules"]) {
+        causes.extend(too_many(new));
+    }
     for (index, rule) in items(new, "rules").iter().enumerate() {
         rule_causes(&format!("rules[{index}]"), rule, resource.info.namespaced, &mut causes);
     }
@@ -93,6 +101,31 @@ pub(super) fn causes(resource: &Resource, new: &Value, old: Option<&Value>) -> V
         }
     }
     causes
+}
+
+/// Says when the rules come to more than anybody should have to hold. What a role
+/// gathers is not written by hand, and counts where it comes from.
+fn too_many(role: &Value) -> Option<Cause> {
+    if !role["aggregationRule"].is_null() {
+        return None;
+    }
+    let combinations = items(role, "rules")
+        .iter()
+        .map(|rule| {
+            let count = |field: &str| items(rule, field).len();
+            let objects = count("apiGroups")
+                .saturating_mul(count("resources"))
+                .saturating_mul(count("resourceNames").max(1));
+            count("verbs").saturating_mul(objects.saturating_add(count("nonResourceURLs")))
+        })
+        .fold(0, usize::saturating_add);
+    (combinations > MAX_COMBINATIONS).then(|| {
+        let message = format!(
+            "Too many: {combinations}: the verbs, API groups, resources and names of all rules \
+             must come to at most {MAX_COMBINATIONS} combinations; use \"*\", or several roles"
+        );
+        Cause::new("rules", CauseReason::FieldValueTooMany, message)
+    })
 }
 
 fn rule_causes(field: &str, rule: &Value, namespaced: bool, causes: &mut Vec<Cause>) {

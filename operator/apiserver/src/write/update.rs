@@ -173,10 +173,20 @@ fn require_version(call: Call<'_>, name: &str, object: &Value) -> Result<(), Sta
     Err(call.invalid(name, vec![cause]))
 }
 
-pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+/// An object as the caller sees it. What a patch tests, copies and moves is no more
+/// than that; the values behind fingerprints come back when the change is admitted.
+fn seen(call: Call<'_>, old: &Value) -> Value {
     let mut object = old.clone();
+    if call.resource.nature == Nature::Secret && !call.caller.reads_secrets() {
+        secret::mask(&call.state.keyring, &mut object);
+    }
+    object
+}
+
+pub(super) fn patched(call: Call<'_>, old: &Value, body: &Patch) -> Result<Candidate, StatusError> {
+    let mut object = seen(call, old);
     match body {
-        Patch::Json(operations) => object = patch::json(old, operations)?,
+        Patch::Json(operations) => object = patch::json(&object, operations)?,
         Patch::Merge(body) => patch::merge(&mut object, body),
         Patch::Strategic(body) => {
             let info = &call.resource.info;

@@ -84,8 +84,9 @@ impl Source {
         let mut options = RemoteOptions::new(spec.url.as_str(), "");
         options.follow = follow(spec);
         options.submodules = spec.submodules.unwrap_or(false).then(|| path.to_owned());
-        let GitAccess { credentials, extra_ca, kinds: _ } = access;
+        let GitAccess { credentials, extra_ca, scope, kinds: _ } = access;
         options.credentials = credentials;
+        options.scope = scope;
         options.extra_ca = extra_ca;
         let repository = Repository::open(dir, options).map_err(|error| refusal(&error))?;
         let mut options = ReadOptions::new(path);

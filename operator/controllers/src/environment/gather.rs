@@ -10,7 +10,7 @@ use hades_api::{
     DockerHost, DockerHostSpec, Environment, EnvironmentSpec, EnvironmentTemplate, HadesProject,
     HadesProjectSpec, Health, PolicyImage, annotation, reason,
 };
-use hades_plan::policy::Rules;
+use hades_plan::policy::{Rules, Usage, kept_volumes};
 use hades_plan::{
     Current, Desired, HostSnapshot, HostView, Inputs, Observed, SecretData, SpecError,
     SpecErrorKind, merge, naming, needs, resolve,
@@ -141,8 +141,10 @@ async fn assemble(
         images::found(poller, &spec, recorded_images, &pull_keys, machines, context.now());
     let wanted: BTreeSet<String> = needed.hosts.into_iter().chain(recorded(environment)).collect();
     let mut look = observe(context, &hosts.specs, wanted).await;
-    let name = EnvironmentName::new(project, environment.name_any());
+    let name = EnvironmentName::new(project.clone(), environment.name_any());
+    let fingerprint = |value: &str| (context.fingerprint)(&project, value);
     let current = Current::new(&name, &context.installation, &look.observed, &status.resources);
+    let kept_volumes = kept_volumes(&name, &spec, &status.resources);
     let inputs = Inputs {
         environment: name,
         uid: &environment.uid().unwrap_or_default(),
@@ -156,8 +158,13 @@ async fn assemble(
         secrets: &secrets,
         pins: &status.images,
         found: &found,
-        rules: Some(Rules { others, ..Rules::of(&policy) }),
-        fingerprint: &*context.fingerprint,
+        rules: Some(Rules {
+            policy: &policy,
+            others,
+            before: Some(Usage::there(&status.resources)),
+            kept_volumes,
+        }),
+        fingerprint: &fingerprint,
     };
     let mut desired = match resolve(&inputs) {
         Ok(desired) => desired,

@@ -4,7 +4,7 @@ mod container;
 mod evidence;
 mod exec;
 mod execute;
-mod gather;
+pub(crate) mod gather;
 mod logs;
 mod output;
 mod preview;

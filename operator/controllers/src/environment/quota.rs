@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hades_api::{Environment, EnvironmentTemplate, ProjectPolicy};
+use hades_api::name::EnvironmentName;
+use hades_api::{Environment, EnvironmentTemplate, ProjectPolicy, ResourceStatus};
 use hades_plan::merge;
 use hades_plan::policy::Usage;
 use kube::api::ListParams;
@@ -11,9 +12,11 @@ use kube::{Api, ResourceExt};
 use crate::Context;
 use crate::driver::ReconcileError;
 
-/// What those take that come before `environment`: the older ones. So a project that
-/// has too much goes on with what it had first, whichever pass comes first. Nothing
-/// where the project has no quotas.
+/// What the others take: those that come before `environment`, which are the older
+/// ones, what they ask for or have, whichever is more; the younger ones what they have.
+/// So a project that has too much goes on with what it had first, whichever pass comes
+/// first, and what is there counts whatever its manifest has come to say. Nothing where
+/// the project has no quotas.
 pub(super) async fn others(
     context: &Context,
     environment: &Environment,
@@ -35,17 +38,28 @@ pub(super) async fn others(
         .map_err(ReconcileError::api(format!("list templates of {project}")))?;
     let templates: BTreeMap<String, EnvironmentTemplate> =
         templates.into_iter().map(|template| (template.name_any(), template)).collect();
-    let (own, before_all) = (rank(environment), Usage::default());
-    let others = environments.into_iter().filter(|other| rank(other) < own);
-    Ok(others.fold(before_all, |sum, other| {
+    let own = rank(environment);
+    let others = environments.into_iter().filter(|other| rank(other) != own);
+    Ok(others.fold(Usage::default(), |sum, other| {
+        if rank(&other) > own {
+            return sum + Usage::there(resources(&other));
+        }
+        let name = EnvironmentName::new(&project, other.name_any());
+        let has = resources(&other);
         let template = other.spec.template_ref.as_ref();
         let template = template.and_then(|reference| templates.get(&reference.name));
         let spec = match template {
             Some(template) => merge(&template.spec, &other.spec),
-            None => other.spec,
+            None => other.spec.clone(),
         };
-        sum + Usage::of(&spec)
+        sum + Usage::of_stored(&name, &spec, has)
     }))
+}
+
+/// What an environment has by its status.
+fn resources(environment: &Environment) -> &[ResourceStatus] {
+    let status = environment.status.as_ref();
+    status.map_or(&[], |status| status.resources.as_slice())
 }
 
 /// Older ones first; one that isn't stored yet, as in a preview, last.

@@ -323,6 +323,7 @@ fn resource(found: &ResourceState, gathered: &Gathered) -> ResourceStatus {
         image: found.image.clone(),
         ports: found.ports.clone(),
         created_at: found.created_at,
+        limits: found.limits.clone(),
     }
 }
 

@@ -256,7 +256,7 @@ fn context(client: &Client, connect: &FakeConnect, dir: &Path, clock: Clock) -> 
         client: client.clone(),
         connect: Arc::new(connect.clone()),
         installation: INSTALLATION.to_owned(),
-        fingerprint: Arc::new(|value: &str| format!("fp{:x}", value.len())),
+        fingerprint: Arc::new(|project, value| format!("fp-{project}-{:x}", value.len())),
         secret_values: Arc::new(OneValue(Redactor::new([VALUE.as_bytes()]))),
         cache_dir: dir.join("repositories"),
         clock,

@@ -2,6 +2,7 @@
 //! are handed out through Hades's own kinds, and labels that decide over others'
 //! objects.
 
+mod abandon;
 mod data;
 mod grants;
 mod ownership;
@@ -14,7 +15,12 @@ use hades_apiserver::{Cause, CauseReason, Validator};
 
 /// All of them.
 pub(crate) fn validators() -> Vec<Arc<dyn Validator>> {
-    vec![Arc::new(grants::Grants), Arc::new(ownership::Ownership), Arc::new(data::Data)]
+    vec![
+        Arc::new(grants::Grants),
+        Arc::new(ownership::Ownership),
+        Arc::new(data::Data),
+        Arc::new(abandon::Abandon),
+    ]
 }
 
 fn forbidden(field: impl Into<String>, why: &str) -> Cause {

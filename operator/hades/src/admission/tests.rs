@@ -239,3 +239,82 @@ async fn data_goes_by_the_word_of_those_who_may_delete_it() {
     let answer = environments.replace("e", &PostParams::default(), &replaced).await;
     refused(answer.map_err(|error| error.to_string()), words);
 }
+
+#[tokio::test]
+async fn a_template_is_no_detour_to_the_deletion_of_data() {
+    let bed = Bed::new().await;
+    let template = |name: &str, policy: &str| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {"volumes": {"data": {"deletionPolicy": policy}}},
+        })
+    };
+    for (name, policy) in [("keeps", "Retain"), ("deletes", "Delete")] {
+        let made = bed.make::<EnvironmentTemplate>(&bed.client, SHOP, template(name, policy)).await;
+        made.unwrap();
+    }
+    let environment = |template: &str, volumes: Value| {
+        let spec = json!({"templateRef": {"name": template}, "volumes": volumes});
+        json!({"metadata": {"name": "e"}, "spec": spec})
+    };
+    let (ada, dora) = (bed.client_of("ada"), bed.client_of("dora"));
+    let words = "spec.templateRef.name: Forbidden";
+    let retain = json!({"data": {"deletionPolicy": "Retain"}});
+    let make = async |by: &Client, template: &str, volumes: &Value| {
+        bed.make::<Environment>(by, SHOP, environment(template, volumes.clone())).await
+    };
+    refused(make(&dora, "deletes", &json!({})).await, words);
+    make(&dora, "keeps", &json!({})).await.unwrap();
+    refused(make(&dora, "deletes", &json!({})).await, words);
+    // It says itself that its data stays, until it doesn't.
+    make(&dora, "deletes", &retain).await.unwrap();
+    refused(make(&dora, "deletes", &json!({})).await, words);
+    make(&ada, "deletes", &json!({})).await.unwrap();
+    make(&dora, "deletes", &json!({"other": {}})).await.unwrap();
+    make(&dora, "to-come", &json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_runs_is_given_up_by_those_who_decide_about_quotas() {
+    let bed = Bed::new().await;
+    let environments = |by: &Client| Api::<Environment>::namespaced(by.clone(), "shop");
+    let object = json!({"metadata": {"name": "e", "finalizers": [annotation::FINALIZER]}});
+    let object = bed.make::<Environment>(&bed.client, SHOP, with_spec(object)).await.unwrap();
+    let policy = rule(&["update"], "hades.dev", &["hadesprojects/policy"]);
+    let writes = rule(&["get", "patch", "update", "create"], "hades.dev", &["environments"]);
+    let keeper = bed.holder("keeper", json!([policy, writes])).await;
+    let merge = async |by: &Client, metadata: Value| {
+        let patch = Patch::Merge(json!({"metadata": metadata}));
+        let patched = environments(by).patch("e", &PatchParams::default(), &patch).await;
+        patched.map_err(|error| error.to_string())
+    };
+    let abandon = json!({"annotations": {annotation::ABANDON: "true"}});
+    let (ada, dora) = (bed.client_of("ada"), bed.client_of("dora"));
+    for by in [&ada, &dora] {
+        let words = "metadata.annotations[hades.dev/abandon]: Forbidden";
+        refused(merge(by, abandon.clone()).await, words);
+        let words = "metadata.finalizers: Forbidden";
+        refused(merge(by, json!({"finalizers": null})).await, words);
+        refused(merge(by, json!({"finalizers": ["example.com/other"]})).await, words);
+        let both = json!({"finalizers": [annotation::FINALIZER, "example.com/other"]});
+        merge(by, both).await.unwrap();
+        merge(by, json!({"finalizers": [annotation::FINALIZER]})).await.unwrap();
+        let mut fresh = object.clone();
+        fresh.metadata = kube::api::ObjectMeta {
+            name: Some("fresh".to_owned()),
+            annotations: Some([(annotation::ABANDON.to_owned(), "true".to_owned())].into()),
+            ..Default::default()
+        };
+        let made = environments(by).create(&PostParams::default(), &fresh).await;
+        refused(made.map_err(|error| error.to_string()), "hades.dev/abandon");
+    }
+    merge(&keeper, abandon).await.unwrap();
+    // Who finds it there may change the rest.
+    merge(&dora, json!({"labels": {"a": "b"}})).await.unwrap();
+    merge(&keeper, json!({"finalizers": null})).await.unwrap();
+}
+
+fn with_spec(mut object: Value) -> Value {
+    object["spec"] = json!({"suspend": true});
+    object
+}

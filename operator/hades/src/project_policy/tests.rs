@@ -163,6 +163,36 @@ async fn a_policy_that_is_tightened_lets_what_is_stored_be_changed_but_not_worse
 }
 
 #[tokio::test]
+async fn what_is_there_counts_whatever_manifests_say() {
+    let bed = Bed::new().await;
+    bed.policy(json!({"quotas": {"replicas": 4}})).await;
+    let held = json!({"suspend": true, "defaults": {"host": "local"}});
+    assert_eq!(bed.environment("a", held.clone()).await, "");
+    let container = |number: u32| {
+        json!({
+            "kind": "Container", "name": format!("shop_a_web-{number}-0123abcd"), "host": "local",
+            "service": "web", "state": "running", "health": "Healthy", "drift": "OutOfSync",
+        })
+    };
+    let status = json!({"status": {"resources": [container(1), container(2), container(3)]}});
+    let environments: Api<Environment> = Api::namespaced(bed.client.clone(), "shop");
+    let parameters = PatchParams::default();
+    environments.patch_status("a", &parameters, &Patch::Merge(&status)).await.unwrap();
+    let found = bed.environment("b", web(json!({"replicas": 2}))).await;
+    assert!(found.contains("replicas 5 of 4 (this environment 2, others 3)"), "{found}");
+    assert_eq!(bed.environment("b", web(json!({"replicas": 1}))).await, "");
+    // By way of a template as well.
+    assert_eq!(bed.template(web(json!({"replicas": 1}))).await, "");
+    assert_eq!(bed.environment("b", json!({"templateRef": {"name": "base"}})).await, "");
+    let found = bed.template(web(json!({"replicas": 2}))).await;
+    assert!(found.contains("in environment b: quota of project shop: replicas 5 of 4"), "{found}");
+    // It can have again what it has still.
+    bed.policy(json!({"quotas": {"replicas": 1}})).await;
+    assert_eq!(bed.environment("a", web(json!({"replicas": 3}))).await, "");
+    assert!(bed.environment("a", web(json!({"replicas": 4}))).await.contains("replicas 5 of 1"));
+}
+
+#[tokio::test]
 async fn accounts_hosts_and_names_of_others() {
     let bed = Bed::new().await;
     bed.host("local", json!({"endpoint": "unix:///run/docker.sock"})).await;

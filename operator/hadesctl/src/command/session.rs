@@ -1,6 +1,6 @@
 //! `hadesctl session`: logins that go on.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use hades_client::accounts::{self, SessionEntry, Whose};
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::age::age;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
-use crate::output;
+use crate::output::{self, ListForm};
 
 /// Letters of a client's name that are shown in a table.
 const CLIENT_WIDTH: usize = 40;
@@ -47,16 +47,7 @@ struct Listing {
 
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    #[default]
-    Table,
-    Yaml,
-    Json,
-    Name,
+    output: ListForm,
 }
 
 /// Which sessions to end.
@@ -104,14 +95,14 @@ async fn list(context: &Context, listing: &Listing) -> Result<(), Error> {
     let session = context.session().await?;
     let sessions = accounts::sessions(session, whose(&listing.user)).await?;
     match listing.output {
-        Output::Table if sessions.is_empty() => {
+        ListForm::Table if sessions.is_empty() => {
             context.terminal.note("no sessions found");
             Ok(())
         }
-        Output::Table => context.terminal.print(&table(&sessions, context.now())),
-        Output::Json => context.terminal.print(&output::json(&sessions)?),
-        Output::Yaml => context.terminal.print(&output::yaml(&sessions)?),
-        Output::Name => {
+        ListForm::Table => context.terminal.print(&table(&sessions, context.now())),
+        ListForm::Json => context.terminal.print(&output::json(&sessions)?),
+        ListForm::Yaml => context.terminal.print(&output::yaml(&sessions)?),
+        ListForm::Name => {
             sessions.iter().try_for_each(|entry| context.terminal.line(&entry.metadata.name))
         }
     }

@@ -10,7 +10,7 @@ use crate::age::age;
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
-use crate::output;
+use crate::output::{self, ListForm};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -94,16 +94,7 @@ struct Listing {
 
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    #[default]
-    Table,
-    Yaml,
-    Json,
-    Name,
+    output: ListForm,
 }
 
 /// Which tokens to revoke.
@@ -203,14 +194,14 @@ async fn list(context: &Context, listing: &Listing) -> Result<(), Error> {
     let session = context.session().await?;
     let tokens = accounts::tokens(session, whose(&listing.user)).await?;
     match listing.output {
-        Output::Table if tokens.is_empty() => {
+        ListForm::Table if tokens.is_empty() => {
             context.terminal.note("no tokens found");
             Ok(())
         }
-        Output::Table => context.terminal.print(&table(&tokens, context.now())),
-        Output::Json => context.terminal.print(&output::json(&tokens)?),
-        Output::Yaml => context.terminal.print(&output::yaml(&tokens)?),
-        Output::Name => {
+        ListForm::Table => context.terminal.print(&table(&tokens, context.now())),
+        ListForm::Json => context.terminal.print(&output::json(&tokens)?),
+        ListForm::Yaml => context.terminal.print(&output::yaml(&tokens)?),
+        ListForm::Name => {
             tokens.iter().try_for_each(|token| context.terminal.line(&token.metadata.name))
         }
     }

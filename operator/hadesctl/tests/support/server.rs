@@ -182,9 +182,10 @@ fn devices(accounts: Accounts) -> Router {
             1 => return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({}))),
             _ => {}
         }
-        let how = Method::Device { groups: vec![] };
-        let token = accounts.start_session("alice", how, &Origin::default()).await.unwrap();
-        let token = secrecy::ExposeSecret::expose_secret(&token).to_owned();
+        let how = Method::Device { groups: vec![], until: None };
+        let alice = accounts.person("alice").unwrap();
+        let session = accounts.begin_session(&alice, how, &Origin::default()).await.unwrap();
+        let token = secrecy::ExposeSecret::expose_secret(&session.token).to_owned();
         (StatusCode::OK, Json(json!({"access_token": token, "expires_in": 3600})))
     };
     Router::new().route("/auth/device", post(begin)).route("/auth/device/token", post(answer))

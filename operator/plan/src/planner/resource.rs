@@ -8,7 +8,7 @@ use crate::action::Target;
 use crate::desired::DesiredContainer;
 use crate::observed::{ContainerHealth, ContainerState, ObservedContainer};
 use crate::plan::{ResourceState, WaitCause};
-use crate::render;
+use crate::{render, setting};
 
 /// A thing about which nothing more is known.
 fn state(target: Target, state: &str, health: Health, drift: Drift) -> ResourceState {
@@ -24,6 +24,7 @@ fn state(target: Target, state: &str, health: Health, drift: Drift) -> ResourceS
         id: None,
         created_at: None,
         failure: None,
+        limits: None,
     }
 }
 
@@ -52,6 +53,7 @@ pub(super) fn unreachable(target: Target, message: &str, draft: &mut Draft) {
 pub(super) fn absent_container(target: Target, desired: &DesiredContainer) -> ResourceState {
     let mut state = state(target, "absent", Health::Missing, Drift::OutOfSync);
     state.image = Some(desired.spec.image.clone());
+    state.limits = setting::limits(&desired.spec.limits);
     state
 }
 
@@ -72,7 +74,9 @@ pub(super) fn container(found: &Found<'_>, drift: Drift) -> ResourceState {
     };
     let mut state = state(found.target(), container.state.as_str(), health, drift);
     // As the manifest has it: the engine may only tell an id or a digest.
-    let image = found.spec().map(|spec| spec.image).filter(|image| !image.is_empty());
+    let spec = found.spec();
+    state.limits = spec.as_ref().and_then(|spec| setting::limits(&spec.limits));
+    let image = spec.map(|spec| spec.image).filter(|image| !image.is_empty());
     state.image = Some(image.unwrap_or_else(|| container.image.clone()));
     state.image_id = Some(container.image_id.clone()).filter(|id| !id.is_empty());
     state.ports = ports(container);

@@ -145,7 +145,9 @@ pub(super) fn survey<'a>(
         slot.protects = !slot.exclusive && slot.olds.iter().any(|old| works(old));
         if !slot.exclusive && !slot.protects {
             slot.fallback = slot.olds.iter().copied().find(|old| {
-                can_go_on(old) && networks.get(old.host).is_some_and(|network| network.holds(old))
+                can_go_on(old)
+                    && is_allowed(scope, old)
+                    && networks.get(old.host).is_some_and(|network| network.holds(old))
             });
         }
         slot.step = match slot.current {
@@ -235,6 +237,13 @@ fn works(old: &Found<'_>) -> bool {
 fn can_go_on(old: &Found<'_>) -> bool {
     let restart = old.spec().map_or(RestartPolicy::No, |spec| spec.restart);
     old.container.state == ContainerState::Exited && !stays_ended(restart, old)
+}
+
+/// Whether the project may still have what it was made from. What can't be read may
+/// well ask for more.
+fn is_allowed(scope: &Scope<'_>, old: &Found<'_>) -> bool {
+    let Some(standing) = &scope.desired.standing else { return true };
+    old.spec().is_some_and(|spec| standing.allows(old.host, &spec))
 }
 
 /// Whether its restart policy leaves one that has ended as it is.

@@ -1,14 +1,17 @@
 //! What gives a container its host, or a part of it.
 
+use std::collections::BTreeSet;
+
 use hades_api::{ProjectPolicy, ServiceSpec};
 
+use super::Violations;
 use super::path::{self, Engine};
-use super::{Subject, Violations};
 use crate::capability;
 
 /// Whether a service may have what it asks for beyond a container of its own.
+/// `sockets` are those of the engines.
 pub(super) fn check(
-    subject: &Subject<'_>,
+    sockets: &BTreeSet<String>,
     name: &str,
     service: &ServiceSpec,
     policy: &ProjectPolicy,
@@ -51,7 +54,7 @@ pub(super) fn check(
             violations.denied(field(&format!("securityOpt[{index}]")), "securityOpt", &wanted);
         }
     }
-    check_mounts(subject, name, service, policy, violations);
+    check_mounts(sockets, name, service, policy, violations);
 }
 
 /// In one form: engines take `key:value` and `key=value`.
@@ -64,7 +67,7 @@ pub fn normal_security_opt(option: &str) -> String {
 }
 
 fn check_mounts(
-    subject: &Subject<'_>,
+    sockets: &BTreeSet<String>,
     name: &str,
     service: &ServiceSpec,
     policy: &ProjectPolicy,
@@ -75,12 +78,20 @@ fn check_mounts(
         let Some(written) = mount.host_path() else { continue };
         let field = format!("spec.services.{name}.volumes[{index}]");
         let path = path::normal(written);
-        let engine = path::engine(&path, &path::sockets(subject.hosts));
-        if engine != Engine::Elsewhere && policy.docker_socket != Some(true) {
-            let what = match engine {
-                Engine::Socket => format!("the engine's socket {path} in a container"),
-                _ => format!("{path} of the host in a container: it leads to the engine"),
-            };
+        let engine = path::engine(&path, sockets);
+        let leads = match engine {
+            Engine::Socket => Some(format!("the engine's socket {path} in a container")),
+            Engine::Leads => {
+                Some(format!("{path} of the host in a container: it leads to the engine"))
+            }
+            Engine::Elsewhere => path::writable_above(&policy.host_mounts, &path).map(|folder| {
+                format!(
+                    "{path} of the host in a container: {folder} may be written, and a link that \
+                     lies there leads anywhere, to the engine too"
+                )
+            }),
+        };
+        if let Some(what) = leads.filter(|_| policy.docker_socket != Some(true)) {
             violations.denied(&field, "dockerSocket", what);
         }
         let covered = engine == Engine::Socket

@@ -16,8 +16,9 @@ mod path;
 mod place;
 mod port;
 mod quota;
+mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use hades_api::name::EnvironmentName;
@@ -28,7 +29,8 @@ use crate::placement::Current;
 pub use confinement::normal_security_opt;
 pub use path::normal as normal_path;
 pub use place::allows_host;
-pub use quota::Usage;
+pub use quota::{Usage, kept_volumes};
+pub use standing::Standing;
 
 /// The rules that an environment is held to.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +43,14 @@ pub struct Rules<'a> {
     /// its quota, so that an environment can always be made smaller. None where it
     /// is judged as it stands.
     pub before: Option<Usage>,
+    /// Volumes that it has and its spec doesn't name any more: see [`kept_volumes`].
+    pub kept_volumes: u64,
 }
 
 impl<'a> Rules<'a> {
     /// Those of a policy, for an environment that is judged as it stands and alone.
     pub fn of(policy: &'a ProjectPolicy) -> Self {
-        Self { policy, others: Usage::default(), before: None }
+        Self { policy, others: Usage::default(), before: None, kept_volumes: 0 }
     }
 }
 
@@ -63,6 +67,9 @@ pub struct Subject<'a> {
     pub host_labels: &'a BTreeMap<String, BTreeMap<String, String>>,
     /// Where its things are now, as far as that is known.
     pub current: &'a Current,
+    /// Services that run nothing. They are let be, so that what isn't allowed any more
+    /// can be stopped.
+    pub idle: &'a BTreeSet<String>,
 }
 
 /// Something that the policy of a project doesn't allow.
@@ -104,14 +111,18 @@ pub fn check(subject: &Subject<'_>, rules: &Rules<'_>) -> Vec<Violation> {
         quotas,
         reveal: _, // asked by the server when somebody wants to see a value
     } = rules.policy;
+    let sockets = path::sockets(subject.hosts);
     for (name, service) in &subject.spec.services {
-        confinement::check(subject, name, service, rules.policy, &mut violations);
+        if subject.idle.contains(name) {
+            continue;
+        }
+        confinement::check(&sockets, name, service, rules.policy, &mut violations);
         image::check(name, service, rules.policy, &mut violations);
         port::check(name, service, rules.policy, &mut violations);
         place::check(subject, name, service, rules.policy, &mut violations);
     }
     if let Some(quotas) = quotas {
-        quota::check(subject.spec, quotas, rules, &mut violations);
+        quota::check(subject, quotas, rules, &mut violations);
     }
     let mut found = violations.found;
     found.sort();

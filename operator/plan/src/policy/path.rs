@@ -63,6 +63,15 @@ pub(super) fn is_allowed(rules: &[String], path: &str, read_only: bool) -> bool 
     })
 }
 
+/// The folder above `path`, which is normal, that `rules` let containers write to: one
+/// of them may have laid a symbolic link on the way, which the engine follows to
+/// wherever it leads on the host. That the mount is read-only is no help: what listens
+/// on a socket takes commands through one.
+pub(super) fn writable_above(rules: &[String], path: &str) -> Option<String> {
+    let writable = rules.iter().filter(|rule| !rule.ends_with(READ_ONLY));
+    writable.map(|rule| normal(rule)).find(|base| path != base && is_in(path, base))
+}
+
 /// What a path of a host has to do with the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Engine {
@@ -133,6 +142,25 @@ mod tests {
         let read = rules(&["/etc/ssl/:ro"]);
         assert!(is_allowed(&read, "/etc/ssl/certs", true));
         assert!(!is_allowed(&read, "/etc/ssl/certs", false) && !is_allowed(&read, "/etc", true));
+    }
+
+    #[test]
+    fn below_a_folder_that_may_be_written_links_may_lie() {
+        let rules = rules(&["/srv/shop", "/srv/web/", "/srv/:ro", "/etc/app.conf"]);
+        for (path, expected) in [
+            ("/srv/shop/x", Some("/srv/shop")),
+            ("/srv/shop/x/y", Some("/srv/shop")),
+            ("/srv/web/x", Some("/srv/web")),
+            ("/srv/shop", None),
+            ("/srv/web", None),
+            ("/srv/shop-of-others/x", None),
+            ("/srv/x", None),
+            ("/srv", None),
+            ("/etc/app.conf", None),
+        ] {
+            assert_eq!(writable_above(&rules, path).as_deref(), expected, "{path}");
+        }
+        assert_eq!(writable_above(&["/".to_owned()], "/srv").as_deref(), Some("/"));
     }
 
     #[test]

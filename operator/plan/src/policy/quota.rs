@@ -1,11 +1,13 @@
 //! How much a project may have.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, Sub};
 
-use hades_api::{EnvironmentSpec, ProjectQuotas, Quantity, ServiceSpec};
+use hades_api::name::EnvironmentName;
+use hades_api::{EnvironmentSpec, ProjectQuotas, Quantity, ResourceStatus, ServiceSpec};
 
-use super::{Rules, Violations};
-use crate::setting;
+use super::{Rules, Subject, Violations};
+use crate::{naming, setting};
 
 /// What environments take of their project's quotas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +29,11 @@ pub struct Usage {
 impl Usage {
     /// Of one environment by its merged spec.
     pub fn of(spec: &EnvironmentSpec) -> Self {
+        Self::of_running(spec, &BTreeSet::new())
+    }
+
+    /// The same where the `idle` services run nothing.
+    fn of_running(spec: &EnvironmentSpec, idle: &BTreeSet<String>) -> Self {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let mut usage = Self {
             environments: 1,
@@ -34,16 +41,97 @@ impl Usage {
             volumes: count(spec.volumes.len()),
             ..Self::default()
         };
-        for service in spec.services.values() {
+        for (_, service) in spec.services.iter().filter(|(name, _)| !idle.contains(*name)) {
             let replicas = replicas(service);
             let (cpu, memory) = limits(service);
             usage.replicas += u64::from(replicas);
             usage.nano_cpus += cpu.map_or(0, Quantity::nanos) * i128::from(replicas);
-            let bytes = memory.map_or(0, |memory| memory.whole().unwrap_or(i64::MAX));
-            usage.memory_bytes += i128::from(bytes) * i128::from(replicas);
+            usage.memory_bytes += memory.map_or(0, bytes) * i128::from(replicas);
         }
         usage
     }
+
+    /// Of one environment by what its status says is there, whatever its spec says by
+    /// now: suspended, or with something wrong in it, it keeps all it has. Replicas
+    /// that are being replaced count once.
+    pub fn there(resources: &[ResourceStatus]) -> Self {
+        let (mut services, mut volumes) = (BTreeSet::new(), BTreeSet::new());
+        let mut replicas: BTreeMap<(&str, String), (i128, i128)> = BTreeMap::new();
+        for found in resources {
+            match (found.kind.as_str(), &found.service) {
+                ("Container", Some(service)) => {
+                    services.insert(service.as_str());
+                    let most = replicas.entry((service, slot(&found.name))).or_default();
+                    let limits = found.limits.as_ref();
+                    let cpu = limits.and_then(|limits| limits.cpu.as_ref());
+                    let memory = limits.and_then(|limits| limits.memory.as_ref());
+                    most.0 = most.0.max(cpu.map_or(0, Quantity::nanos));
+                    most.1 = most.1.max(memory.map_or(0, bytes));
+                }
+                ("Volume", _) => {
+                    volumes.insert(found.name.as_str());
+                }
+                _ => {}
+            }
+        }
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        Self {
+            environments: u64::from(!resources.is_empty()),
+            services: count(services.len()),
+            replicas: count(replicas.len()),
+            volumes: count(volumes.len()),
+            nano_cpus: replicas.values().map(|(cpu, _)| cpu).sum(),
+            memory_bytes: replicas.values().map(|(_, memory)| memory).sum(),
+        }
+    }
+
+    /// Of one environment with that merged spec and, by its status, that: what it asks
+    /// for or has, whichever is more.
+    pub fn of_stored(
+        name: &EnvironmentName,
+        spec: &EnvironmentSpec,
+        resources: &[ResourceStatus],
+    ) -> Self {
+        let mut asked = Self::of(spec);
+        asked.volumes += kept_volumes(name, spec, resources);
+        asked.max(Self::there(resources))
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            environments: self.environments.max(other.environments),
+            services: self.services.max(other.services),
+            replicas: self.replicas.max(other.replicas),
+            volumes: self.volumes.max(other.volumes),
+            nano_cpus: self.nano_cpus.max(other.nano_cpus),
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+        }
+    }
+}
+
+/// Volumes that an environment has and its merged spec doesn't name any more: they stay
+/// with their data, and count.
+pub fn kept_volumes(
+    name: &EnvironmentName,
+    spec: &EnvironmentSpec,
+    resources: &[ResourceStatus],
+) -> u64 {
+    let named: BTreeSet<String> =
+        spec.volumes.keys().map(|key| naming::volume(name, key)).collect();
+    let there = resources.iter().filter(|found| found.kind == "Volume").map(|found| &found.name);
+    let kept: BTreeSet<&String> = there.filter(|volume| !named.contains(*volume)).collect();
+    u64::try_from(kept.len()).unwrap_or(u64::MAX)
+}
+
+/// A container's name without its hash: the same for what takes its place.
+fn slot(name: &str) -> String {
+    name.rsplit_once('-').map_or(name, |(slot, _)| slot).to_owned()
+}
+
+fn bytes(memory: &Quantity) -> i128 {
+    memory.whole().unwrap_or(i64::MAX).into()
 }
 
 impl Add for Usage {
@@ -102,12 +190,14 @@ struct Account {
 
 /// Whether an environment, with the others of its project, stays within quotas.
 pub(super) fn check(
-    spec: &EnvironmentSpec,
+    subject: &Subject<'_>,
     quotas: &ProjectQuotas,
     rules: &Rules<'_>,
     violations: &mut Violations<'_>,
 ) {
-    for (name, service) in spec.services.iter().filter(|(_, service)| replicas(service) > 0) {
+    let Subject { spec, idle, .. } = *subject;
+    let runs = |name: &String, service| replicas(service) > 0 && !idle.contains(name);
+    for (name, service) in spec.services.iter().filter(|(name, service)| runs(name, service)) {
         let (cpu, memory) = limits(service);
         for (quota, limit, last) in [(&quotas.cpu, cpu, "cpu"), (&quotas.memory, memory, "memory")]
         {
@@ -121,7 +211,9 @@ pub(super) fn check(
             }
         }
     }
-    for account in accounts(Usage::of(spec), quotas, rules) {
+    let mut own = Usage::of_running(spec, idle);
+    own.volumes += rules.kept_volumes;
+    for account in accounts(own, quotas, rules) {
         let Account { rule, field, most, own, others, before, shown } = account;
         let Some(most) = most else { continue };
         let grows = before.is_none_or(|before| own > before);
@@ -141,7 +233,7 @@ pub(super) fn check(
 
 fn accounts(own: Usage, quotas: &ProjectQuotas, rules: &Rules<'_>) -> Vec<Account> {
     let ProjectQuotas { environments, services, replicas, volumes, cpu, memory } = quotas;
-    let Rules { policy: _, others, before } = *rules;
+    let Rules { policy: _, others, before, kept_volumes: _ } = *rules;
     let count = |rule, field, most: &Option<u32>, of: fn(&Usage) -> u64| Account {
         rule,
         field,
@@ -168,7 +260,7 @@ fn accounts(own: Usage, quotas: &ProjectQuotas, rules: &Rules<'_>) -> Vec<Accoun
         Account {
             rule: "memory",
             field: "spec.services",
-            most: memory.as_ref().map(|memory| memory.whole().unwrap_or(i64::MAX).into()),
+            most: memory.as_ref().map(bytes),
             own: own.memory_bytes,
             others: others.memory_bytes,
             before: before.map(|before| before.memory_bytes),

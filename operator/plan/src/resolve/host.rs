@@ -7,11 +7,10 @@ use ipnet::Ipv4Net;
 
 use super::findings::Findings;
 use super::service::Placed;
-use super::suggest;
-use super::{Inputs, SpecErrorKind};
+use super::{Inputs, SpecErrorKind, suggest};
 use crate::desired::HostSettings;
-use crate::placement::{Candidate, Placer, Request};
-use crate::policy;
+use crate::placement::{Candidate, Current, Placer, Request};
+use crate::policy::{self, Rules};
 
 /// Longest prefix that still has room for a gateway and a few containers.
 const LONGEST_PREFIX: u8 = 29;
@@ -44,12 +43,14 @@ struct Candidates<'a> {
 /// The hosts of every service that names some that are there.
 pub(super) fn place<'a>(
     inputs: &Inputs<'a>,
+    idle: &BTreeSet<String>,
     findings: &mut Findings,
 ) -> BTreeMap<&'a str, Place<'a>> {
     let services = inputs.spec.services.iter();
     let mut known: Vec<(&str, &ServiceSpec, Candidates<'_>)> = services
         .filter_map(|(name, service)| {
-            Some((name.as_str(), service, candidates(inputs, name, service, findings)?))
+            let asks = Asks { inputs, name, service, idle: idle.contains(name) };
+            Some((name.as_str(), service, candidates(&asks, findings)?))
         })
         .collect();
     // Those that have no choice first: their volumes hold others to their host.
@@ -79,13 +80,62 @@ pub(super) fn place<'a>(
     places
 }
 
-/// The hosts that a service may run on; none, with an error, when there is none.
-fn candidates<'a>(
-    inputs: &Inputs<'a>,
-    name: &str,
+/// A service that needs hosts.
+struct Asks<'s, 'a> {
+    inputs: &'s Inputs<'a>,
+    name: &'a str,
     service: &'a ServiceSpec,
-    findings: &mut Findings,
-) -> Option<Candidates<'a>> {
+    /// It runs nothing.
+    idle: bool,
+}
+
+impl Asks<'_, '_> {
+    /// Whether the policy lets the service be on that host. One that runs nothing stays
+    /// where it has something: it may be stopped, and its data is there.
+    fn may_use(&self, host: &str) -> bool {
+        let allowed = |rules: &Rules<'_>| policy::allows_host(rules.policy, host);
+        self.inputs.rules.as_ref().is_none_or(allowed) || (self.idle && self.is_on(host))
+    }
+
+    /// Whether something of the service is on that host.
+    fn is_on(&self, host: &str) -> bool {
+        let Current { replicas, volumes, unreachable: _ } = self.inputs.current;
+        let mut keys = self.service.volumes.iter().flatten().filter_map(VolumeMount::volume);
+        replicas.iter().any(|((service, _), hosts)| {
+            service == self.name && hosts.iter().any(|found| found == host)
+        }) || keys.any(|key| volumes.get(key).is_some_and(|hosts| hosts.contains(host)))
+    }
+
+    /// What to say where a host was expected. Not everybody who may write, or plan, an
+    /// environment may see the hosts: only what the policy names is told.
+    fn hint(&self, wanted: Option<&str>) -> String {
+        let Inputs { hosts, rules, environment, .. } = self.inputs;
+        let Some(rules) = rules else {
+            let known: Vec<&str> = hosts.keys().map(String::as_str).collect();
+            return match wanted {
+                Some(wanted) => suggest::hint(wanted, "hosts", hosts.keys()),
+                None => format!("hosts: {}", suggest::list(&known)),
+            };
+        };
+        let allowed = hosts.keys().filter(|host| policy::allows_host(rules.policy, host));
+        match (wanted.and_then(|wanted| suggest::slip(wanted, allowed)), &rules.policy.hosts) {
+            (Some(near), _) => format!("did you mean {near:?}?"),
+            (None, Some(patterns)) => format!(
+                "policy of project {} allows: {}",
+                environment.project,
+                match patterns.as_slice() {
+                    [] => "none".to_owned(),
+                    patterns => patterns.join(", "),
+                }
+            ),
+            (None, None) => "ask whoever keeps the DockerHosts for a name".to_owned(),
+        }
+    }
+}
+
+/// The hosts that a service may run on; none, with an error, when there is none.
+fn candidates<'a>(asks: &Asks<'_, 'a>, findings: &mut Findings) -> Option<Candidates<'a>> {
+    let Asks { inputs, name, service, idle: _ } = *asks;
     let default = inputs.spec.defaults.as_ref().and_then(|defaults| defaults.host.as_deref());
     let own = format!("spec.services.{name}.host");
     let (wanted, field): (Vec<&str>, String) = match (&service.placement, &service.host, default) {
@@ -93,67 +143,56 @@ fn candidates<'a>(
             findings.invalid(own, "a service has either host or placement: leave one out");
             return None;
         }
-        (Some(placement), None, _) => return placed(inputs, name, placement, findings),
+        (Some(placement), None, _) => return placed(asks, placement, findings),
         (None, Some(host), _) => (vec![host], own),
         (None, None, Some(host)) => (vec![host], "spec.defaults.host".to_owned()),
         (None, None, None) => {
-            let known: Vec<&str> = inputs.hosts.keys().map(String::as_str).collect();
-            let message = format!(
-                "no host: set spec.defaults.host or {own}; hosts: {}",
-                suggest::list(&known)
-            );
+            let message = format!("no host: set spec.defaults.host or {own}; {}", asks.hint(None));
             findings.error(SpecErrorKind::HostNotFound, own, message);
             return None;
         }
     };
-    there(inputs, &wanted, |_| field.clone(), findings)
+    there(asks, &wanted, |_| field.clone(), findings)
         .then(|| Candidates { names: wanted.into_iter().collect(), field })
 }
 
 /// The hosts of a placement.
 fn placed<'a>(
-    inputs: &Inputs<'a>,
-    name: &str,
+    asks: &Asks<'_, 'a>,
     placement: &'a Placement,
     findings: &mut Findings,
 ) -> Option<Candidates<'a>> {
+    let Asks { inputs, name, .. } = *asks;
     let field = format!("spec.services.{name}.placement");
     let Placement { hosts, selector } = placement;
     match (hosts, selector) {
         (Some(hosts), None) if !hosts.is_empty() => {
             let wanted: Vec<&str> = hosts.iter().map(String::as_str).collect();
             let path = |index: usize| format!("{field}.hosts[{index}]");
-            there(inputs, &wanted, path, findings).then(|| Candidates {
+            there(asks, &wanted, path, findings).then(|| Candidates {
                 names: wanted.into_iter().collect(),
                 field: format!("{field}.hosts"),
             })
         }
         (None, Some(selector)) => {
-            let names = selected(inputs.hosts.keys(), inputs.host_labels, selector);
+            let mut names = selected(inputs.hosts.keys(), inputs.host_labels, selector);
             if names.is_empty() {
-                let known: Vec<&str> = inputs.hosts.keys().map(String::as_str).collect();
                 let labels: Vec<String> = selector
                     .match_labels
                     .iter()
                     .map(|(key, value)| format!("{key}={value}"))
                     .collect();
                 let message = format!(
-                    "no DockerHost has the labels {}; hosts: {}",
+                    "no DockerHost has the labels {}; {}",
                     labels.join(","),
-                    suggest::list(&known)
+                    asks.hint(None)
                 );
                 findings.error(SpecErrorKind::HostNotFound, format!("{field}.selector"), message);
                 return None;
             }
-            let mut names = names;
-            if let Some(rules) = &inputs.rules {
-                // When none is left, the policy's own check says so.
-                names.retain(|host| policy::allows_host(rules.policy, host));
-                if names.is_empty() {
-                    return None;
-                }
-            }
-            Some(Candidates { names, field: format!("{field}.selector") })
+            // When none is left, the policy's own check says so.
+            names.retain(|host| asks.may_use(host));
+            (!names.is_empty()).then(|| Candidates { names, field: format!("{field}.selector") })
         }
         _ => {
             findings.invalid(field, "a placement has either hosts or a selector");
@@ -177,18 +216,23 @@ pub(crate) fn selected<'a>(
     hosts.filter(fits).map(String::as_str).collect()
 }
 
-/// Whether there are DockerHosts of these names.
+/// Whether there are DockerHosts of these names that the service may be on.
 fn there(
-    inputs: &Inputs<'_>,
+    asks: &Asks<'_, '_>,
     wanted: &[&str],
     field: impl Fn(usize) -> String,
     findings: &mut Findings,
 ) -> bool {
     let mut all = true;
     for (index, host) in wanted.iter().enumerate() {
-        if !inputs.hosts.contains_key(*host) {
-            let hint = suggest::hint(host, "hosts", inputs.hosts.keys());
-            let message = format!("there is no DockerHost {host:?}; {hint}");
+        // The policy's own check says so, and whether there is such a host is nothing to
+        // tell then.
+        if !asks.may_use(host) {
+            all = false;
+            continue;
+        }
+        if !asks.inputs.hosts.contains_key(*host) {
+            let message = format!("there is no DockerHost {host:?}; {}", asks.hint(Some(host)));
             findings.error(SpecErrorKind::HostNotFound, field(index), message);
             all = false;
         }

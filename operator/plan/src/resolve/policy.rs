@@ -6,9 +6,17 @@ use super::findings::Findings;
 use super::{Inputs, SpecErrorKind};
 use crate::policy::{self, Subject};
 
-/// Holds the spec to the rules of its project, where they are known. Services that
-/// run nothing are let be, so that what isn't allowed any more can be stopped.
-pub(super) fn check(inputs: &Inputs<'_>, stopped: &BTreeSet<String>, findings: &mut Findings) {
+/// Services that run nothing: stopped ones, and those without replicas.
+pub(super) fn idle(inputs: &Inputs<'_>, stopped: &BTreeSet<String>) -> BTreeSet<String> {
+    let services = inputs.spec.services.iter();
+    let idle = services
+        .filter(|(name, service)| service.replicas == Some(0) || stopped.contains(*name))
+        .map(|(name, _)| name.clone());
+    idle.collect()
+}
+
+/// Holds what runs to the rules of its project, where they are known.
+pub(super) fn check(inputs: &Inputs<'_>, idle: &BTreeSet<String>, findings: &mut Findings) {
     let Some(rules) = &inputs.rules else { return };
     let subject = Subject {
         environment: &inputs.environment,
@@ -16,21 +24,9 @@ pub(super) fn check(inputs: &Inputs<'_>, stopped: &BTreeSet<String>, findings: &
         hosts: inputs.hosts,
         host_labels: inputs.host_labels,
         current: inputs.current,
+        idle,
     };
-    let runs = |name: &String| {
-        let replicas = inputs.spec.services.get(name).and_then(|service| service.replicas);
-        replicas != Some(0) && !stopped.contains(name)
-    };
-    let idle: Vec<String> = inputs
-        .spec
-        .services
-        .keys()
-        .filter(|name| !runs(name))
-        .map(|name| format!("spec.services.{name}."))
-        .collect();
-    let mut found = policy::check(&subject, rules);
-    found.retain(|violation| !idle.iter().any(|prefix| violation.field.starts_with(prefix)));
-    for violation in found {
+    for violation in policy::check(&subject, rules) {
         let message = violation.to_string();
         findings.error(SpecErrorKind::PolicyViolation, violation.field, message);
     }

@@ -1,5 +1,7 @@
 //! The nearest name to one that isn't there.
 
+/// Letters that are wrong by a slip of the pen.
+const SLIP: usize = 2;
 /// How alike two names must be to be worth a suggestion (1 is the same).
 const ALIKE: f64 = 0.7;
 /// Past this many names a list says less than nothing.
@@ -23,6 +25,17 @@ pub(super) fn hint<'a>(
     }
 }
 
+/// The name that was meant where it was written wrongly by a letter or two. For names
+/// that aren't for everybody to see: a guess isn't answered with what there is.
+pub(super) fn slip<'a>(
+    wanted: &str,
+    known: impl IntoIterator<Item = &'a String>,
+) -> Option<&'a str> {
+    let slips = known.into_iter().map(|name| (strsim::osa_distance(wanted, name), name));
+    let near = slips.filter(|(distance, name)| *distance <= SLIP.min(name.len() / 3));
+    near.min().map(|(_, name)| name.as_str())
+}
+
 /// Names in a row; says so when there are none or too many.
 pub(super) fn list(names: &[&str]) -> String {
     match names.len() {
@@ -35,6 +48,21 @@ pub(super) fn list(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_not_a_guess() {
+        let known = ["web-1".to_owned(), "warehouse-berlin".to_owned(), "db".to_owned()];
+        for (wanted, found) in [
+            ("wbe-1", Some("web-1")),
+            ("warehuose-berlim", Some("warehouse-berlin")),
+            ("warehouse-b", None),
+            ("web", None),
+            ("w", None),
+            ("dc", None),
+        ] {
+            assert_eq!(slip(wanted, &known), found, "{wanted}");
+        }
+    }
 
     #[test]
     fn nearest_name_or_all_of_them() {

@@ -176,8 +176,10 @@ pub(super) fn secret_key(
     };
     let value = data.0.get(key).cloned();
     if value.is_none() {
-        let hint = suggest::hint(key, "keys", data.0.keys());
-        let message = format!("Secret {name:?} has no text under the key {key:?}; {hint}");
+        // Who sees this may not be allowed to see what else is in it.
+        let hint = suggest::slip(key, data.0.keys());
+        let hint = hint.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        let message = format!("Secret {name:?} has no text under the key {key:?}{hint}");
         let field = format!("{field}.secretKeyRef.key");
         findings.error(SpecErrorKind::SecretNotFound, field, message);
     }

@@ -26,6 +26,8 @@ pub struct Fixture {
     /// Rules of the project; none that hold when absent.
     pub policy: Option<ProjectPolicy>,
     pub others: Usage,
+    pub before: Option<Usage>,
+    pub kept_volumes: u64,
 }
 
 impl Default for Fixture {
@@ -53,6 +55,8 @@ impl Default for Fixture {
             found: FoundImages::default(),
             policy: None,
             others: Usage::default(),
+            before: None,
+            kept_volumes: 0,
         }
     }
 }
@@ -72,10 +76,12 @@ impl Fixture {
             secrets: &self.secrets,
             pins: &self.pins,
             found: &self.found,
-            rules: self
-                .policy
-                .as_ref()
-                .map(|policy| Rules { others: self.others, ..Rules::of(policy) }),
+            rules: self.policy.as_ref().map(|policy| Rules {
+                policy,
+                others: self.others,
+                before: self.before,
+                kept_volumes: self.kept_volumes,
+            }),
             fingerprint: &fingerprint,
         })
     }

@@ -99,9 +99,12 @@ fn what_hardens_or_says_no_needs_no_rule() {
 
 #[test]
 fn paths_lead_nowhere_else_by_the_way_they_are_written() {
-    let rules = "{hostMounts: [/srv/shop, '/srv/web/']}";
-    for path in ["/srv/shop", "/srv//shop/.", "/srv/x/../shop", "/srv/web/a/b", "/srv/web/a/../b"] {
+    let rules = "{hostMounts: [/srv/shop, '/srv/web/:ro']}";
+    for path in ["/srv/shop", "/srv//shop/.", "/srv/x/../shop"] {
         assert!(allowed(rules, &format!("volumes: ['{path}:/data']")), "{path}");
+    }
+    for path in ["/srv/shop", "/srv/web/a/b", "/srv/web/a/../b"] {
+        assert!(allowed(rules, &format!("volumes: ['{path}:/data:ro']")), "{path}");
     }
     for path in [
         "/srv/shop/below",
@@ -119,7 +122,7 @@ fn paths_lead_nowhere_else_by_the_way_they_are_written() {
         assert!(!allowed(rules, &long), "{path}");
     }
     // What was compared is what is mounted.
-    let yaml = service("volumes: ['/srv/web//a/../b/:/data/']");
+    let yaml = service("volumes: ['/srv/web//a/../b/:/data/:ro']");
     let desired = under(rules).resolve(&yaml).unwrap();
     let mount = &desired.containers[0].spec.mounts[0];
     assert_eq!((mount.source.as_str(), mount.path.as_str()), ("/srv/web/b", "/data"));
@@ -155,6 +158,27 @@ fn all_that_leads_to_the_engine_is_its_socket() {
     }
     assert!(!allowed("{dockerSocket: true}", "volumes: ['/var/run:/data']"));
     assert!(!allowed("{dockerSocket: true}", "volumes: ['/var/lib/docker:/data']"));
+}
+
+/// The engine follows links on the host: whoever writes in a folder decides where what
+/// is below it leads, and a socket takes commands through a read-only mount.
+#[test]
+fn what_is_below_a_folder_that_may_be_written_leads_anywhere() {
+    for rules in ["[/srv/shop, '/srv/:ro']", "['/srv/shop/']", "['/srv/:ro', '/srv/shop/', '/']"] {
+        for path in ["/srv/shop/x", "/srv/shop/x/y", "/srv/shop/../shop/x"] {
+            let fields = format!("volumes: ['{path}:/data:ro']");
+            let found = refused(&under(&format!("{{hostMounts: {rules}}}")), &service(&fields));
+            assert!(found.contains("may be written, and a link that lies there"), "{found}");
+            assert!(found.contains("(spec.policy.dockerSocket)"), "{found}");
+            assert!(allowed(&format!("{{dockerSocket: true, hostMounts: {rules}}}"), &fields));
+        }
+        if !rules.contains("'/'") {
+            let rules = format!("{{hostMounts: {rules}}}");
+            assert!(allowed(&rules, "volumes: ['/srv/shop:/data']"), "the folder itself");
+        }
+    }
+    let beside = "{hostMounts: [/srv/shop, '/srv/:ro']}";
+    assert!(allowed(beside, "volumes: ['/srv/shop:/a', '/srv/other:/b:ro']"));
 }
 
 #[test]
@@ -276,6 +300,202 @@ fn what_is_not_allowed_any_more_can_be_stopped() {
     fixture.annotations.clear();
     let none = fixture.resolve(&service("privileged: true, replicas: 0")).unwrap();
     assert!(none.containers.is_empty());
+}
+
+/// What is on a host that isn't allowed any more can be stopped, and keeps its data.
+#[test]
+fn a_host_that_is_not_allowed_any_more_can_be_left() {
+    let yaml = |fields: &str| {
+        format!(
+            "defaults: {{host: local}}
+services:
+  web: {{image: 'web:1', volumes: ['data:/data'], {fields}}}
+  api: {{image: 'api:1', host: other}}
+volumes: {{data: {{}}}}"
+        )
+    };
+    let mut fixture = under("{}");
+    let desired = fixture.resolve(&yaml("")).unwrap();
+    let mut simulator = Simulator::new(&["local", "other"]);
+    simulator.converge(&desired);
+    fixture.see(&simulator.observe());
+    fixture.policy = Some(policy("{hosts: [other]}"));
+    let found = refused(&fixture, &yaml(""));
+    assert!(
+        found.starts_with("spec.defaults.host: policy of project shop doesn't allow"),
+        "{found}"
+    );
+    // By the manifest, or by hand.
+    let desired = fixture.resolve(&yaml("replicas: 0")).unwrap();
+    let stopped = ("stopped.hades.dev/web".to_owned(), "2026-01-01T00:00:00Z".to_owned());
+    fixture.annotations.extend([stopped]);
+    let same = fixture.resolve(&yaml("")).unwrap();
+    for desired in [desired, same] {
+        assert_eq!(desired.containers.len(), 1, "the other service goes on");
+        let volumes: Vec<&str> = desired.volumes.iter().map(|volume| &*volume.host).collect();
+        assert_eq!(volumes, ["local"], "the data is where it was");
+        let plan = plan(&desired, &simulator.observe());
+        let operations: Vec<&Operation> =
+            plan.actions.iter().map(|action| &action.operation).collect();
+        assert!(matches!(operations[0], Operation::RemoveContainer { .. }), "{operations:?}");
+        let makes = |operation: &&Operation| {
+            matches!(operation, Operation::CreateContainer { .. } | Operation::CreateVolume { .. })
+        };
+        assert!(!operations.iter().any(makes), "{operations:?}");
+    }
+    // And nothing is made there.
+    let new = Fixture { current: hades_plan::Current::default(), ..fixture };
+    assert!(new.resolve(&yaml("")).unwrap().volumes.is_empty());
+}
+
+#[test]
+fn a_lowered_quota_lets_what_is_there_be_made_smaller() {
+    let yaml = |web: u32| {
+        format!(
+            "defaults: {{host: local}}
+services: {{web: {{image: 'web:1', replicas: {web}}}, api: {{image: 'api:1', replicas: 2}}}}"
+        )
+    };
+    let mut fixture = under("{quotas: {replicas: 1}}");
+    let there = Usage { replicas: 5, services: 2, environments: 1, ..Usage::default() };
+    fixture.before = Some(there);
+    assert_eq!(refused(&fixture, &yaml(3)), "", "it goes on");
+    assert_eq!(refused(&fixture, &yaml(2)), "");
+    assert!(refused(&fixture, &yaml(4)).contains("replicas 6 of 1"));
+    // A volume that was dropped and stays counts beside a new one.
+    let made = Fixture {
+        before: Some(Usage { volumes: 1, ..there }),
+        kept_volumes: 1,
+        ..under("{quotas: {volumes: 1}}")
+    };
+    let fresh =
+        "services: {web: {image: 'web:1', host: local, volumes: ['b:/b']}}\nvolumes: {b: {}}";
+    assert!(refused(&made, fresh).contains("volumes 2 of 1"));
+    // Stopped services count nothing.
+    let stopped = ("stopped.hades.dev/web".to_owned(), "2026-01-01T00:00:00Z".to_owned());
+    fixture.annotations.extend([stopped]);
+    fixture.before = Some(Usage { replicas: 2, ..there });
+    assert_eq!(refused(&fixture, &yaml(9)), "");
+    fixture.policy = Some(policy("{quotas: {cpu: 1}}"));
+    let found = refused(&fixture, &yaml(9));
+    assert!(found.contains("spec.services.api.resources") && !found.contains("web"), "{found}");
+}
+
+#[test]
+fn what_is_there_counts_whatever_the_spec_says() {
+    let resource = |kind: &str, service: Option<&str>, name: &str, cpu: &str| {
+        let mut found = serde_json::json!({
+            "kind": kind, "name": name, "host": "local", "service": service,
+            "state": "running", "health": "Healthy", "drift": "InSync",
+        });
+        if !cpu.is_empty() {
+            found["limits"] = serde_json::json!({"cpu": cpu, "memory": "1Gi"});
+        }
+        serde_json::from_value::<hades_api::ResourceStatus>(found).unwrap()
+    };
+    let resources = [
+        resource("Network", None, "shop_production", ""),
+        resource("Volume", None, "shop_production_data", ""),
+        resource("Container", Some("web"), "shop_production_web-1-aaaaaaaa", "1"),
+        // Two of one replica, while the one takes the place of the other.
+        resource("Container", Some("web"), "shop_production_web-2-aaaaaaaa", "1"),
+        resource("Container", Some("web"), "shop_production_web-2-bbbbbbbb", "1500m"),
+        resource("Container", Some("api"), "shop_production_api-1-aaaaaaaa", ""),
+    ];
+    let expected = Usage {
+        environments: 1,
+        services: 2,
+        replicas: 3,
+        volumes: 1,
+        nano_cpus: 2_500_000_000,
+        memory_bytes: 2 << 30,
+    };
+    assert_eq!(Usage::there(&resources), expected);
+    // A volume that no spec names any more stays, and counts beside a new one.
+    let name = hades_api::name::EnvironmentName::new("shop", "production");
+    let fresh = spec("volumes: {fresh: {}}");
+    assert_eq!(Usage::of_stored(&name, &fresh, &resources).volumes, 2);
+    assert_eq!(Usage::of_stored(&name, &spec("volumes: {data: {}}"), &resources), expected);
+    assert_eq!(Usage::there(&[]), Usage::default());
+}
+
+/// What plans tell is read by people who may not see the hosts and the Secrets.
+#[test]
+fn nothing_is_told_of_hosts_and_secrets_that_are_not_the_projects() {
+    let mut fixture = Fixture::default();
+    for host in ["warehouse", "secret-client"] {
+        fixture.hosts.insert(host.to_owned(), fixture.hosts["local"].clone());
+    }
+    let said = |fixture: &Fixture, yaml: &str| {
+        let errors = fixture.resolve(yaml).unwrap_err();
+        errors.iter().map(|error| format!("{error}\n")).collect::<String>()
+    };
+    let on = |host: &str| format!("services: {{web: {{image: 'web:1', host: {host}}}}}");
+    let unplaced = "services: {web: {image: 'web:1'}}";
+    let labelled =
+        "services: {web: {image: 'web:1', placement: {selector: {matchLabels: {a: b}}}}}";
+    for rules in ["{}", "{hosts: ['local*', warehouse]}", "{hosts: []}"] {
+        fixture.policy = Some(policy(rules));
+        for yaml in [unplaced, labelled, &on("zzz"), &on("secret-cl"), &on("s")] {
+            let said = said(&fixture, yaml);
+            assert!(!said.contains("secret-client") && !said.contains("other"), "{rules}: {said}");
+        }
+        // Whether a host that isn't allowed is there doesn't show.
+        if rules != "{}" {
+            let denied = |host: &str| said(&fixture, &on(host)).replace(host, "HOST");
+            assert_eq!(denied("secret-client"), denied("secret-clienx"), "{rules}");
+        }
+    }
+    fixture.policy = Some(policy("{hosts: ['local*', warehouse]}"));
+    let words = "no host: set spec.defaults.host or spec.services.web.host; policy of project shop allows: local*, warehouse\n";
+    assert!(said(&fixture, unplaced).ends_with(words), "{}", said(&fixture, unplaced));
+    assert!(said(&fixture, &on("local9")).contains("did you mean \"local\"?"));
+    let key = |key: &str| {
+        let env = format!("env: {{A: {{secretKeyRef: {{name: db, key: {key}}}}}}}");
+        said(&Fixture::default(), &service(&env))
+    };
+    assert!(key("passwrod").contains("did you mean \"password\"?"));
+    assert!(!key("x").contains("password") && !key("pass").contains("password"));
+}
+
+/// What goes on when a new container fails is held to the rules of today.
+#[test]
+fn what_the_policy_denies_is_not_started_again() {
+    let yaml = |image: &str, fields: &str| {
+        format!(
+            "defaults: {{host: local}}
+services: {{web: {{image: '{image}', {fields}}}}}"
+        )
+    };
+    for (fields, old_rules, still) in [
+        ("privileged: true", "{privileged: true}", false),
+        ("privileged: true", "{privileged: true}", true),
+        ("volumes: ['/run/docker.sock:/s:ro']", "{dockerSocket: true}", false),
+        ("capAdd: [SYS_ADMIN]", "{capabilities: [SYS_ADMIN]}", false),
+        ("init: true", "{}", true),
+    ] {
+        let mut fixture = under(old_rules);
+        let mut simulator = Simulator::new(&["local", "other"]);
+        simulator.converge(&fixture.resolve(&yaml("web:1", fields)).unwrap());
+        if !still {
+            fixture.policy = Some(policy("{}"));
+        }
+        let desired = fixture.resolve(&yaml("web:2", "")).unwrap();
+        let first = plan(&desired, &simulator.observe());
+        simulator.apply(&first);
+        // The new one has failed, and then the old one ended.
+        for found in &mut simulator.host("local").containers {
+            (found.state, found.exit_code) = (hades_plan::ContainerState::Exited, Some(1));
+            if found.image == "web:2" {
+                found.health_message = Some("it ended".to_owned());
+            }
+        }
+        let old = simulator.host("local").containers.iter().find(|found| found.image == "web:1");
+        let old = old.unwrap().id.clone();
+        let next = plan(&desired, &simulator.observe());
+        let started = |action: &hades_plan::Action| matches!(&action.operation, Operation::StartContainer { id, .. } if *id == old);
+        assert_eq!(next.actions.iter().any(started), still, "{fields}: {:?}", next.actions);
+    }
 }
 
 #[test]

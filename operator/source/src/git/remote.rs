@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::credentials::Credentials;
 use super::follow::Follow;
+use super::scope::Scope;
 
 /// What of which repository to fetch, and the limits.
 #[derive(Clone, Debug)]
@@ -21,6 +22,9 @@ pub struct RemoteOptions {
     pub extra_ca: Option<Vec<u8>>,
     /// What opens the repository. Goes to its host only.
     pub credentials: Credentials,
+    /// What the credentials are for, where that is less than the host: they are shown
+    /// for no submodule elsewhere.
+    pub scope: Option<Scope>,
     /// The folder whose submodules are fetched and read too (`.` for all of the
     /// repository); none are when absent.
     pub submodules: Option<String>,
@@ -36,6 +40,7 @@ impl RemoteOptions {
             max_bytes: 256 * 1024 * 1024,
             extra_ca: None,
             credentials: Credentials::default(),
+            scope: None,
             submodules: None,
         }
     }

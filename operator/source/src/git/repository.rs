@@ -268,7 +268,8 @@ impl Repository {
             };
             let url = submodule::locate(url, parent, &self.url).map_err(|error| invalid(&error))?;
             if tree::verify(cache, commit).is_err() {
-                let trusted = url.shares_credentials_with(&self.url);
+                let trusted = url.shares_credentials_with(&self.url)
+                    && self.options.scope.as_ref().is_none_or(|scope| scope.opens(&url));
                 self.connect(&url, trusted, budget)
                     .and_then(|mut origin| origin.fetch(cache, commit, None))
                     .map_err(failed)?;

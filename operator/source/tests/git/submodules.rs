@@ -1,7 +1,7 @@
 //! Submodules: fetched and read where that is asked for, and nobody's credentials told
 //! to strangers.
 
-use hades_source::git::{Credentials, FetchError, ReadOptions};
+use hades_source::git::{Credentials, FetchError, ReadOptions, Scope};
 
 use crate::origin::{Origin, Server, git, object};
 use crate::{Clone, clone_with};
@@ -101,6 +101,32 @@ fn another_host_is_asked_without_credentials() {
     let requests = other.requests();
     assert!(!requests.is_empty());
     assert!(requests.iter().all(|line| line.ends_with(" -")), "{requests:?}");
+}
+
+/// A token opens more than it was given for: whoever writes the repository names the
+/// submodules.
+#[test]
+fn what_the_credentials_are_not_for_is_asked_without_them() {
+    let origin = Origin::new();
+    let library = sibling(&origin, "library");
+    let server = Server::http(&origin);
+    add(&origin, "lib", "../../library/.git", &library);
+    let url = server.url("private");
+    let fetch = |folders: &[&str]| {
+        let folders: Vec<String> = folders.iter().map(|&folder| folder.to_owned()).collect();
+        let forge = url.replace("/repo/.git", "");
+        let clone = clone_with(&url, |options| {
+            options.submodules = Some(".".to_owned());
+            options.credentials = Credentials::basic("me", "secret");
+            options.scope = Scope::new(&forge, Some(&folders));
+        });
+        clone.fetch(None)
+    };
+    let error = fetch(&["repo"]).unwrap_err();
+    let FetchError::Submodule { path, source } = &error else { panic!("{error}") };
+    assert_eq!(path, "lib");
+    assert!(matches!(**source, FetchError::AuthenticationRequired { .. }), "{source}");
+    fetch(&["repo", "library"]).unwrap();
 }
 
 #[test]

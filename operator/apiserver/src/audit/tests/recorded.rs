@@ -184,3 +184,55 @@ async fn what_lasts_is_told_at_its_start_and_at_its_end() {
     assert_eq!(found[0]["requestURI"], path);
     assert_eq!(found[0]["verb"], "create");
 }
+
+#[tokio::test]
+async fn what_was_judged_is_what_is_told() {
+    let bed = Bed::new().await;
+    let upgrade = [("upgrade", "websocket")];
+    let path = format!("{SECRETS}/none");
+    assert_eq!(bed.ask_with("good", "DELETE", &path, "", &upgrade).await.0, 404);
+    let verbs = async || -> Vec<String> {
+        let found = bed.records(Query::default()).await;
+        found.iter().map(|one| one["verb"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(verbs().await, ["delete"]);
+    for (query, expected) in
+        [("watch=0&watch=1", "list"), ("watch=0", "list"), ("watch=1", "watch")]
+    {
+        bed.ask("janes", "GET", &format!("{SECRETS}?{query}"), "").await;
+        assert_eq!(verbs().await[0], expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn refused_changes_are_counted_too_and_apart_from_refused_looks() {
+    let bed = Bed::new().await;
+    let path = format!("{CONFIG_MAPS}/x");
+    for _ in 0..100 {
+        assert_eq!(bed.ask("janes", "GET", &path, "").await.0, 403);
+    }
+    for _ in 0..100 {
+        assert_eq!(bed.ask("janes", "DELETE", &path, "").await.0, 403);
+    }
+    let deletes = Query { verb: Some("delete".to_owned()), limit: Some(1000), ..Query::default() };
+    let found = bed.records(deletes).await;
+    assert!((20..50).contains(&found.len()), "{} records of 100 tries", found.len());
+}
+
+#[tokio::test]
+async fn a_mask_in_this_process_that_may_not_is_told_as_refused() {
+    let bed = Bed::new().await;
+    let body = r#"{"metadata":{"name":"c"}}"#;
+    let request = Request::builder()
+        .method("POST")
+        .uri(CONFIG_MAPS)
+        .header("content-type", "application/json")
+        .header("impersonate-user", "system:serviceaccount:default:config-x")
+        .extension(Identity::controller("c"))
+        .body(Body::from(body))
+        .unwrap();
+    assert_eq!(bed.server.router().oneshot(request).await.unwrap().status(), 403);
+    let found = bed.records(Query::default()).await;
+    assert_eq!(found[0]["annotations"]["authorization.k8s.io/decision"], "forbid");
+    assert_eq!(found[0]["impersonatedUser"]["username"], "system:serviceaccount:default:config-x");
+}

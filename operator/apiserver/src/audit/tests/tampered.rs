@@ -125,6 +125,66 @@ async fn a_write_that_a_crash_cut_off_is_told_and_is_no_problem() {
 }
 
 #[tokio::test]
+async fn one_crash_after_another_is_no_problem() {
+    let part = br#"{"kind":"Event","apiVersion":"audit.k8"#;
+    // What the second crash leaves of the file that the second start began.
+    type Cut = fn(&mut Vec<u8>);
+    let left: [(&str, Cut); 5] = [
+        ("all", |_| {}),
+        ("nothing", Vec::clear),
+        ("a part of its first record", |bytes| bytes.truncate(50)),
+        ("more than its records", |bytes| bytes.extend_from_slice(br#"{"kind":"#)),
+        ("half of its last record", |bytes| bytes.truncate(bytes.len() - 30)),
+    ];
+    for (what, cut) in left {
+        let directory = log_of(3).await;
+        let folder = folder(directory.path());
+        let head = folder.join("head");
+        let mut file =
+            std::fs::OpenOptions::new().append(true).open(only_file(&directory)).unwrap();
+        file.write_all(part).unwrap();
+        let old = std::fs::read(&head).unwrap();
+        let server = again(&directory).await;
+        write(&server, 2);
+        server.shutdown().await;
+        std::fs::write(&head, &old).unwrap();
+        let second = files::list(&folder).unwrap()[1].path(&folder);
+        let mut bytes = std::fs::read(&second).unwrap();
+        cut(&mut bytes);
+        std::fs::write(&second, bytes).unwrap();
+        for _ in 0..2 {
+            let server = again(&directory).await;
+            write(&server, 2);
+            assert!(server.audit().verify().await.unwrap().problems.is_empty(), "{what}");
+            server.shutdown().await;
+            let report = looked(&directory);
+            assert!(report.problems.is_empty(), "{what}: {report:?}");
+        }
+        // Nobody hides behind it.
+        let first = files::list(&folder).unwrap()[0].path(&folder);
+        let text = std::fs::read_to_string(&first).unwrap();
+        std::fs::write(&first, text.replace("/login/2", "/login/X")).unwrap();
+        assert!(!looked(&directory).problems.is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_that_a_crash_left_is_told_on_the_disk_at_once() {
+    let directory = log_of(3).await;
+    let path = only_file(&directory);
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{").unwrap();
+    let server = again(&directory).await;
+    let key = crate::seal::Keyring::load(directory.path()).unwrap().audit_key();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while head::Head::read(&folder(directory.path()), &key).unwrap().unwrap().last.number < 4 {
+        assert!(std::time::Instant::now() < deadline, "the head doesn't hear of it");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_the_head_did_not_hear_of_any_more_is_found() {
     // As after kill -9: the head is older than the records.
     let directory = log_of(3).await;

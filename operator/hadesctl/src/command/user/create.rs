@@ -15,7 +15,7 @@ use crate::prompt;
 /// The password is asked for, or read as a line of standard input.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Name: lower-case letters, digits, '-', '.' and '_'
+    /// Name: lower-case letters, digits, '-' and '.'
     name: String,
 
     /// Name for people

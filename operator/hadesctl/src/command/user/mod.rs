@@ -2,7 +2,7 @@
 
 mod create;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use hades_api::User;
 use hades_client::object::{self, Selection};
 use hades_client::{Session, accounts, catalog};
@@ -16,7 +16,7 @@ use crate::change::{self, Changed, OverrideFlags};
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
-use crate::output;
+use crate::output::{self, ListForm};
 use crate::prompt;
 use crate::target::{self, Target};
 
@@ -63,16 +63,7 @@ enum Command {
 struct Listing {
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    #[default]
-    Table,
-    Yaml,
-    Json,
-    Name,
+    output: ListForm,
 }
 
 /// Some users.
@@ -218,7 +209,7 @@ async fn delete(context: &Context, removal: &Removal) -> Result<(), Error> {
     Ok(())
 }
 
-async fn list(context: &Context, form: Output) -> Result<(), Error> {
+async fn list(context: &Context, form: ListForm) -> Result<(), Error> {
     let session = context.session().await?;
     let found = object::list(session, &catalog::user(), &Selection::default()).await?;
     // As `hadesctl get users` has them.
@@ -227,14 +218,14 @@ async fn list(context: &Context, form: Output) -> Result<(), Error> {
         Ok(output::list(values?))
     };
     match form {
-        Output::Table if found.is_empty() => {
+        ListForm::Table if found.is_empty() => {
             context.terminal.note("no users found");
             Ok(())
         }
-        Output::Table => context.terminal.print(&table(&found, context.now())),
-        Output::Json => context.terminal.print(&output::json(&all()?)?),
-        Output::Yaml => context.terminal.print(&output::yaml(&all()?)?),
-        Output::Name => found.iter().try_for_each(|user| context.terminal.line(&user.name_any())),
+        ListForm::Table => context.terminal.print(&table(&found, context.now())),
+        ListForm::Json => context.terminal.print(&output::json(&all()?)?),
+        ListForm::Yaml => context.terminal.print(&output::yaml(&all()?)?),
+        ListForm::Name => found.iter().try_for_each(|user| context.terminal.line(&user.name_any())),
     }
 }
 

@@ -2,9 +2,11 @@
 //! what leads round them.
 #![allow(missing_docs, clippy::panic, clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 
-use hades_apiserver::{ApiServer, Identity, Scope};
+use hades_apiserver::{ApiServer, Credential, Identity, Scope};
 use serde_json::{Value, json};
 use support::{Server, config, eventually};
 
@@ -438,6 +440,93 @@ async fn no_binding_grants_what_its_author_does_not_hold() {
 }
 
 #[tokio::test]
+async fn a_role_that_comes_to_too_much_is_refused_at_once() {
+    let server = Server::with_keeper().await;
+    let words = |word: &str, count: usize| -> Vec<String> {
+        (0..count).map(|index| format!("{word}{index}")).collect()
+    };
+    let role = |count: usize| {
+        json!({"metadata": {"name": "huge"}, "rules": [{"verbs": words("v", count),
+            "apiGroups": words("g", count), "resources": words("r", count),
+            "resourceNames": words("n", count)}]})
+    };
+    let alice = person("alice");
+    for who in [&admin(), &alice] {
+        for query in ["", "?dryRun=All"] {
+            for (path, count) in [(ROLES, 300), (ROLES, 9), (CLUSTER_ROLES, 300)] {
+                let path = format!("{path}{query}");
+                let (code, refused) = ask(&server.server, who, "POST", &path, &role(count)).await;
+                assert_eq!(code, 422, "{path} {}", message(&refused));
+                let cause = &refused["details"]["causes"][0];
+                assert_eq!(
+                    (&cause["field"], &cause["reason"]),
+                    (&json!("rules"), &json!("FieldValueTooMany")),
+                    "{cause}"
+                );
+            }
+        }
+    }
+    // What may be written and isn't held is told in a few lines.
+    let (code, refused) = ask(&server.server, &alice, "POST", ROLES, &role(8)).await;
+    assert_eq!(code, 403);
+    assert_eq!(message(&refused).lines().count(), 12, "{refused}");
+    assert!(message(&refused).ends_with("\nand 502 more"), "{refused}");
+    assert_eq!(server.code(&admin(), "POST", ROLES, role(8)).await, 201);
+    // Many names beside many held rules: found out quickly, or refused.
+    let mut named = rule(&["get"], "farm.example", &["barns"]);
+    named["resourceNames"] = json!(words("n", 4096));
+    let small = json!({"metadata": {"name": "names"}, "rules": [named]});
+    assert_eq!(server.code(&alice, "POST", ROLES, small).await, 201);
+    let many: Vec<Value> =
+        words("r", 1000).iter().map(|one| rule(&["get"], "x", &[one.as_str()])).collect();
+    server.grant("alice", "", "many", json!(many)).await;
+    let mut named = rule(&["get"], "farm.example", &["barns"]);
+    named["resourceNames"] = json!(words("n", 4096));
+    let small = json!({"metadata": {"name": "more"}, "rules": [named]});
+    let (code, refused) = ask(&server.server, &alice, "POST", ROLES, &small).await;
+    assert_eq!(code, 403);
+    assert!(message(&refused).contains("too many rules to compare"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_finalizer_keeps_the_binding_and_not_the_right() {
+    let server = Server::with_namespace().await;
+    let alice = person("alice");
+    let list = json!([rule(&["list"], "farm.example", &["barns"])]);
+    server.grant("alice", "shop", "farmer", list.clone()).await;
+    server.grant("alice", "default", "other", list).await;
+    let ways = [
+        (format!("{RBAC}/namespaces/shop/rolebindings/farmer"), SHOP),
+        (format!("{RBAC}/clusterroles/other"), BARNS),
+    ];
+    for (path, what) in ways {
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 200);
+        let held = json!({"metadata": {"finalizers": ["farm.example/keep"]}});
+        assert_eq!(server.code(&admin(), "PATCH", &path, held).await, 200);
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 200);
+        assert_eq!(server.code(&admin(), "DELETE", &path, Value::Null).await, 200);
+        assert_eq!(server.code(&admin(), "GET", &path, Value::Null).await, 200, "still there");
+        assert_eq!(server.code(&alice, "GET", what, Value::Null).await, 403, "{path}");
+    }
+    let server = server.restart().await;
+    assert_eq!(server.code(&alice, "GET", SHOP, Value::Null).await, 403, "nor after a start");
+}
+
+#[tokio::test]
+async fn a_role_has_a_name_that_requests_can_carry() {
+    let server = Server::with_namespace().await;
+    for name in ["x".repeat(1025), "a\nb".to_owned(), "a\0".to_owned()] {
+        let role = json!({"metadata": {"name": name}, "rules": []});
+        assert_eq!(server.code(&admin(), "POST", CLUSTER_ROLES, role).await, 422, "{name:?}");
+    }
+    let name = "\u{20ac}".repeat(341);
+    let role = json!({"metadata": {"name": name}, "rules": []});
+    assert_eq!(server.code(&admin(), "POST", CLUSTER_ROLES, role).await, 201);
+    let path = format!("{CLUSTER_ROLES}/{}", "%E2%82%AC".repeat(341));
+    assert_eq!(server.code(&admin(), "DELETE", &path, Value::Null).await, 200);
+}
+
+#[tokio::test]
 async fn a_scoped_token_grants_no_more_than_it_holds() {
     let server = Server::with_namespace().await;
     let scope =
@@ -453,6 +542,14 @@ async fn a_scoped_token_grants_no_more_than_it_holds() {
     );
     assert_eq!(server.code(&scoped, "GET", BARNS, Value::Null).await, 403);
     assert_eq!(server.code(&scoped, "GET", "/apis", Value::Null).await, 200);
+    // The token of a service account would have no limits.
+    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
+    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
+    let tokens = format!("{accounts}/robot/token");
+    let (code, refused) = ask(&server.server, &scoped, "POST", &tokens, &json!({})).await;
+    assert_eq!(code, 403, "{refused}");
+    assert!(message(&refused).contains("a limited token makes no token"), "{refused}");
+    assert_eq!(server.code(&admin(), "POST", &tokens, json!({})).await, 201);
 }
 
 #[tokio::test]
@@ -651,121 +748,4 @@ async fn reviews_answer_by_the_same_rights() {
     assert_eq!(server.code(&alice, "POST", others, about.clone()).await, 403);
     let (_, answer) = ask(&server.server, &admin(), "POST", others, &about).await;
     assert_eq!(answer["status"]["allowed"], true);
-}
-
-#[tokio::test]
-async fn service_accounts_get_tokens_that_end_with_them() {
-    let server = Server::with_namespace().await;
-    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
-    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
-    let tokens = format!("{accounts}/robot/token");
-    let alice = person("alice");
-    server.grant("alice", "shop", "almost", json!([rule(&["*"], "", &["serviceaccounts"])])).await;
-    assert_eq!(server.code(&alice, "POST", &tokens, json!({})).await, 403);
-    server
-        .grant(
-            "alice",
-            "shop",
-            "tokens",
-            json!([rule(&["create"], "", &["serviceaccounts/token"])]),
-        )
-        .await;
-    let (_, list) = ask(&server.server, &alice, "GET", "/api/v1", &Value::Null).await;
-    let is_token = |one: &Value| one["name"] == "serviceaccounts/token";
-    assert!(list["resources"].as_array().unwrap().iter().any(is_token), "{list}");
-    let (_, document) =
-        ask(&server.server, &alice, "GET", "/openapi/v3/api/v1", &Value::Null).await;
-    let path = "/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token";
-    assert!(document["paths"][path]["post"].is_object(), "{:?}", document["paths"][path]);
-    let (code, made) = ask(&server.server, &alice, "POST", &tokens, &json!({})).await;
-    assert_eq!(code, 201, "{made}");
-    assert_eq!(made["spec"]["expirationSeconds"], 3600);
-    let token = made["status"]["token"].as_str().unwrap().to_owned();
-    let bearer = async |server: &ApiServer, token: &str, path: &str| {
-        let request = http::Request::builder()
-            .uri(path)
-            .header("authorization", format!("Bearer {token}"))
-            .body(axum::body::Body::empty())
-            .unwrap();
-        tower::ServiceExt::oneshot(server.router(), request).await.unwrap().status().as_u16()
-    };
-    assert_eq!(bearer(&server.server, &token, "/apis").await, 200);
-    assert_eq!(bearer(&server.server, &token, SHOP).await, 403);
-    let subject = json!([{"kind": "ServiceAccount", "name": "robot"}]);
-    let role = json!({"metadata": {"name": "robot"}, "rules": [rule(&["list"], "farm.example", &["barns"])]});
-    server.made(&format!("{RBAC}/namespaces/shop/roles"), role).await;
-    let mut bound = binding("robot", "Role", "robot", &[]);
-    bound["subjects"] = subject;
-    server.made(&format!("{RBAC}/namespaces/shop/rolebindings"), bound).await;
-    assert_eq!(bearer(&server.server, &token, SHOP).await, 200);
-    assert_eq!(bearer(&server.server, &token, BARNS).await, 403);
-    let review = "/apis/authentication.k8s.io/v1/tokenreviews";
-    let body = json!({"spec": {"token": token}});
-    let answer = server.made(review, body).await;
-    assert_eq!(answer["status"]["user"]["username"], "system:serviceaccount:shop:robot");
-    // For somebody else, who asks with his name.
-    let vault = server.made(&tokens, json!({"spec": {"audiences": ["vault"]}})).await;
-    let vault = vault["status"]["token"].as_str().unwrap();
-    assert_eq!(bearer(&server.server, vault, "/apis").await, 401);
-    let body = json!({"spec": {"token": vault, "audiences": ["vault", "x"]}});
-    let answer = server.made(review, body).await;
-    assert_eq!(answer["status"]["audiences"], json!(["vault"]), "{answer}");
-    let answer = server.made(review, json!({"spec": {"token": vault}})).await;
-    assert!(answer["status"].get("authenticated").is_none(), "{answer}");
-    // Bound to a secret.
-    let secrets = "/api/v1/namespaces/shop/secrets";
-    server.made(secrets, json!({"metadata": {"name": "s"}})).await;
-    let reference = json!({"kind": "Secret", "apiVersion": "v1", "name": "s"});
-    let bound = server.made(&tokens, json!({"spec": {"boundObjectRef": reference}})).await;
-    let bound = bound["status"]["token"].as_str().unwrap();
-    assert_eq!(bearer(&server.server, bound, "/apis").await, 200);
-    assert_eq!(server.code(&admin(), "DELETE", &format!("{secrets}/s"), Value::Null).await, 200);
-    assert_eq!(bearer(&server.server, bound, "/apis").await, 401);
-    // The key outlives the process; the account's name doesn't make it the same one.
-    let server = server.restart().await;
-    assert_eq!(bearer(&server.server, &token, SHOP).await, 200);
-    let robot = format!("{accounts}/robot");
-    assert_eq!(server.code(&admin(), "DELETE", &robot, Value::Null).await, 200);
-    assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
-    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
-    assert_eq!(bearer(&server.server, &token, SHOP).await, 401);
-}
-
-#[tokio::test]
-async fn bad_requests_for_tokens_are_refused() {
-    let server = Server::with_namespace().await;
-    let accounts = "/api/v1/namespaces/shop/serviceaccounts";
-    server.made(accounts, json!({"metadata": {"name": "robot"}})).await;
-    let tokens = format!("{accounts}/robot/token");
-    let bound = |kind: &str, name: &str| json!({"spec": {"boundObjectRef": {"kind": kind, "apiVersion": "v1", "name": name}}});
-    let cases = [
-        ("POST", &tokens, json!({"spec": {"expirationSeconds": 599}}), 422),
-        ("POST", &tokens, json!({"spec": {"expirationSeconds": -1}}), 422),
-        ("POST", &tokens, json!({"spec": {"expirationSeconds": 4_294_967_297_i64}}), 422),
-        ("POST", &tokens, json!({"spec": {"expirationSeconds": i64::MAX}}), 422),
-        ("POST", &tokens, json!({"spec": {"expirationSeconds": "x"}}), 400),
-        ("POST", &tokens, json!({"spec": {"audiences": "x"}}), 400),
-        ("POST", &tokens, json!({"spec": []}), 400),
-        ("POST", &tokens, json!([]), 400),
-        ("POST", &tokens, json!({"kind": "Secret"}), 400),
-        ("POST", &tokens, bound("Pod", "p"), 400),
-        ("POST", &tokens, bound("Secret", "none"), 404),
-        ("POST", &format!("{accounts}/nobody/token"), json!({}), 404),
-        ("POST", &"/api/v1/namespaces/shop/configmaps/c/token".to_owned(), json!({}), 404),
-        ("GET", &tokens, Value::Null, 404),
-        ("POST", &format!("{accounts}/robot"), json!({}), 405),
-    ];
-    for (method, path, body, expected) in cases {
-        let (code, answer) = ask(&server.server, &admin(), method, path, &body).await;
-        assert_eq!(code, expected, "{method} {path} {body} {answer}");
-    }
-    let (_, answer) = ask(
-        &server.server,
-        &admin(),
-        "POST",
-        &tokens,
-        &json!({"spec": {"expirationSeconds": 40_000_000}}),
-    )
-    .await;
-    assert_eq!(answer["spec"]["expirationSeconds"], 31_536_000, "a year at most");
 }
