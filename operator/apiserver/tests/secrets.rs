@@ -269,3 +269,24 @@ async fn no_patch_reads_a_value() {
     let copied = controller.patch("db", &PatchParams::default(), &copy).await.unwrap();
     assert_eq!(copied.data.unwrap()["again"].0, PLAINTEXT.as_bytes());
 }
+
+#[tokio::test]
+async fn the_type_of_a_secret_stays() {
+    let server = Server::start().await;
+    let (person, _) = apis(&server);
+    let secret = json!({"metadata": {"name": "key"}, "type": "example.com/key",
+        "stringData": {"password": PLAINTEXT}});
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    person.create(&PostParams::default(), &secret).await.unwrap();
+    let patch = json!({"type": "Opaque"});
+    let error = person.patch("key", &PatchParams::default(), &Patch::Merge(&patch)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("type: Invalid value: \"Opaque\": field is immutable"), "{error}");
+    let patch = json!({"type": "example.com/key", "stringData": {"password": "another"}});
+    person.patch("key", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    // None at all is Opaque.
+    person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
+    let patch = json!({"type": null});
+    let secret = person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(secret.type_.as_deref(), Some("Opaque"));
+}

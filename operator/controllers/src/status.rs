@@ -30,9 +30,12 @@ where
     S: Serialize + Clone + Texts,
 {
     let failed = |error: serde_json::Error| ReconcileError::Internal(error.to_string());
+    let before = serde_json::to_value(before).map_err(failed)?;
+    if serde_json::to_value(after).map_err(failed)? == before {
+        return Ok(());
+    }
     let mut clear = after.clone();
     redact(&context.redactor_for(object), &mut clear);
-    let before = serde_json::to_value(before).map_err(failed)?;
     let after = serde_json::to_value(clear).map_err(failed)?;
     let Some(patch) = merge_patch(&before, &after) else { return Ok(()) };
     let name = object.name_any();

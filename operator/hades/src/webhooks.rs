@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::hook::{self, Report};
-use hades_controllers::{Context, ReconcileError, error_chain, redact};
+use hades_controllers::{Context, ReconcileError, error_chain};
 use serde::Serialize;
 
 use crate::suspended::unless_suspended;
@@ -89,13 +89,7 @@ async fn register(
     let url = format!("{base}{}", hook::path(&namespace, &name));
     match hook::register_webhook(&known.context, &namespace, &name, url).await {
         Ok(Some(Ok(registered))) => Json(registered).into_response(),
-        Ok(Some(Err(why))) => {
-            // A forge's answer, to what was asked with an account or with a token.
-            let mut words = why.to_string();
-            redact(&known.context.system_redactor(), &mut words);
-            redact(&known.context.redactor(&namespace), &mut words);
-            StatusError::bad_request(words).into_response()
-        }
+        Ok(Some(Err(why))) => StatusError::bad_request(why.to_string()).into_response(),
         Ok(None) => not_found(&name),
         Err(error) => failed(&error),
     }

@@ -5,7 +5,7 @@ use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, BuildError, MatchError, MatchKind};
 
 use crate::filter::Filter;
-use crate::form::{Cursor, Form, forms, is_base64};
+use crate::form::{Cursor, Depth, Form, forms, is_base64};
 use crate::span::Spans;
 
 /// As many bytes of a form are in the automaton. What follows them is compared with
@@ -46,6 +46,7 @@ pub(crate) struct Automaton {
 /// Why there is no automaton for some values.
 #[derive(Debug)]
 pub(crate) enum Unbuilt {
+    TooMuch,
     TooMany(#[allow(dead_code, reason = "for Debug")] BuildError),
     NoStart(#[allow(dead_code, reason = "for Debug")] MatchError),
 }
@@ -61,11 +62,15 @@ pub(crate) struct Progress {
 }
 
 impl Automaton {
-    /// For all forms of these values.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Unbuilt> {
-        let all = values.into_iter().flat_map(forms);
-        let (texts, patterns): (Vec<Vec<u8>>, Vec<Pattern>) =
-            all.map(|form| Pattern::new(&form)).unzip();
+    /// For all forms of these values; where these are more than `most` bytes, for
+    /// those of the values as a whole.
+    pub fn new<'a>(
+        values: impl IntoIterator<Item = &'a [u8]> + Clone,
+        most: usize,
+    ) -> Result<Self, Unbuilt> {
+        let (texts, patterns) = patterns(values.clone(), Depth::Lines, most)
+            .or_else(|| patterns(values, Depth::Whole, most))
+            .ok_or(Unbuilt::TooMuch)?;
         let nfa = NFA::builder()
             .match_kind(MatchKind::Standard)
             .prefilter(false)
@@ -73,6 +78,13 @@ impl Automaton {
             .map_err(Unbuilt::TooMany)?;
         let start = nfa.start_state(Anchored::No).map_err(Unbuilt::NoStart)?;
         Ok(Self { filter: Filter::new(&texts), nfa, start, patterns })
+    }
+
+    /// As many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        let rests = self.patterns.iter().filter_map(|pattern| pattern.rest.as_ref());
+        let patterns = self.patterns.len() * size_of::<Pattern>();
+        self.nfa.memory_usage() + patterns + rests.map(Cursor::memory).sum::<usize>()
     }
 
     /// How many forms it knows.
@@ -179,6 +191,26 @@ impl Automaton {
         }
         progress
     }
+}
+
+/// What is looked for, as bytes and as what is known besides; none where it is more
+/// than `most` bytes.
+fn patterns<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+    depth: Depth,
+    most: usize,
+) -> Option<(Vec<Vec<u8>>, Vec<Pattern>)> {
+    let (mut texts, mut patterns, mut size) = (Vec::new(), Vec::new(), 0);
+    for form in values.into_iter().flat_map(|value| forms(value, depth)) {
+        let (text, pattern) = Pattern::new(&form);
+        size += text.len();
+        if size > most {
+            return None;
+        }
+        texts.push(text);
+        patterns.push(pattern);
+    }
+    Some((texts, patterns))
 }
 
 /// Hides a byte that goes on with what has been met so far.

@@ -42,6 +42,15 @@ const KEPT: [Kept; 6] = [
     Kept { marks: b"-_.~!$&'()*+,;=", plus: false },
 ];
 
+/// How thoroughly a value is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// As a whole, and each of its lines.
+    Lines,
+    /// As a whole alone.
+    Whole,
+}
+
 /// How a value is written.
 #[derive(Clone, Copy, Debug)]
 enum Encoding {
@@ -109,6 +118,11 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
+    /// As many bytes it keeps; forms of the same value share them.
+    pub fn memory(&self) -> usize {
+        self.form.value.expose_secret().len() / Arc::strong_count(&self.form.value).max(1)
+    }
+
     /// Whether the character after the form has bits of it as well.
     pub fn ends_later(&self) -> bool {
         self.form.ends_later()
@@ -210,7 +224,7 @@ fn base64_character(digit: u8, url: bool) -> u8 {
 }
 
 /// All forms of a value that is long enough, each once.
-pub(crate) fn forms(value: &[u8]) -> Vec<Form> {
+pub(crate) fn forms(value: &[u8], depth: Depth) -> Vec<Form> {
     let value = trimmed(value);
     let mut forms = Vec::new();
     if characters(value) < MIN_CHARACTERS {
@@ -222,9 +236,14 @@ pub(crate) fn forms(value: &[u8]) -> Vec<Form> {
     for encoding in encodings() {
         add(&mut forms, form(0..length, encoding));
     }
+    if depth == Depth::Whole {
+        return forms;
+    }
     for part in lines(value.expose_secret()) {
-        add(&mut forms, form(part.clone(), Encoding::Plain));
-        add(&mut forms, form(part, Encoding::Json));
+        let plain = form(part.clone(), Encoding::Plain);
+        let json = form(part, Encoding::Json);
+        let differ = !plain.cursor().eq(json.cursor());
+        forms.extend([plain].into_iter().chain(differ.then_some(json)));
     }
     let standard = Encoding::Base64 { first_bit: 0, url: false };
     for size in BASE64_LINES.into_iter().filter(|size| length > *size) {
@@ -250,7 +269,7 @@ fn encodings() -> impl Iterator<Item = Encoding> {
 
 /// Adds a form unless there is one that reads the same.
 fn add(forms: &mut Vec<Form>, form: Form) {
-    let known = |one: &Form| one.part == form.part && one.cursor().eq(form.cursor());
+    let known = |one: &Form| one.cursor().eq(form.cursor());
     if !forms.iter().any(known) {
         forms.push(form);
     }
@@ -288,7 +307,7 @@ mod tests {
     use super::*;
 
     fn texts(value: &[u8]) -> Vec<String> {
-        forms(value)
+        forms(value, Depth::Lines)
             .iter()
             .map(|f| String::from_utf8_lossy(&f.cursor().collect::<Vec<_>>()).into_owned())
             .collect()

@@ -21,7 +21,7 @@ mod span;
 mod stream;
 mod value;
 
-pub use redactor::Redactor;
+pub use redactor::{Redactor, WeakRedactor};
 pub use stream::Stream;
 pub use value::{MIN_CHARACTERS, is_too_short};
 

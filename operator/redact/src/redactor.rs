@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::MARKER;
 use crate::automaton::Automaton;
 use crate::span::{Spans, Writer};
 use crate::stream::Stream;
+
+/// As many bytes of forms are looked for at most. They take some 15 times as much
+/// memory, and a second to be prepared.
+const MOST_BYTES: usize = 2 << 20;
 
 /// Hides a set of values wherever they turn up. Clones share it.
 #[derive(Clone, Default)]
@@ -36,10 +40,15 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// For these values; those that are too short are left out. Where there are more
-    /// than an automaton can hold, all text is hidden.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        match Automaton::new(values) {
+    /// For these values; those that are too short are left out. Where their forms are
+    /// more than 2 MiB, lines of values are no longer looked for one by one; where the
+    /// values alone are more, all text is hidden.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]> + Clone) -> Self {
+        Self::within(values, MOST_BYTES)
+    }
+
+    fn within<'a>(values: impl IntoIterator<Item = &'a [u8]> + Clone, most: usize) -> Self {
+        match Automaton::new(values, most) {
             Ok(automaton) if automaton.forms() == 0 => Self::default(),
             Ok(automaton) => Self(Knowledge::Values(Arc::new(automaton))),
             Err(_) => Self(Knowledge::TooMuch),
@@ -60,6 +69,25 @@ impl Redactor {
             (Knowledge::Values(one), Knowledge::Values(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
+    }
+
+    /// As many bytes of memory all clones together take.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.0 {
+            Knowledge::Values(automaton) => automaton.memory(),
+            Knowledge::None | Knowledge::TooMuch => 0,
+        }
+    }
+
+    /// The same as long as somebody else has it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRedactor {
+        WeakRedactor(match &self.0 {
+            Knowledge::None => WeakKnowledge::None,
+            Knowledge::Values(automaton) => WeakKnowledge::Values(Arc::downgrade(automaton)),
+            Knowledge::TooMuch => WeakKnowledge::TooMuch,
+        })
     }
 
     /// A text without the values.
@@ -101,5 +129,57 @@ impl Redactor {
 
     pub(crate) fn knowledge(&self) -> &Knowledge {
         &self.0
+    }
+}
+
+/// A [`Redactor`] that keeps no memory.
+#[derive(Clone)]
+pub struct WeakRedactor(WeakKnowledge);
+
+#[derive(Clone)]
+enum WeakKnowledge {
+    None,
+    Values(Weak<Automaton>),
+    TooMuch,
+}
+
+impl fmt::Debug for WeakRedactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakRedactor").field(&self.upgrade()).finish()
+    }
+}
+
+impl WeakRedactor {
+    /// The redactor, if anybody still has it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Redactor> {
+        Some(Redactor(match &self.0 {
+            WeakKnowledge::None => Knowledge::None,
+            WeakKnowledge::Values(automaton) => Knowledge::Values(automaton.upgrade()?),
+            WeakKnowledge::TooMuch => Knowledge::TooMuch,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_fits_is_looked_for_less_thoroughly_and_at_last_nothing_is_shown() {
+        let line = |number: usize, at: usize| format!("line {at:02} of value {number:02}");
+        let value = |number| (0..30).map(|at| line(number, at)).collect::<Vec<_>>().join("\n");
+        let values: Vec<String> = (0..10).map(value).collect();
+        let redactor = |most| Redactor::within(values.iter().map(|value| value.as_bytes()), most);
+        let (text, one) = (value(7), "a line 15 of value 07 b");
+        let is_hidden = |text: &str| {
+            !text.is_empty() && text.chars().all(|character| "*\n".contains(character))
+        };
+        let all = redactor(MOST_BYTES);
+        assert!(all.text(one) == "a *** b" && is_hidden(&all.text(&text)));
+        let whole = redactor(15_000);
+        assert!(whole.text(one) == one && is_hidden(&whole.text(&text)));
+        assert!((1..all.memory()).contains(&whole.memory()));
+        assert_eq!(redactor(5_000).text("nothing of it"), MARKER);
     }
 }

@@ -231,3 +231,13 @@ fn nothing_that_does_io_is_linked() {
     let expected = ["hades-redact", "aho-corasick", "memchr", "secrecy", "zeroize"];
     assert_eq!(names, expected);
 }
+
+#[test]
+fn a_weak_redactor_lasts_as_long_as_another_has_it() {
+    let redactor = redactor(&["hunter22"]);
+    let weak = redactor.downgrade();
+    assert!(weak.upgrade().is_some_and(|same| same.is(&redactor)));
+    drop(redactor);
+    assert!(weak.upgrade().is_none());
+    assert!(Redactor::default().downgrade().upgrade().is_some());
+}

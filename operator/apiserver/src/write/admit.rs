@@ -44,6 +44,7 @@ pub(super) fn admit(
     if call.resource.nature == Nature::Secret {
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
+        causes.extend(old.and_then(|old| secret::type_causes(new, old)));
         secret::mask_last_applied(&call.state.keyring, new);
     }
     if let Some(old) = old

@@ -42,7 +42,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
-use crate::redaction::redact;
+use crate::redaction::{redact, used};
 use crate::{Context, status};
 
 use account::Account;
@@ -283,16 +283,24 @@ impl ConfigRepositories {
         for credential in also {
             self.memory.comes_from(uid, credential);
         }
-        let dir = fetch::cache_dir(context, uid);
-        let opened = access.and_then(|access| Source::open(&dir, &repository.spec, access));
-        let source = match opened {
-            Ok(source) => source,
+        let access = match access {
+            Ok(access) => access,
             Err(problem) => return Ok(Fetched::Failed(problem)),
+        };
+        let credentials = access.credentials.clone();
+        let failed = |mut problem| {
+            redact(&used::of_git(&credentials), &mut problem);
+            Fetched::Failed(problem)
+        };
+        let dir = fetch::cache_dir(context, uid);
+        let source = match Source::open(&dir, &repository.spec, access) {
+            Ok(source) => source,
+            Err(problem) => return Ok(failed(problem)),
         };
         let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
         Ok(match source.fetch(known).await? {
             Ok(commit) => Fetched::Commit(Box::new(source), commit),
-            Err(problem) => Fetched::Failed(problem),
+            Err(problem) => failed(problem),
         })
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn last_lines(
     uid: &str,
     plan: &Plan,
     gathered: &Gathered,
-    redactor: &Redactor,
+    redactor: &(dyn Fn() -> Redactor + Sync),
 ) -> LastLines {
     let failing = plan.waiting.iter().filter(|waiting| {
         matches!(
@@ -81,9 +81,10 @@ pub(super) async fn last_lines(
             (Some(lines), _) => lines,
             (None, Some(provider)) => {
                 // What can't be had now is asked for again by the next pass.
-                let text = tokio::time::timeout(PATIENCE, read(&**provider, &id)).await;
-                let Ok(Some(text)) = text else { continue };
-                let lines = shown(&redactor.text(&text));
+                let redactor = redactor();
+                let text = read(&**provider, &id, &redactor);
+                let Ok(Some(text)) = tokio::time::timeout(PATIENCE, text).await else { continue };
+                let lines = shown(&text);
                 remembered.put(uid, &failing, lines.clone());
                 lines
             }
@@ -102,19 +103,24 @@ fn id_of(plan: &Plan, target: &Target) -> Option<String> {
     plan.resources.iter().find(|found| found.target == *target)?.id.clone()
 }
 
-/// The last output, or none if it can't be had.
-async fn read(provider: &dyn Provider, id: &str) -> Option<String> {
+/// The last output without values of Secrets, or none if it can't be had.
+async fn read(provider: &dyn Provider, id: &str, redactor: &Redactor) -> Option<String> {
     let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
     let mut output = provider.logs(id, &options).await.ok()?;
+    let (mut stdout, mut stderr) = (redactor.stream(), redactor.stream());
     let mut bytes = Vec::new();
     while let Some(chunk) = output.next().await {
         let chunk = chunk.ok()?;
-        let room = MOST_BYTES.saturating_sub(bytes.len());
-        bytes.extend(chunk.bytes.iter().take(room));
-        if room == 0 {
-            break;
+        let stream = if chunk.stderr { &mut stderr } else { &mut stdout };
+        stream.push(&chunk.bytes, &mut bytes);
+        if bytes.len() >= MOST_BYTES {
+            // What is held back may be the beginning of a value.
+            bytes.truncate(MOST_BYTES);
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
         }
     }
+    stdout.finish(&mut bytes);
+    stderr.finish(&mut bytes);
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -361,14 +361,14 @@ async fn observe(
                 providers.insert(host, provider);
             }
             Err(error) => {
-                views.insert(host, HostView::Unreachable { message: error.message });
+                views.insert(host, unreachable(context, &error));
             }
         }
     }
     let snapshots = providers.iter().map(|(host, provider)| async move {
         let view = match look(&**provider).await {
             Ok(snapshot) => HostView::Snapshot(snapshot),
-            Err(error) => HostView::Unreachable { message: error.message },
+            Err(error) => unreachable(context, &error),
         };
         (host.clone(), view)
     });
@@ -377,11 +377,13 @@ async fn observe(
     Look { providers, observed, missing_hosts }
 }
 
-fn gathered(
-    desired: Desired,
-    look: Look,
-    suspended: bool,
-) -> Gathered {
+/// The words of an engine and of what leads there are about the credentials of its
+/// DockerHost; nothing of them is a project's to choose.
+fn unreachable(context: &Context, error: &ProviderError) -> HostView {
+    HostView::Unreachable { message: context.system_redactor().text(&error.message).into_owned() }
+}
+
+fn gathered(desired: Desired, look: Look, suspended: bool) -> Gathered {
     let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
     Gathered {

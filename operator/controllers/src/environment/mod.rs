@@ -212,8 +212,10 @@ async fn converge(
     let healing = memory.is_settled(&uid, &gathered.fingerprint);
     let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
-    // What is told once is compared with what was written, in which they are hidden.
-    redact(&context.redactor_for(environment), &mut after);
+    if after != stored {
+        // What is told once is compared with what was written, in which they are hidden.
+        redact(&context.redactor_for(environment), &mut after);
+    }
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
     status::write(context, api, environment, &stored, &after).await?;
     let all_seen = gathered.unseen_hosts().is_empty();
@@ -228,8 +230,9 @@ async fn carry_out(
     gathered: &gather::Gathered,
 ) -> execute::Execution {
     let uid = environment.uid().unwrap_or_default();
-    let redactor = context.redactor_for(environment);
-    let last_lines = evidence::last_lines(&memory.last_lines, &uid, plan, gathered, &redactor).await;
+    let redactor = || context.redactor_for(environment);
+    let last_lines =
+        evidence::last_lines(&memory.last_lines, &uid, plan, gathered, &redactor).await;
     let started = Instant::now();
     let may_try = |id: &ActionId| memory.failures.remaining(&(uid.clone(), id.clone()), started);
     let desk = PullDesk { context, environment, keys: &gathered.pull_keys };

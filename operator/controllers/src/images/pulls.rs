@@ -8,16 +8,14 @@ use hades_plan::Action;
 use hades_provider::{
     ErrorClass, Outcome, Provider, ProviderError, PullCredentials, PullOptions, PullProgress,
 };
-use hades_redact::Redactor;
 use hades_registry::Credentials;
-use secrecy::ExposeSecret;
 
 use super::credentials::PullKeys;
 use super::keep;
 use crate::Context;
 use crate::error_chain::error_chain;
 use crate::events::Series;
-use crate::redaction::redact;
+use crate::redaction::{redact, used};
 
 /// How often a pull says how far it has come.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -94,13 +92,8 @@ impl PullDesk<'_> {
         };
         series.say(note).await;
         result.map_err(|mut error| {
-            // What a registry answers may repeat what it was asked with. Not all that
-            // `hades-system` holds is searched for: the image's name is a project's.
             if let Some(found) = self.keys.find(image) {
-                let (Credentials::Basic { password: secret, .. } | Credentials::Token(secret)) =
-                    found;
-                let secret = secret.expose_secret().as_bytes();
-                redact(&Redactor::new([secret]), &mut error);
+                redact(&used::of_registry(found), &mut error);
             }
             error
         })

@@ -3,6 +3,7 @@
 
 mod plan;
 mod status;
+pub(crate) mod used;
 
 use std::borrow::Cow;
 

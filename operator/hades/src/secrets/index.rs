@@ -1,13 +1,13 @@
 //! The values of all Secrets by namespace, in step with the store.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hades_apiserver::{Key, Observer};
 use hades_controllers::SecretValues;
-use hades_redact::Redactor;
+use hades_redact::{Redactor, WeakRedactor};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
 
@@ -19,11 +19,57 @@ const NAMESPACES: &str = "/namespaces";
 /// same: containers have them until they are replaced, and logs for longer.
 const FORMER_VALUES: usize = 256;
 
+/// As many bytes of redactors are kept while nobody uses them. One of 100 values takes
+/// some 400 kB, and a millisecond to be made anew.
+const KEPT_BYTES: usize = 4 << 20;
+
 type Value = Arc<SecretSlice<u8>>;
 
 /// Knows the values of all Secrets, those of each namespace apart.
 #[derive(Default)]
-pub(crate) struct SecretIndex(RwLock<HashMap<String, Arc<Mutex<Values>>>>);
+pub(crate) struct SecretIndex {
+    namespaces: RwLock<HashMap<String, Arc<Namespace>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Namespace {
+    values: Mutex<Values>,
+    /// Held by whoever makes its redactor, so that of many who need it only one does.
+    making: Mutex<()>,
+}
+
+impl Namespace {
+    fn values(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> Option<Redactor> {
+        self.values().redactor.as_ref()?.upgrade()
+    }
+}
+
+/// The redactors that were made last, by namespace.
+#[derive(Default)]
+struct Kept(VecDeque<(String, Redactor)>);
+
+impl Kept {
+    fn forget(&mut self, namespace: &str) {
+        self.0.retain(|(known, _)| known != namespace);
+    }
+
+    /// Keeps one in place of that which the namespace had. The newest stays whatever
+    /// it takes.
+    fn keep(&mut self, namespace: &str, redactor: Redactor) {
+        self.forget(namespace);
+        self.0.push_back((namespace.to_owned(), redactor));
+        let mut size: usize = self.0.iter().map(|(_, redactor)| redactor.memory()).sum();
+        while size > KEPT_BYTES && self.0.len() > 1 {
+            let oldest = self.0.pop_front();
+            size -= oldest.map_or(0, |(_, redactor)| redactor.memory());
+        }
+    }
+}
 
 /// The values of a namespace.
 #[derive(Default)]
@@ -32,8 +78,8 @@ struct Values {
     former: VecDeque<Value>,
     /// How often the values changed.
     changes: u64,
-    /// What hides them, once that was needed.
-    redactor: Option<Redactor>,
+    /// What hides them, once that was needed and as long as it is in use or kept.
+    redactor: Option<WeakRedactor>,
 }
 
 impl Values {
@@ -66,15 +112,24 @@ impl Values {
 }
 
 impl SecretIndex {
-    fn of(&self, namespace: &str) -> Option<Arc<Mutex<Values>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    fn of(&self, namespace: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
     }
 
-    fn of_or_new(&self, namespace: &str) -> Arc<Mutex<Values>> {
+    fn of_or_new(&self, namespace: &str) -> Arc<Namespace> {
         self.of(namespace).unwrap_or_else(|| {
-            let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(namespace.to_owned()).or_default())
         })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, namespace: &str) {
+        self.namespaces.write().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+        self.kept().forget(namespace);
     }
 }
 
@@ -86,8 +141,7 @@ impl Observer for SecretIndex {
     fn changed(&self, key: &Key, object: Option<&[u8]>) {
         if key.resource() == NAMESPACES {
             if object.is_none() {
-                let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-                all.remove(key.name());
+                self.forget(key.name());
             }
             return;
         }
@@ -99,26 +153,32 @@ impl Observer for SecretIndex {
                 None => return,
             },
         };
-        place.lock().unwrap_or_else(PoisonError::into_inner).set(key.name(), values);
+        place.values().set(key.name(), values);
     }
 }
 
 impl SecretValues for SecretIndex {
     fn redactor(&self, namespace: &str) -> Redactor {
         let Some(place) = self.of(namespace) else { return Redactor::default() };
+        if let Some(known) = place.known() {
+            return known;
+        }
+        let _alone = place.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = place.known() {
+            return known;
+        }
         let (all, changes) = {
-            let values = place.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(redactor) = &values.redactor {
-                return redactor.clone();
-            }
+            let values = place.values();
             (values.all(), values.changes)
         };
-        // Made while nobody is held up, least of all the writer of the store.
+        // Made while the values are free for the writer of the store.
         let redactor = Redactor::new(all.iter().map(|value| value.expose_secret()));
-        let mut values = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut values = place.values();
         if values.changes == changes {
-            values.redactor = Some(redactor.clone());
+            values.redactor = Some(redactor.downgrade());
         }
+        drop(values);
+        self.kept().keep(namespace, redactor.clone());
         redactor
     }
 }
@@ -196,6 +256,25 @@ mod tests {
         assert_eq!(shown(&index, "shop", "first-value value-0000"), "first-value ***");
         index.changed(&Key::new(&NAMESPACES.into(), "", "shop"), None);
         assert!(index.redactor("shop").is_empty());
+    }
+
+    #[test]
+    fn redactors_that_nobody_uses_take_little_memory() {
+        let index = SecretIndex::default();
+        for number in 0..40 {
+            let values: Vec<String> =
+                (0..200).map(|value| format!("{value:03}-of-project-{number:03}")).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            set(&index, &format!("p{number}"), "all", Some(&values));
+        }
+        let used = index.redactor("p0");
+        for number in 0..40 {
+            let text = format!("150-of-project-{number:03}");
+            assert_eq!(shown(&index, &format!("p{number}"), &text), "***");
+        }
+        let size: usize = index.kept().0.iter().map(|(_, redactor)| redactor.memory()).sum();
+        assert!(size <= KEPT_BYTES && index.kept().0.len() < 40, "{size}");
+        assert!(index.redactor("p0").is(&used), "one that a stream has is never made twice");
     }
 
     #[test]
