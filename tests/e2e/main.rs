@@ -15,6 +15,7 @@ mod hades;
 mod hosts;
 mod install;
 mod journey;
+mod redaction;
 mod restored;
 mod rollouts;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
