@@ -272,7 +272,12 @@ async fn a_service_waits_for_the_one_that_it_depends_on() {
         if told { Ok(()) } else { Err(status) }
     })
     .await;
-    assert_eq!(images(&hades), ["app:1"]);
+    // What is planned is told before anything is made.
+    eventually("the one that is waited for", || async {
+        let found = images(&hades);
+        if found == ["app:1"] { Ok(()) } else { Err(found) }
+    })
+    .await;
     hades.host.set_answer("app:1", Some(200));
     hades.ready("prod").await;
     assert_eq!(images(&hades), ["app:1", "app:2"]);
