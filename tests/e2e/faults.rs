@@ -202,6 +202,7 @@ fn a_container_that_flaps_is_told_and_not_made_again() {
 fn a_registry_whose_name_does_not_resolve() {
     let private = PrivateEngine::start("e2e-dns");
     let hades = Hades::start(private.engine.clone());
+    hades.pull_whatever_the_disk();
     let nowhere = "web: {image: 'registry.nowhere.invalid/shop/web:1'}";
     hades.apply(&format!("{PROJECT}---\n{}", environment("production", "local", nowhere)));
     hades.apply(&environment("other", "local", &services(1, "first")));

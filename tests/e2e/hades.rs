@@ -315,6 +315,12 @@ impl Hades {
         condition(&self.object("environment", environment, &self.project), "Ready")
     }
 
+    /// Lets the local engine pull however full the disk of this machine is.
+    pub fn pull_whatever_the_disk(&self) {
+        let full = r#"{"spec":{"disk":{"warnPercent":100,"criticalPercent":100}}}"#;
+        self.kubectl(&["patch", "dockerhost", "local", "--type=merge", "--patch", full]);
+    }
+
     /// Waits until the environment is as its newest spec says.
     pub fn wait_ready(&self, environment: &str) {
         eventually(&format!("{environment} to be ready"), || self.readiness(environment));

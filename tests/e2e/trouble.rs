@@ -92,6 +92,7 @@ fn a_foreign_container_under_the_name() {
 #[test]
 fn an_image_that_is_nowhere() {
     let hades = start();
+    hades.pull_whatever_the_disk();
     let image = format!("hades-nowhere-{}:1", hades.project);
     hades.apply(&environment(&format!("{{image: '{image}'}}")));
     let message = hades.wait_not_ready("production", "ImageUnavailable");

@@ -81,7 +81,7 @@ impl DiskThresholds {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiskStatus {
-    /// Size in bytes.
+    /// Size in bytes, without what is set aside for root.
     pub total: i64,
     /// Bytes that are free. Told in steps of a hundredth of the size, so that
     /// the status doesn't change all the time.

@@ -70,7 +70,7 @@ impl PullOptions {
 /// The disk that an engine keeps images and volumes on, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// Size.
+    /// Size, without what is set aside for root.
     pub total: u64,
     /// What is free for who isn't root.
     pub free: u64,

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// How long a disk may take to answer. One that hangs, as of a file server that is
 /// gone, must not hold up what else is done for the host.
 const DISK_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes of an answer that are read: three numbers.
+/// Bytes of an answer that are read: four numbers.
 const ANSWER_LIMIT: u64 = 256;
 
 /// The disk that an engine keeps images and volumes on.
@@ -50,7 +50,7 @@ impl Disk {
         let found = self.look(DISK_LIMIT, move || rustix::fs::statvfs(folder)).await;
         Ok(found
             .and_then(Result::ok)
-            .map(|disk| usage(disk.f_frsize, disk.f_blocks, disk.f_bavail)))
+            .map(|disk| usage(disk.f_frsize, disk.f_blocks, disk.f_bfree, disk.f_bavail)))
     }
 
     /// What a look finds that may hang; none when it isn't back in time.
@@ -81,25 +81,30 @@ async fn there(link: &Link, folder: &str) -> Option<DiskUsage> {
     read(&answer)
 }
 
-/// The command that tells block size, blocks and free blocks, to GNU's `stat` and to
-/// BusyBox's. None for a folder whose name a shell might read otherwise.
+/// The command that tells block size, blocks, free blocks and those of them that are
+/// not set aside for root, to GNU's `stat` and to BusyBox's. None for a folder whose name a shell might read otherwise.
 fn command(folder: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     (folder.starts_with('/') && folder.chars().all(is_plain))
-        .then(|| format!("stat -f -c '%S %b %a' {folder}"))
+        .then(|| format!("stat -f -c '%S %b %f %a' {folder}"))
 }
 
 fn read(answer: &str) -> Option<DiskUsage> {
     let numbers: Option<Vec<u64>> =
         answer.split_whitespace().map(|word| word.parse().ok()).collect();
     match numbers?.as_slice() {
-        [size, blocks, free] if *size > 0 && *blocks > 0 => Some(usage(*size, *blocks, *free)),
+        [size, blocks, free, available] if *size > 0 && *blocks > 0 => {
+            Some(usage(*size, *blocks, *free, *available))
+        }
         _ => None,
     }
 }
 
-fn usage(size: u64, blocks: u64, free: u64) -> DiskUsage {
-    DiskUsage { total: size.saturating_mul(blocks), free: size.saturating_mul(free) }
+/// Counts as `df` does: what is set aside for root or by a quota is neither used nor
+/// free, or a disk would look full that isn't.
+fn usage(size: u64, blocks: u64, free: u64, available: u64) -> DiskUsage {
+    let usable = blocks.saturating_sub(free).saturating_add(available);
+    DiskUsage { total: size.saturating_mul(usable), free: size.saturating_mul(available) }
 }
 
 #[cfg(test)]
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn only_plain_folders_go_into_a_command() {
         let plain = command("/var/lib/docker-2/x_y.z");
-        assert_eq!(plain.as_deref(), Some("stat -f -c '%S %b %a' /var/lib/docker-2/x_y.z"));
+        assert_eq!(plain.as_deref(), Some("stat -f -c '%S %b %f %a' /var/lib/docker-2/x_y.z"));
         for folder in ["", "var/lib", "-c", "/a b", "/a;b", "/$(id)", "/a'", "/a\nb", "/ä", "/~"] {
             assert_eq!(command(folder), None, "{folder}");
         }
@@ -117,10 +122,19 @@ mod tests {
 
     #[test]
     fn answers() {
-        assert_eq!(read("4096 100 25\n"), Some(DiskUsage { total: 409_600, free: 102_400 }));
-        for answer in ["", "4096 100", "4096 0 0", "0 1 1", "a b c", "1 2 3 4", "-1 2 3"] {
+        let read_as = |total, free| Some(DiskUsage { total, free });
+        assert_eq!(read("4096 100 25 25\n"), read_as(409_600, 102_400));
+        for answer in
+            ["", "4096 100 1", "4096 0 0 0", "0 1 1 1", "a b c d", "1 2 3 4 5", "-1 2 3 4"]
+        {
             assert_eq!(read(answer), None, "{answer}");
         }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_used() {
+        let disk = usage(1, 252, 189, 11);
+        assert_eq!((disk.total, disk.free), (74, 11), "63 are in use");
     }
 
     #[tokio::test]
