@@ -17,6 +17,7 @@ import heal
 import hook
 import memory
 import noop
+import redact
 import rights
 import rollout
 import rotation
@@ -36,6 +37,7 @@ BENCHMARKS = {
     "fleet": fleet,
     "apiserver": apiserver,
     "rights": rights,
+    "redact": redact,
     "rotation": rotation,
 }
 

@@ -3,7 +3,7 @@
 #
 #   hack/bench/run.sh [OPTION…]
 #     --only NAME[,NAME…]  some of: noop, scale, rollout, heal, change, hook, memory, fleet,
-#                          apiserver, rights, rotation
+#                          apiserver, rights, redact, rotation
 #     --quick              fewer rounds, to try the scripts out
 #     --json FILE          all samples (default: bench.json beside the build)
 #     --check              end with status 1 when a target is missed
@@ -11,9 +11,9 @@
 #
 # Builds a release, starts a Docker engine of its own in a network namespace
 # (hack/testbed/dockerd.sh, needs root), and removes both containers and engine
-# at the end; `--only` with apiserver, fleet, rights or rotation needs neither. Takes
-# about twenty-five minutes after the build. docs/benchmarks.md says what the numbers
-# mean.
+# at the end; `--only` with apiserver, fleet, redact, rights or rotation needs neither.
+# Takes about twenty-five minutes after the build. docs/benchmarks.md says what the
+# numbers mean.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck source=hack/lib/install.sh
@@ -32,7 +32,7 @@ while [ "$#" -gt 0 ]; do
 done
 
 # All but what is measured without an engine, or on stand-ins of one.
-needs_engine() { [[ ! $only =~ ^(apiserver|fleet|rights|rotation)(,(apiserver|fleet|rights|rotation))*$ ]]; }
+needs_engine() { [[ ! $only =~ ^(apiserver|fleet|redact|rights|rotation)(,(apiserver|fleet|redact|rights|rotation))*$ ]]; }
 
 packages=(python3=python3 git=git cc=build-essential)
 if needs_engine; then

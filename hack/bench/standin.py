@@ -15,8 +15,10 @@ import itertools
 import json
 import os
 import queue
+import random
 import re
 import socketserver
+import struct
 import sys
 import threading
 import time
@@ -188,6 +190,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             STATE.changed("container", event, found["Id"], STATE.attributes(found))
         self.answer()
 
+    def logs(self, _):
+        """The same lines again and again, each in a frame of its own."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.docker.multiplexed-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for _ in range(LOG_BLOCKS):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(LOG_BLOCK), LOG_BLOCK))
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+
     def remove_container(self, key):
         found = STATE.find(key)
         if found is None:
@@ -234,6 +247,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer({"NCPU": 2, "MemTotal": 4 << 30, "SystemTime": now, "DockerRootDir": "/"})
 
 
+def log_block():
+    """Lines as a web server writes them, a megabyte of them."""
+    numbers, frames, size = random.Random(1), [], 0
+    while size < 1 << 20:
+        line = (
+            f"2026-11-23T07:{numbers.randrange(60):02}:{numbers.randrange(60):02}Z INFO request "
+            f"id={numbers.getrandbits(64):016x} method=GET path=/orders/{numbers.randrange(10**5)} "
+            f"status=200 duration={numbers.randrange(1000)}ms user=anna@example.com\n"
+        ).encode()
+        frames.append(struct.pack(">BxxxI", 1, len(line)) + line)
+        size += len(line)
+    return b"".join(frames)
+
+
+LOG_BLOCK, LOG_BLOCKS = log_block(), 64
 IMAGES = [{
     "Id": IMAGE, "RepoTags": ["hades-sample:1"], "RepoDigests": [], "Labels": {}, "ParentId": "",
     "Created": 1, "Size": 1, "SharedSize": -1, "Containers": -1,
@@ -251,6 +279,7 @@ ROUTES = [
     ("POST", "/containers/create", Handler.create_container),
     ("GET", "/containers/([^/]+)/json", Handler.container),
     ("POST", "/containers/([^/]+)/(start|stop)", Handler.change),
+    ("GET", "/containers/([^/]+)/logs", Handler.logs),
     ("DELETE", "/containers/([^/]+)", Handler.remove_container),
     ("GET", "/networks", Handler.list_networks),
     ("POST", "/networks/create", Handler.create_network),

@@ -17,10 +17,11 @@ mod hosts;
 mod install;
 mod journey;
 mod planted;
+mod redaction;
 mod restored;
 mod rollouts;
-mod secrets;
 mod sealed;
+mod secrets;
 #[path = "../../operator/ssh/tests/support/mod.rs"]
 mod sshd;
 mod sweep;

@@ -143,7 +143,7 @@ spec:
     )
 }
 
-/// A registry that refuses everybody. Its port.
+/// A registry that refuses everybody, and repeats what it was told. Its port.
 fn registry() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -151,13 +151,18 @@ fn registry() -> u16 {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 8192];
             let length = stream.read(&mut request).unwrap_or_default();
-            let request = String::from_utf8_lossy(&request[..length]).to_ascii_lowercase();
-            let status = if request.contains("authorization:") {
+            let request = String::from_utf8_lossy(&request[..length]);
+            let credential = request
+                .lines()
+                .find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+            let status = if credential.is_some() {
                 "403 Forbidden"
             } else {
                 "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"planted\""
             };
-            let body = r#"{"errors":[{"code":"DENIED","message":"not you"}]}"#;
+            let message = format!("not you: {}", credential.unwrap_or("nobody"));
+            let body =
+                serde_json::json!({"errors": [{"code": "DENIED", "message": message}]}).to_string();
             let length = body.len();
             let _ = write!(
                 stream,

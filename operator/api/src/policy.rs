@@ -105,6 +105,12 @@ pub struct ProjectPolicy {
     /// How much all environments of the project may have together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<ProjectQuotas>,
+
+    /// Values of the project's own Secrets may be revealed to those who have the right
+    /// `get` on `secrets/reveal` of `operations.hades.dev`; never credentials by which
+    /// hosts, forges or registries are reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reveal: Option<bool>,
 }
 
 /// Accounts by name.

@@ -617,3 +617,24 @@ async fn any_bytes_are_kept_and_a_mebibyte_of_them_but_no_more() {
     let change = Patch::Merge(json!({"stringData": {"another": "x"}}));
     person.patch("large", &PatchParams::default(), &change).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn the_type_of_a_secret_stays() {
+    let server = Server::start().await;
+    let (person, _) = apis(&server);
+    let secret = json!({"metadata": {"name": "key"}, "type": "example.com/key",
+        "stringData": {"password": PLAINTEXT}});
+    let secret: Secret = serde_json::from_value(secret).unwrap();
+    person.create(&PostParams::default(), &secret).await.unwrap();
+    let patch = json!({"type": "Opaque"});
+    let error = person.patch("key", &PatchParams::default(), &Patch::Merge(&patch)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("type: Invalid value: \"Opaque\": field is immutable"), "{error}");
+    let patch = json!({"type": "example.com/key", "stringData": {"password": "another"}});
+    person.patch("key", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    // None at all is Opaque.
+    person.create(&PostParams::default(), &object(PLAINTEXT)).await.unwrap();
+    let patch = json!({"type": null});
+    let secret = person.patch("db", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(secret.type_.as_deref(), Some("Opaque"));
+}

@@ -53,6 +53,7 @@ pub mod ownership;
 pub mod plan;
 pub mod projects;
 pub mod request;
+pub mod reveal;
 pub mod rights;
 pub mod secret;
 mod server_url;

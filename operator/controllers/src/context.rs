@@ -17,6 +17,7 @@ use crate::hook::Hooks;
 use crate::hosts::Hosts;
 use crate::images::Images;
 use crate::metrics::Metrics;
+use crate::redaction::SecretValues;
 use crate::volume_copy::Copies;
 
 /// In whose name a request is.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub installation: String,
     /// Keyed fingerprint of a secret value.
     pub fingerprint: Fingerprint,
+    /// Knows the values that nobody must read.
+    pub secret_values: Arc<dyn SecretValues>,
     /// Folder for copies of git repositories; may be emptied at any time.
     pub cache_dir: PathBuf,
     /// Tells the time.
@@ -54,6 +57,7 @@ pub struct Context {
     pub(crate) client: Client,
     pub(crate) installation: String,
     pub(crate) fingerprint: Fingerprint,
+    pub(crate) secret_values: Arc<dyn SecretValues>,
     pub(crate) cache_dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) hosts: Hosts,
@@ -68,10 +72,18 @@ pub struct Context {
 impl Context {
     /// From what the binary decides.
     pub fn new(settings: Settings) -> Arc<Self> {
-        let Settings { client, connect, installation, fingerprint, cache_dir, clock } = settings;
+        let Settings {
+            client,
+            connect,
+            installation,
+            fingerprint,
+            secret_values,
+            cache_dir,
+            clock,
+        } = settings;
         let hosts = Hosts::new(client.clone(), connect);
         Arc::new(Self {
-            events: Events::new(client.clone()),
+            events: Events::new(client.clone(), Arc::clone(&secret_values)),
             monitor: Monitor::new(hosts.waker()),
             hosts,
             hooks: Hooks::default(),
@@ -81,6 +93,7 @@ impl Context {
             client,
             installation,
             fingerprint,
+            secret_values,
             cache_dir,
             clock,
         })

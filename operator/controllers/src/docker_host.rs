@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::reachability::{FAILURES, Streak, Verdict, needs_a_person};
+use crate::redaction::redact;
 use crate::{Context, error_chain, images, status, system_secrets};
 
 /// How often a host is looked at that nothing else speaks with.
@@ -71,6 +72,11 @@ impl Reconciler for DockerHosts {
             Ok(provider) => probe(&**provider, &context.installation).await,
             Err(error) => Err(error.clone()),
         };
+        // It is told in environments too.
+        let found = found.map_err(|mut error| {
+            redact(&context.system_redactor(), &mut error);
+            error
+        });
         let before = host.status.clone().unwrap_or_default();
         let is_news = before.observed_generation != host.meta().generation;
         let was_up = if is_news { None } else { readiness(&before) };
@@ -91,7 +97,7 @@ impl Reconciler for DockerHosts {
             tell(context, &host, &found).await;
             if is_news { context.hosts.wake_all() } else { context.hosts.wake(&name) }
         }
-        status::write(&Self::api(&context.client, None), &host, &before, &after).await?;
+        status::write(context, &Self::api(&context.client, None), &host, &before, &after).await?;
         // Last, as it takes its time, and nothing of the probe depends on it.
         if let (Some(provider), Some(level)) = (answering, disk)
             && let Err(error) = images::tend(context, &host, &**provider, level).await
@@ -249,9 +255,12 @@ pub async fn test(context: &Context, name: &str) -> Result<Option<HostTest>, Rec
             round_trip: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             ..HostTest::default()
         },
-        Err(error) => HostTest {
+        Err(mut error) => HostTest {
             reason: Some(error.reason.to_owned()),
-            message: Some(error.message),
+            message: Some({
+                redact(&context.system_redactor(), &mut error);
+                error.message
+            }),
             ..HostTest::default()
         },
     }))

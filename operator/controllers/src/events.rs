@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hades_api::SYSTEM_NAMESPACE;
 use k8s_openapi::api::events::v1::Event as CoreEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
@@ -11,6 +12,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 
 use crate::Context;
+use crate::redaction::SecretValues;
 
 /// Longest note that the Kubernetes API takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
@@ -22,6 +24,7 @@ const REMEMBERED: usize = 4096;
 /// Publishes events. A lost event is logged and never fails a pass.
 pub(crate) struct Events {
     client: Client,
+    secret_values: Arc<dyn SecretValues>,
     /// The latest note by object and reason, with what counts its repetitions.
     /// A recorder alone would count different notes as one and keep the first.
     latest: Mutex<HashMap<(String, String), (String, Recorder)>>,
@@ -30,8 +33,15 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client, latest: Mutex::default(), series: AtomicU32::new(0) }
+    pub(crate) fn new(client: Client, secret_values: Arc<dyn SecretValues>) -> Self {
+        Self { client, secret_values, latest: Mutex::default(), series: AtomicU32::new(0) }
+    }
+
+    /// A note about something of a namespace, or of the cluster, as people may read
+    /// it. What is cut off must not keep a value from being found.
+    fn fit(&self, namespace: Option<&str>, note: &str) -> String {
+        let redactor = self.secret_values.redactor(namespace.unwrap_or(SYSTEM_NAMESPACE));
+        shorten(redactor.text(note).into_owned())
     }
 
     fn recorder(&self, uid: String, reason: &str, note: &str) -> Recorder {
@@ -77,8 +87,8 @@ impl Events {
     ) where
         K: Resource<DynamicType = ()>,
     {
-        let note = shorten(note);
         let reference = object.object_ref(&());
+        let note = self.fit(reference.namespace.as_deref(), &note);
         let uid = reference.uid.clone().unwrap_or_default();
         let recorder = self.recorder(uid, reason, &note);
         let event = Event {
@@ -138,7 +148,9 @@ impl<'a> Series<'a> {
 
     /// Says something: the first time it makes the event, then it changes its words.
     pub(crate) async fn say(&mut self, note: String) {
-        let note = shorten(note);
+        let regarding = self.event.regarding.as_ref();
+        let place = regarding.and_then(|regarding| regarding.namespace.as_deref());
+        let note = self.context.events.fit(place, &note);
         let namespace = self.event.metadata.namespace.clone().unwrap_or_default();
         let name = self.event.metadata.name.clone().unwrap_or_default();
         let events: Api<CoreEvent> = Api::namespaced(self.context.client.clone(), &namespace);

@@ -16,6 +16,7 @@ use kube::{Api, Client, Resource};
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::git_credentials::{self, GitAccess};
+use crate::redaction::redact;
 use crate::status::set_condition;
 use crate::{Context, status, system_secrets};
 
@@ -173,7 +174,10 @@ impl Reconciler for GitAccounts {
         if account.meta().deletion_timestamp.is_some() {
             return Ok(Progress::Gone);
         }
-        let access = credentials(context, &account.spec).await?;
+        let mut access = credentials(context, &account.spec).await?;
+        if let Err(refusal) = &mut access {
+            redact(&context.system_redactor(), &mut refusal.message);
+        }
         let before = account.status.clone().unwrap_or_default();
         let after = judged(&before, &account, &access, context.now());
         if let Err(refusal) = &access
@@ -183,7 +187,8 @@ impl Reconciler for GitAccounts {
             let (reason, message) = (refusal.reason, refusal.message.clone());
             context.events.warning(&account, reason, "Check", message).await;
         }
-        status::write(&Self::api(&context.client, None), &account, &before, &after).await?;
+        status::write(context, &Self::api(&context.client, None), &account, &before, &after)
+            .await?;
         Ok(Progress::Settled)
     }
 }

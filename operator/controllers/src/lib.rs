@@ -40,6 +40,7 @@ mod images;
 mod metrics;
 mod project;
 mod reachability;
+mod redaction;
 mod registry_account;
 mod sops_keys;
 mod status;
@@ -55,6 +56,7 @@ pub use context::{Clock, Context, Fingerprint, Settings};
 pub use driver::{Progress, ReconcileError};
 pub use error_chain::error_chain;
 pub use metrics::Metrics;
+pub use redaction::{NoValues, SecretValues, Texts, redact};
 
 /// Runs all controllers until `shutdown`, then lets passes under way end.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {

@@ -82,7 +82,7 @@ impl Reconciler for Projects {
         if condition::find(&after.conditions, condition::STALLED).is_none() {
             keep_key(context, &project, &mut after).await?;
         }
-        status::write(&projects, &project, &before, &after).await?;
+        status::write(context, &projects, &project, &before, &after).await?;
         Ok(Progress::Settled)
     }
 }

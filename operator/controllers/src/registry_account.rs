@@ -139,7 +139,8 @@ async fn record(
             false => context.events.warning(account, reason, "LogIn", message).await,
         }
     }
-    status::write(&RegistryAccounts::api(&context.client, None), account, &before, &after).await
+    status::write(context, &RegistryAccounts::api(&context.client, None), account, &before, &after)
+        .await
 }
 
 impl RegistryAccounts {

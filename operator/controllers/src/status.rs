@@ -11,13 +11,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::ReconcileError;
+use crate::redaction::{Texts, redact};
+use crate::{Context, ReconcileError};
 
 /// Field manager of all that controllers write.
 pub(crate) const FIELD_MANAGER: &str = "hades-controllers";
 
-/// Writes `after` over `before` when they differ.
+/// Writes `after` over `before` when they differ. Values of Secrets don't get in.
 pub(crate) async fn write<K, S>(
+    context: &Context,
     api: &Api<K>,
     object: &K,
     before: &S,
@@ -25,11 +27,16 @@ pub(crate) async fn write<K, S>(
 ) -> Result<(), ReconcileError>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-    S: Serialize,
+    S: Serialize + Clone + Texts,
 {
     let failed = |error: serde_json::Error| ReconcileError::Internal(error.to_string());
     let before = serde_json::to_value(before).map_err(failed)?;
-    let after = serde_json::to_value(after).map_err(failed)?;
+    if serde_json::to_value(after).map_err(failed)? == before {
+        return Ok(());
+    }
+    let mut clear = after.clone();
+    redact(&context.redactor_for(object), &mut clear);
+    let after = serde_json::to_value(clear).map_err(failed)?;
     let Some(patch) = merge_patch(&before, &after) else { return Ok(()) };
     let name = object.name_any();
     api.patch_status(

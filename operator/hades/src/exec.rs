@@ -32,7 +32,7 @@ use hades_apiserver::Unread;
 use hades_apiserver::audit::Trail;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{ExecError, exec};
-use hades_controllers::{Context, error_chain};
+use hades_controllers::{Context, error_chain, redact};
 use hades_provider::{ErrorClass, ExecControl, ExecOptions, ExecSession, TerminalSize};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -162,7 +162,12 @@ pub(crate) async fn open(
         Ok(None) => {
             return StatusError::not_found("hades.dev", "environments", &name).into_response();
         }
-        Err(error) => return refusal(&error).into_response(),
+        Err(mut error) => {
+            if let ExecError::Provider(error) = &mut error {
+                redact(&sessions.context.redactor(&namespace), error);
+            }
+            return refusal(&error).into_response();
+        }
     };
     tracing::info!(namespace, name, container, tty = options.tty, "a command was started");
     if let Some(Extension(unread)) = unread {

@@ -27,6 +27,7 @@ mod probes;
 mod project_policy;
 mod public;
 mod scheduled_backups;
+mod secrets;
 mod self_projects;
 mod serve;
 mod store;

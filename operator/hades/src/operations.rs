@@ -17,7 +17,7 @@ use hades_apiserver::Announced;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{Instead, LogQuery, logs, preview, stats};
 use hades_controllers::volume_copy::{self, VolumeCopy};
-use hades_controllers::{Context, ReconcileError, docker_host, error_chain};
+use hades_controllers::{Context, ReconcileError, docker_host, error_chain, redact};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,6 +83,7 @@ pub(crate) fn announced() -> Vec<Announced> {
             verbs: &["create"],
         },
         crate::webhooks::announced(group, version),
+        crate::secrets::announced(group, version),
         crate::self_projects::announced(group, version),
         crate::audit_events::announced(group, version),
         sync_request::announced(group, version),
@@ -124,7 +125,10 @@ async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequ
         Err(error) => return error.into_response(),
     };
     match preview(context, namespace, name, instead).await {
-        Ok(Some(reply)) => Json(reply).into_response(),
+        Ok(Some(mut reply)) => {
+            redact(&context.redactor(namespace), &mut reply);
+            Json(reply).into_response()
+        }
         Ok(None) => not_found(name),
         Err(error) => failed(&error),
     }
@@ -192,7 +196,14 @@ async fn copy_volume(
         }
     };
     match volume_copy::copy(&context, &namespace, &name, &request).await {
-        Ok(Some(progress)) => json_lines(progress),
+        Ok(Some(progress)) => {
+            let redactor = context.redactor(&namespace);
+            let clear = move |mut progress| {
+                redact(&redactor, &mut progress);
+                progress
+            };
+            json_lines(progress.map(clear).boxed())
+        }
         Ok(None) => not_found(&name),
         Err(error) => failed(&error),
     }
@@ -214,7 +225,10 @@ async fn read_stats(
     Path((namespace, name)): Path<(String, String)>,
 ) -> Response {
     match stats(&context, &namespace, &name).await {
-        Ok(Some(reply)) => Json(reply).into_response(),
+        Ok(Some(mut reply)) => {
+            redact(&context.redactor(&namespace), &mut reply);
+            Json(reply).into_response()
+        }
         Ok(None) => not_found(&name),
         Err(error) => failed(&error),
     }

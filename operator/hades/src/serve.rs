@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hades_accounts::{
-    Accounts, AccountsError, FIRST_USER, SignIn, SignInError, SignInSettings, UserRules,
+    Accounts, AccountsError, FIRST_USER, ProviderSettings, SignIn, SignInError, SignInSettings,
+    UserRules,
 };
 use hades_apiserver::audit::AuditOptions;
 use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
-use hades_apiserver::{ApiServer, Identity, IdentitySource, OpenError, ServerConfig};
+use hades_apiserver::{ApiServer, Identity, IdentitySource, OpenError, ServerConfig, StoreError};
 use hades_backup::RecipientError;
 use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
@@ -19,6 +21,7 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin_socket::AdminSocket;
@@ -33,10 +36,11 @@ use crate::probes::Probes;
 use crate::project_policy::ProjectRules;
 use crate::public::{PublicError, PublicListener};
 use crate::scheduled_backups::ScheduledBackups;
+use crate::secrets::{SecretIndex, ShortValues};
 use crate::validator::Typed;
 use crate::{
     admission, api_certificate, audit_events, audit_log, backup, backup_flags, hooks, identity,
-    local_host, operations, self_projects, user, webhooks,
+    local_host, operations, secrets, self_projects, user, webhooks,
 };
 
 /// How long passes and requests under way may take to end.
@@ -61,6 +65,8 @@ pub(crate) enum ServeError {
     Prepare { path: PathBuf, source: bootstrap::BootstrapError },
     #[error("cannot open the store in {}", path.display())]
     Open { path: PathBuf, source: OpenError },
+    #[error("cannot read the Secrets")]
+    Secrets(#[from] StoreError),
     #[error("the API server doesn't work")]
     Api { source: Box<kube::Error> },
     #[error("the API server stopped")]
@@ -105,21 +111,10 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let server = open(&flags, &installation).await?;
     // Only now is it certain that no other server has the directory.
     let copied = instance::is_copy(&flags.data_dir)?;
-    let accounts = Accounts::open(&server, hades_accounts::Settings::new(&*flags.data_dir)).await?;
-    server.authenticate_with(accounts.authenticator());
-    let external_url = flags.external_url.clone();
-    let sign_in = SignIn::new(&accounts, SignInSettings { external_url, provider })?;
-    server.authenticate_with(sign_in.authenticator());
+    let (accounts, sign_in) = logins(&flags, &server, provider).await?;
     let client = server.client(Identity::controller("controllers"));
     let connect = connector(&installation.id);
-    let context = Context::new(Settings {
-        client: client.clone(),
-        connect: connect.clone(),
-        installation: installation.id.clone(),
-        fingerprint: fingerprint(&server),
-        cache_dir: flags.data_dir.join("repositories"),
-        clock: Arc::new(Timestamp::now),
-    });
+    let context = context(&flags, &server, &installation.id, connect.clone())?;
     let mut registry = Registry::default();
     server.register_metrics(&mut registry);
     context.metrics().register(&mut registry);
@@ -128,27 +123,17 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         ScheduledBackups::new(&flags.backup, backups.clone(), &installation.id, &mut registry);
     let probes = Probes::new(registry);
     let sessions = Sessions::new(context.clone(), shutdown.clone());
-    let auditor = server.audit();
-    let projects = self_projects::router(server.clone(), client.clone());
-    let server = server
-        .with_routes(operations::PREFIX, audit_events::router(auditor))
-        .with_routes(
-            operations::PREFIX,
-            operations::router(context.clone(), sessions.clone(), copied)
-                .merge(webhooks::router(
-                    context.clone(),
-                    flags.public.public_url.as_deref(),
-                    &own_url(address),
-                    copied,
-                ))
-                .merge(accounts.router())
-                .merge(projects)
-                .merge(sign_in.router()),
-        )
-        .public_routes(accounts.public_router())
-        .public_routes(sign_in.public_router())
+    let hooked = webhooks::router(
+        context.clone(),
+        flags.public.public_url.as_deref(),
+        &own_url(address),
+        copied,
+    );
+    let operations = operations::router(context.clone(), sessions.clone(), copied).merge(hooked);
+    let server = with_operations(server, operations)
         .public_routes(probes.router())
         .public_routes(hooks::router(context.clone()));
+    let server = with_logins(server, &accounts, &sign_in);
     let made = local_host::ensure(&client, &*connect, &flags.docker_socket)
         .await
         .map_err(|source| ServeError::Api { source: Box::new(source) })?;
@@ -177,6 +162,69 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     probes.set_ready(false);
     notifier.stopping();
     shutdown.cancel();
+    wind_down(&sessions, controllers, admin).await;
+    accounts.flush().await;
+    server.shutdown().await;
+    result
+}
+
+fn context(
+    flags: &ServeFlags,
+    server: &ApiServer,
+    installation: &str,
+    connect: Arc<dyn Connect>,
+) -> Result<Arc<Context>, StoreError> {
+    let secret_values = Arc::new(SecretIndex::default());
+    server.observe(Arc::<SecretIndex>::clone(&secret_values))?;
+    Ok(Context::new(Settings {
+        client: server.client(Identity::controller("controllers")),
+        connect,
+        installation: installation.to_owned(),
+        fingerprint: fingerprint(server),
+        secret_values,
+        cache_dir: flags.data_dir.join("repositories"),
+        clock: Arc::new(Timestamp::now),
+    }))
+}
+
+/// What isn't in the API of Kubernetes.
+fn with_operations(server: ApiServer, operations: Router) -> ApiServer {
+    let projects =
+        self_projects::router(server.clone(), server.client(Identity::controller("controllers")));
+    let revealed = secrets::router(server.client(Identity::controller("reveal")));
+    let recorded = audit_events::router(server.audit());
+    server
+        .with_routes(operations::PREFIX, recorded)
+        .with_routes(operations::PREFIX, operations.merge(revealed).merge(projects))
+}
+
+/// Whoever can log in, and the ways to do so.
+async fn logins(
+    flags: &ServeFlags,
+    server: &ApiServer,
+    provider: Option<ProviderSettings>,
+) -> Result<(Accounts, Arc<SignIn>), ServeError> {
+    let accounts = Accounts::open(server, hades_accounts::Settings::new(&*flags.data_dir)).await?;
+    server.authenticate_with(accounts.authenticator());
+    let external_url = flags.external_url.clone();
+    let sign_in = SignIn::new(&accounts, SignInSettings { external_url, provider })?;
+    server.authenticate_with(sign_in.authenticator());
+    Ok((accounts, sign_in))
+}
+
+fn with_logins(server: ApiServer, accounts: &Accounts, sign_in: &Arc<SignIn>) -> ApiServer {
+    server
+        .with_routes(operations::PREFIX, accounts.router().merge(sign_in.router()))
+        .public_routes(accounts.public_router())
+        .public_routes(sign_in.public_router())
+}
+
+/// Waits for what is under way, but not for ever.
+async fn wind_down(
+    sessions: &Sessions,
+    controllers: JoinHandle<()>,
+    admin: Option<JoinHandle<()>>,
+) {
     // Says so to those who sit at a terminal, and hangs up on their commands.
     let _ = tokio::time::timeout(GRACE, sessions.ended()).await;
     if tokio::time::timeout(GRACE, controllers).await.is_err() {
@@ -185,9 +233,6 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     if let Some(admin) = admin {
         let _ = tokio::time::timeout(GRACE, admin).await;
     }
-    accounts.flush().await;
-    server.shutdown().await;
-    result
 }
 
 fn backups(flags: &ServeFlags, server: &ApiServer) -> Result<Backups, RecipientError> {
@@ -207,7 +252,7 @@ fn serve_admin(
     backups: Backups,
     server: &ApiServer,
     shutdown: &CancellationToken,
-) -> Option<tokio::task::JoinHandle<()>> {
+) -> Option<JoinHandle<()>> {
     let routes = user::router(server.clone())
         .merge(backup::router(backups, server.clone()))
         .merge(identity::router(server.clone()));
@@ -274,7 +319,8 @@ pub(crate) fn server_config(
     identity: IdentitySource,
 ) -> ServerConfig {
     let mut config = ServerConfig::new(data_dir, hades_api::schema::crds());
-    config.validators = vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules)];
+    config.validators =
+        vec![Arc::new(Typed), Arc::new(UserRules), Arc::new(ProjectRules), Arc::new(ShortValues)];
     config.validators.extend(admission::validators());
     config.first_objects = hades_api::role::first_objects();
     config.announced = operations::announced();

@@ -139,6 +139,7 @@ mod tests {
                 connect: Arc::new(FakeConnect::new()),
                 installation: "test".to_owned(),
                 fingerprint: Arc::new(|_, value| value.to_owned()),
+                secret_values: Arc::new(hades_controllers::NoValues),
                 cache_dir: directory.path().join("repositories"),
                 clock: Arc::new(jiff::Timestamp::now),
             });

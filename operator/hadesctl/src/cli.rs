@@ -96,7 +96,7 @@ pub enum Command {
     Scale(command::scale::Arguments),
     /// Change variables or the image of a service
     Set(command::set::Arguments),
-    /// Set, list, compare, seal and delete Secrets
+    /// Set, list, compare, seal, reveal and delete Secrets
     Secret(command::secret::Arguments),
     /// Change an object in an editor
     Edit(command::edit::Arguments),

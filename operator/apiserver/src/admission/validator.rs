@@ -15,6 +15,12 @@ pub trait Validator: Send + Sync {
     /// What is wrong with an object, each mistake with its field path. Runs after
     /// the schema was checked, for dry runs too, and must not wait for anything.
     fn validate(&self, admission: &Admission<'_>) -> Vec<Cause>;
+
+    /// What the caller should know of an object that is stored all the same. Never
+    /// quotes a value of a Secret.
+    fn warnings(&self, _admission: &Admission<'_>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// An object that somebody wants to store.

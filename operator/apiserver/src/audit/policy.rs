@@ -70,7 +70,7 @@ pub fn judge(facts: &Facts<'_>) -> Keep {
     match (group, resource, subresource) {
         ("", "secrets", _) if !remote && code < 400 => Keep::SecretUse,
         ("", "secrets", _) if verb == "watch" && code < 400 => Keep::Started,
-        ("", "secrets", _) if remote => Keep::Whole,
+        (_, "secrets", _) if remote => Keep::Whole,
         (_, _, "log" | "logs") if remote && code < 400 => Keep::Started,
         _ => Keep::Nothing,
     }
@@ -98,6 +98,7 @@ mod tests {
             (person, "get", "", "secrets", "", Keep::Whole),
             (person, "list", "", "secrets", "", Keep::Whole),
             (person, "watch", "", "secrets", "", Keep::Started),
+            (person, "get", "operations.hades.dev", "secrets", "reveal", Keep::Whole),
             (person, "get", "", "configmaps", "", Keep::Nothing),
             (person, "list", "", "", "", Keep::Nothing),
             (person, "get", "operations.hades.dev", "environments", "logs", Keep::Started),

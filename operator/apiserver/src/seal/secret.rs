@@ -82,7 +82,7 @@ pub(crate) fn fold(secret: &mut Value) -> Vec<Cause> {
             }
         }
     }
-    if object.get("type").is_none_or(Value::is_null) {
+    if object.get("type").is_none_or(|type_| type_.is_null() || type_ == "") {
         object.insert("type".to_owned(), Value::from("Opaque"));
     }
     let data = match object.get("data") {
@@ -222,6 +222,15 @@ fn mask_copy(keyring: &Keyring, secret: &Value, applied: &mut Value) {
     if let Some(annotations) = annotations {
         annotations.remove(LAST_APPLIED);
     }
+}
+
+/// A Secret keeps its type, as in Kubernetes: what a value is for decides who may use
+/// it.
+pub(crate) fn type_causes(new: &Value, old: &Value) -> Option<Cause> {
+    (new["type"] != old["type"]).then(|| {
+        let message = format!("Invalid value: {}: field is immutable", new["type"]);
+        Cause::new("type", CauseReason::FieldValueInvalid, message)
+    })
 }
 
 /// What a change of an immutable Secret or ConfigMap breaks.

@@ -45,6 +45,7 @@ pub(super) fn admit(
         causes.extend(secret::fold(new));
         causes.extend(secret::unmask(&call.state.keyring, new, old));
         causes.extend(secret::size_causes(new));
+        causes.extend(old.and_then(|old| secret::type_causes(new, old)));
         secret::mask_last_applied(&call.state.keyring, new);
     }
     if let Some(old) = old
@@ -87,6 +88,7 @@ pub(super) fn admit(
             let mut wrong = validator.validate(&admission);
             wrong.retain(|cause| touched.concerns(cause));
             causes.extend(wrong);
+            warnings.extend(validator.warnings(&admission));
         }
     }
     if !causes.is_empty() {

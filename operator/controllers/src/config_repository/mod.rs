@@ -43,6 +43,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
+use crate::redaction::{redact, used};
 use crate::{Context, status};
 
 use account::Account;
@@ -249,7 +250,8 @@ impl ConfigRepositories {
                 let interval = repository.spec.interval.get();
                 Progress::After(self.memory.namespace_pause(&draft.uid, interval))
             }
-            Step::Failed(problem) => {
+            Step::Failed(mut problem) => {
+                redact(&context.redactor_for(repository), &mut problem);
                 record::failed(&mut draft.after, repository, &problem, now);
                 record::tell_failure(context, repository, &before, &problem).await;
                 Progress::Settled
@@ -279,18 +281,24 @@ impl ConfigRepositories {
             self.memory.comes_from(uid, credential);
         }
         let keys = keys::gather(context, repository, &mut draft.after).await?;
-        let dir = fetch::cache_dir(context, uid);
-        let opened = access
-            .and_then(|access| Ok((access, keys?)))
-            .and_then(|(access, keys)| Source::open(&dir, &repository.spec, access, keys));
-        let source = match opened {
-            Ok(source) => source,
+        let (access, keys) = match access.and_then(|access| Ok((access, keys?))) {
+            Ok(both) => both,
             Err(problem) => return Ok(Fetched::Failed(problem)),
+        };
+        let credentials = access.credentials.clone();
+        let failed = |mut problem| {
+            redact(&used::of_git(&credentials), &mut problem);
+            Fetched::Failed(problem)
+        };
+        let dir = fetch::cache_dir(context, uid);
+        let source = match Source::open(&dir, &repository.spec, access, keys) {
+            Ok(source) => source,
+            Err(problem) => return Ok(failed(problem)),
         };
         let known = repository.status.as_ref().and_then(|status| status.synced_commit.clone());
         Ok(match source.fetch(known).await? {
             Ok(commit) => Fetched::Commit(Box::new(source), commit),
-            Err(problem) => Fetched::Failed(problem),
+            Err(problem) => failed(problem),
         })
     }
 }
@@ -334,7 +342,7 @@ impl<'a> Draft<'a> {
     async fn save(&mut self) -> Result<(), ReconcileError> {
         let namespace = self.repository.namespace();
         let api = ConfigRepositories::api(&self.context.client, namespace.as_deref());
-        status::write(&api, self.repository, &self.stored, &self.after).await?;
+        status::write(self.context, &api, self.repository, &self.stored, &self.after).await?;
         self.stored = self.after.clone();
         Ok(())
     }

@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use super::account::Account;
 use super::{inventory, overrides};
 use crate::Context;
+use crate::redaction::Texts;
 use crate::status::set_condition;
 
 /// Errors that a status lists.
@@ -25,6 +26,13 @@ pub(super) struct Problem {
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) errors: Vec<ManifestProblem>,
+}
+
+impl Texts for Problem {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+        each(&mut self.message);
+        self.errors.texts(each);
+    }
 }
 
 impl Problem {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use hades_plan::{Plan, Target, WaitCause, Waiting};
 use hades_provider::{LogOptions, Provider};
-use secrecy::ExposeSecret;
+use hades_redact::Redactor;
 
 use super::gather::Gathered;
 
@@ -23,10 +23,6 @@ const MOST_BYTES: usize = 64 * 1024;
 const MOST_CONTAINERS: usize = 3;
 /// How long an engine may take to tell.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Shorter values would be found in every other word.
-const SHORTEST_SECRET: usize = 4;
-/// What stands in place of a secret.
-const HIDDEN: &str = "(secret)";
 
 /// The last lines of containers that fail, by host and name.
 pub(crate) type LastLines = BTreeMap<(String, String), String>;
@@ -67,6 +63,7 @@ pub(super) async fn last_lines(
     uid: &str,
     plan: &Plan,
     gathered: &Gathered,
+    redactor: &(dyn Fn() -> Redactor + Sync),
 ) -> LastLines {
     let failing = plan.waiting.iter().filter(|waiting| {
         matches!(
@@ -84,9 +81,9 @@ pub(super) async fn last_lines(
             (Some(lines), _) => lines,
             (None, Some(provider)) => {
                 // What can't be had now is asked for again by the next pass.
-                let text = tokio::time::timeout(PATIENCE, read(&**provider, &id)).await;
-                let Ok(Some(text)) = text else { continue };
-                let text = redacted(text, gathered);
+                let redactor = redactor();
+                let text = read(&**provider, &id, &redactor);
+                let Ok(Some(text)) = tokio::time::timeout(PATIENCE, text).await else { continue };
                 let lines = shown(&text);
                 remembered.put(uid, &failing, lines.clone());
                 lines
@@ -106,47 +103,25 @@ fn id_of(plan: &Plan, target: &Target) -> Option<String> {
     plan.resources.iter().find(|found| found.target == *target)?.id.clone()
 }
 
-/// The last output, or none if it can't be had.
-async fn read(provider: &dyn Provider, id: &str) -> Option<String> {
+/// The last output without values of Secrets, or none if it can't be had.
+async fn read(provider: &dyn Provider, id: &str, redactor: &Redactor) -> Option<String> {
     let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
     let mut output = provider.logs(id, &options).await.ok()?;
+    let (mut stdout, mut stderr) = (redactor.stream(), redactor.stream());
     let mut bytes = Vec::new();
     while let Some(chunk) = output.next().await {
         let chunk = chunk.ok()?;
-        let room = MOST_BYTES.saturating_sub(bytes.len());
-        bytes.extend(chunk.bytes.iter().take(room));
-        if room == 0 {
-            break;
+        let stream = if chunk.stderr { &mut stderr } else { &mut stdout };
+        stream.push(&chunk.bytes, &mut bytes);
+        if bytes.len() >= MOST_BYTES {
+            // What is held back may be the beginning of a value.
+            bytes.truncate(MOST_BYTES);
+            return Some(String::from_utf8_lossy(&bytes).into_owned());
         }
     }
+    stdout.finish(&mut bytes);
+    stderr.finish(&mut bytes);
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Without the values of Secrets that the environment uses.
-fn redacted(text: String, gathered: &Gathered) -> String {
-    let mut values: Vec<&str> = gathered
-        .desired
-        .containers
-        .iter()
-        .flat_map(|container| container.spec.env.values())
-        .filter_map(|value| match value {
-            hades_plan::EnvVar::Secret { value: Some(value), .. } => Some(value.expose_secret()),
-            _ => None,
-        })
-        .chain(
-            gathered.secrets.values().flat_map(|data| data.0.values().map(|v| v.expose_secret())),
-        )
-        .map(str::trim)
-        .filter(|value| value.len() >= SHORTEST_SECRET)
-        .collect();
-    // A value that is part of another one must not keep that from being found.
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values.dedup();
-    values.iter().fold(text, |text, value| {
-        // Those of several lines come line by line.
-        let lines = value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET);
-        lines.fold(text.replace(value, HIDDEN), |text, line| text.replace(line, HIDDEN))
-    })
 }
 
 /// The lines in one, each cut short.

@@ -42,8 +42,6 @@ pub(crate) struct Gathered {
     pub(crate) fingerprint: String,
     /// Hosts that things were made on and that are no DockerHosts any more.
     pub(crate) missing_hosts: Vec<String>,
-    /// The Secrets that it uses, by name.
-    pub(crate) secrets: BTreeMap<String, SecretData>,
     /// With whose credentials images are pulled.
     pub(crate) pull_keys: PullKeys,
     /// What image policies have led to.
@@ -184,7 +182,7 @@ async fn assemble(
     let watch = if follow { Watch::Follow(&look.providers) } else { Watch::Peek };
     context.monitor.lay(&desired, watch, &known, &mut look.observed);
     wants.extend(images::agree(poller, &mut desired, &look.observed, &pull_keys, machines));
-    let mut gathered = gathered(desired, look, suspended, secrets);
+    let mut gathered = gathered(desired, look, suspended);
     (gathered.pull_keys, gathered.policies, gathered.wants) = (pull_keys, found.policies, wants);
     Ok(Ok(gathered))
 }
@@ -215,7 +213,7 @@ pub(crate) async fn for_deletion(
     let named = needs(&spec, &hosts.labels).hosts.into_iter();
     wanted.extend(named.filter(|host| hosts.specs.contains_key(host)));
     let look = observe(context, &hosts.specs, wanted).await;
-    Ok(gathered(desired, look, false, BTreeMap::new()))
+    Ok(gathered(desired, look, false))
 }
 
 /// What a template that is gone said of volumes, as the status remembers it.
@@ -366,14 +364,14 @@ async fn observe(
                 providers.insert(host, provider);
             }
             Err(error) => {
-                views.insert(host, HostView::Unreachable { message: error.message });
+                views.insert(host, unreachable(context, &error));
             }
         }
     }
     let snapshots = providers.iter().map(|(host, provider)| async move {
         let view = match look(&**provider).await {
             Ok(snapshot) => HostView::Snapshot(snapshot),
-            Err(error) => HostView::Unreachable { message: error.message },
+            Err(error) => unreachable(context, &error),
         };
         (host.clone(), view)
     });
@@ -382,12 +380,13 @@ async fn observe(
     Look { providers, observed, missing_hosts }
 }
 
-fn gathered(
-    desired: Desired,
-    look: Look,
-    suspended: bool,
-    secrets: BTreeMap<String, SecretData>,
-) -> Gathered {
+/// The words of an engine and of what leads there are about the credentials of its
+/// DockerHost; nothing of them is a project's to choose.
+fn unreachable(context: &Context, error: &ProviderError) -> HostView {
+    HostView::Unreachable { message: context.system_redactor().text(&error.message).into_owned() }
+}
+
+fn gathered(desired: Desired, look: Look, suspended: bool) -> Gathered {
     let Look { providers, observed, missing_hosts } = look;
     let fingerprint = fingerprint(&desired);
     Gathered {
@@ -397,7 +396,6 @@ fn gathered(
         suspended,
         fingerprint,
         missing_hosts,
-        secrets,
         pull_keys: PullKeys::default(),
         policies: Vec::new(),
         wants: Vec::new(),

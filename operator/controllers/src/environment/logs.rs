@@ -1,18 +1,18 @@
 //! Output of an environment's containers, merged.
 
-use bytes::BytesMut;
+use std::sync::Arc;
+
 use futures::stream::{BoxStream, select_all};
 use futures::{StreamExt, stream};
 use hades_provider::{LogOptions, LogStream};
+use hades_redact::Redactor;
 use serde::{Deserialize, Serialize};
 
 use super::container::{self, FoundContainer};
+use super::output::Output;
 use crate::Context;
 use crate::driver::ReconcileError;
-
-/// A longer line is cut into several, so that a container that writes no line
-/// ends can't fill the memory.
-const LINE_LIMIT: usize = 64 * 1024;
+use crate::redaction::SecretValues;
 
 /// Which output.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -73,6 +73,11 @@ pub async fn logs(
         since: query.since,
         timestamps: query.timestamps,
     };
+    let values = Values { all: Arc::clone(&context.secret_values), project: Arc::from(project) };
+    let failure = |origin, message: String| {
+        let error = Some(values.redactor().text(&message).into_owned());
+        stream::iter([LogLine { error, ..origin }]).boxed()
+    };
     let mut streams = Vec::new();
     for (_, message) in survey.unseen {
         streams.push(failure(LogLine::default(), message));
@@ -85,7 +90,7 @@ pub async fn logs(
             ..LogLine::default()
         };
         streams.push(match found.provider.logs(&found.seen.id, &options).await {
-            Ok(output) => lines(origin, output, query.timestamps),
+            Ok(output) => lines(origin, output, query.timestamps, values.clone()),
             Err(error) => failure(origin, error.message),
         });
     }
@@ -99,46 +104,52 @@ impl LogQuery {
     }
 }
 
-fn failure(origin: LogLine, message: String) -> BoxStream<'static, LogLine> {
-    stream::iter([LogLine { error: Some(message), ..origin }]).boxed()
+/// The values that nobody must read in a project's logs, as they are at the time.
+#[derive(Clone)]
+struct Values {
+    all: Arc<dyn SecretValues>,
+    project: Arc<str>,
+}
+
+impl Values {
+    fn redactor(&self) -> Redactor {
+        self.all.redactor(&self.project)
+    }
 }
 
 /// What is left of each stream until its line ends.
-#[derive(Default)]
 struct Unfinished {
-    stdout: BytesMut,
-    stderr: BytesMut,
+    stdout: Output,
+    stderr: Output,
 }
 
-fn lines(origin: LogLine, output: LogStream, timestamps: bool) -> BoxStream<'static, LogLine> {
+fn lines(
+    origin: LogLine,
+    output: LogStream,
+    timestamps: bool,
+    values: Values,
+) -> BoxStream<'static, LogLine> {
     let end = stream::iter([None]);
     let chunks = output.map(Some).chain(end);
-    let lines = chunks.scan(Unfinished::default(), move |unfinished, chunk| {
+    let of = |name| Output::new(name, timestamps, &values.redactor());
+    let begin = Unfinished { stdout: of("stdout"), stderr: of("stderr") };
+    let lines = chunks.scan(begin, move |unfinished, chunk| {
         let mut found = Vec::new();
+        let redactor = values.redactor();
         match chunk {
             Some(Ok(chunk)) => {
-                let (buffer, name) = if chunk.stderr {
-                    (&mut unfinished.stderr, "stderr")
-                } else {
-                    (&mut unfinished.stdout, "stdout")
-                };
-                buffer.extend_from_slice(&chunk.bytes);
-                while let Some(length) = line_length(buffer) {
-                    let line = buffer.split_to(length);
-                    found.push(line_of(&origin, name, &line, timestamps));
-                }
+                let output =
+                    if chunk.stderr { &mut unfinished.stderr } else { &mut unfinished.stdout };
+                output.renew(&redactor);
+                output.push(&chunk.bytes, &origin, &mut found);
             }
             Some(Err(error)) => {
-                found.push(LogLine { error: Some(error.message), ..origin.clone() });
+                let error = Some(redactor.text(&error.message).into_owned());
+                found.push(LogLine { error, ..origin.clone() });
             }
             None => {
-                for (buffer, name) in
-                    [(&unfinished.stdout, "stdout"), (&unfinished.stderr, "stderr")]
-                {
-                    if !buffer.is_empty() {
-                        found.push(line_of(&origin, name, buffer, timestamps));
-                    }
-                }
+                unfinished.stdout.finish(&origin, &mut found);
+                unfinished.stderr.finish(&origin, &mut found);
             }
         }
         std::future::ready(Some(stream::iter(found)))
@@ -146,49 +157,85 @@ fn lines(origin: LogLine, output: LogStream, timestamps: bool) -> BoxStream<'sta
     lines.flatten().boxed()
 }
 
-/// Bytes of the first line in the buffer, its end included; None while it goes on.
-fn line_length(buffer: &[u8]) -> Option<usize> {
-    match buffer.iter().position(|&byte| byte == b'\n') {
-        Some(end) => Some(end + 1),
-        None if buffer.len() >= LINE_LIMIT => Some(LINE_LIMIT),
-        None => None,
-    }
-}
-
-fn line_of(origin: &LogLine, stream: &str, bytes: &[u8], timestamps: bool) -> LogLine {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end_matches(['\n', '\r']);
-    let (time, line) = match text.split_once(' ') {
-        Some((time, line)) if timestamps => (Some(time.to_owned()), line),
-        _ => (None, text),
-    };
-    LogLine { stream: stream.to_owned(), time, line: line.to_owned(), ..origin.clone() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use bytes::Bytes;
     use hades_provider::LogChunk;
 
     use super::*;
 
-    #[tokio::test]
-    async fn lines_are_put_together_from_pieces() {
-        let chunk = |stderr, text: &'static str| {
-            Ok(LogChunk { stderr, bytes: Bytes::from_static(text.as_bytes()) })
-        };
-        let output = stream::iter([chunk(false, "a"), chunk(true, "x\n"), chunk(false, "b\nc")]);
-        let found: Vec<(String, String)> = lines(LogLine::default(), output.boxed(), false)
-            .map(|line| (line.stream, line.line))
-            .collect()
-            .await;
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(found, [pair("stderr", "x"), pair("stdout", "ab"), pair("stdout", "c")]);
+    /// The values of one project, which change.
+    struct Changing(Mutex<Vec<Redactor>>);
+
+    impl SecretValues for Changing {
+        fn redactor(&self, _namespace: &str) -> Redactor {
+            let mut left = self.0.lock().unwrap();
+            if left.len() > 1 { left.remove(0) } else { left[0].clone() }
+        }
     }
 
-    #[test]
-    fn endless_lines_are_cut() {
-        assert_eq!(line_length(&vec![b'x'; LINE_LIMIT]), Some(LINE_LIMIT));
-        assert_eq!(line_length(b"xx"), None);
+    fn values(of_each_look: &[&[&str]]) -> Values {
+        let redactor = |values: &&[&str]| Redactor::new(values.iter().map(|v| v.as_bytes()));
+        let all = of_each_look.iter().map(redactor).collect();
+        Values { all: Arc::new(Changing(Mutex::new(all))), project: "shop".into() }
+    }
+
+    async fn read(
+        pieces: &[(bool, &'static str)],
+        timestamps: bool,
+        values: Values,
+    ) -> Vec<LogLine> {
+        let chunks: Vec<_> = pieces
+            .iter()
+            .map(|(stderr, text)| {
+                let bytes = Bytes::from_static(text.as_bytes());
+                Ok(LogChunk { stderr: *stderr, bytes })
+            })
+            .collect();
+        lines(LogLine::default(), stream::iter(chunks).boxed(), timestamps, values).collect().await
+    }
+
+    fn pairs(lines: &[LogLine]) -> Vec<(&str, &str)> {
+        lines.iter().map(|line| (line.stream.as_str(), line.line.as_str())).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_are_put_together_from_pieces() {
+        let pieces = [(false, "a"), (true, "x\n"), (false, "b\nc")];
+        let found = read(&pieces, false, values(&[&[]])).await;
+        assert_eq!(pairs(&found), [("stderr", "x"), ("stdout", "ab"), ("stdout", "c")]);
+    }
+
+    #[tokio::test]
+    async fn values_are_hidden_across_pieces_but_not_across_streams() {
+        let pieces =
+            [(false, "pass hunt"), (true, "er22\n"), (false, "er22!\nlast hun"), (false, "ter22")];
+        let found = read(&pieces, false, values(&[&["hunter22"]])).await;
+        let expected = [("stderr", "er22"), ("stdout", "pass ***!"), ("stdout", "last ***")];
+        assert_eq!(pairs(&found), expected);
+    }
+
+    #[tokio::test]
+    async fn a_value_of_several_lines_is_found_between_times() {
+        let text =
+            "2026-11-23T07:00:00Z key ab\n2026-11-23T07:00:01Z cd\n2026-11-23T07:00:02Z ef end\n";
+        let found = read(&[(false, text)], true, values(&[&["ab\ncd\nef"]])).await;
+        assert_eq!(
+            pairs(&found),
+            [("stdout", "key ***"), ("stdout", "***"), ("stdout", "*** end")]
+        );
+        let times: Vec<_> = found.iter().filter_map(|line| line.time.as_deref()).collect();
+        assert_eq!(times, ["2026-11-23T07:00:00Z", "2026-11-23T07:00:01Z", "2026-11-23T07:00:02Z"]);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_changes_is_hidden_in_what_comes_next() {
+        let (old, new): (&[&str], &[&str]) = (&["old-value"], &["old-value", "new-value"]);
+        let pieces = [(false, "old-value new-value\n"), (false, "old-value new-value\n")];
+        // Looked up at the beginning for both streams, then for each piece.
+        let found = read(&pieces, false, values(&[old, old, old, new])).await;
+        assert_eq!(pairs(&found), [("stdout", "*** new-value"), ("stdout", "*** ***")]);
     }
 }

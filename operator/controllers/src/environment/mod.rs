@@ -6,6 +6,7 @@ mod exec;
 mod execute;
 pub(crate) mod gather;
 mod logs;
+mod output;
 mod preview;
 mod quota;
 mod record;
@@ -28,6 +29,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::backoff::Backoff;
 use crate::driver::{Meta, Progress, ReconcileError, Reconciler};
 use crate::images::PullDesk;
+use crate::redaction::redact;
 use crate::{Context, finalizer, status};
 
 pub use container::PickError;
@@ -175,9 +177,11 @@ async fn converge(
             gathered
         }
         Err(faults) => {
+            let mut faults = faults;
+            redact(&context.redactor_for(environment), &mut faults);
             record::faults(&mut after, environment, &faults, context.now());
             record::tell_faults(context, environment, &before, &faults).await;
-            status::write(api, environment, &before, &after).await?;
+            status::write(context, api, environment, &before, &after).await?;
             // Another environment may have left room, and nothing says so.
             let waits = faults.iter().any(|fault| fault.reason == reason::POLICY_VIOLATION);
             return Ok(if waits { Progress::After(WAITING) } else { Progress::Settled });
@@ -194,7 +198,7 @@ async fn converge(
     let plan = hades_plan::plan(&gathered.desired, &gathered.observed);
     if gathered.suspended {
         record::suspended(&mut after, environment, &gathered, &plan, context.now());
-        status::write(api, environment, &before, &after).await?;
+        status::write(context, api, environment, &before, &after).await?;
         return Ok(Progress::Settled);
     }
     let mut stored = before.clone();
@@ -202,14 +206,18 @@ async fn converge(
         // Before anything is made on a host that the status doesn't name yet: a
         // crash must not leave things where nobody would look for them.
         record::planned(&mut after, environment, &gathered, &plan, context.now());
-        status::write(api, environment, &before, &after).await?;
+        status::write(context, api, environment, &before, &after).await?;
         stored = after.clone();
     }
     let healing = memory.is_settled(&uid, &gathered.fingerprint);
     let execution = carry_out(context, memory, environment, &plan, &gathered).await;
     record::outcome(&mut after, environment, &gathered, &plan, &execution, healing, context.now());
+    if after != stored {
+        // What is told once is compared with what was written, in which they are hidden.
+        redact(&context.redactor_for(environment), &mut after);
+    }
     record::tell(context, environment, &before, &after, &plan, &execution, healing).await;
-    status::write(api, environment, &stored, &after).await?;
+    status::write(context, api, environment, &stored, &after).await?;
     let all_seen = gathered.unseen_hosts().is_empty();
     Ok(next_pass(memory, &uid, &plan, &execution, gathered.fingerprint, all_seen))
 }
@@ -222,7 +230,9 @@ async fn carry_out(
     gathered: &gather::Gathered,
 ) -> execute::Execution {
     let uid = environment.uid().unwrap_or_default();
-    let last_lines = evidence::last_lines(&memory.last_lines, &uid, plan, gathered).await;
+    let redactor = || context.redactor_for(environment);
+    let last_lines =
+        evidence::last_lines(&memory.last_lines, &uid, plan, gathered, &redactor).await;
     let started = Instant::now();
     let may_try = |id: &ActionId| memory.failures.remaining(&(uid.clone(), id.clone()), started);
     let desk = PullDesk { context, environment, keys: &gathered.pull_keys };
@@ -312,7 +322,7 @@ async fn clean_up(
         let note = pending.message.clone();
         context.events.warning(environment, reason::CLEANUP_PENDING, "Delete", note).await;
     }
-    status::write(api, environment, &before, &after).await?;
+    status::write(context, api, environment, &before, &after).await?;
     Ok(match next_pass(memory, &uid, &plan, &execution, String::new(), true) {
         Progress::Settled => Progress::After(WAITING),
         progress => progress,

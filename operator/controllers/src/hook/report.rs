@@ -12,6 +12,7 @@ use super::delivery::read_token;
 use super::forge_api::{self, Place, Wanted};
 use super::registration::{Outcome, register};
 use crate::driver::ReconcileError;
+use crate::redaction::{redact, used};
 use crate::{Context, git_account};
 
 /// How the webhook of a repository stands, but for its URL.
@@ -115,6 +116,7 @@ pub async fn register_webhook(
             ));
         }
     };
+    let clear = used::of_git(&access.credentials);
     let (Some(place), Some(credential)) =
         (Place::new(api, account.url(), &spec.url), credential(access.credentials.http))
     else {
@@ -128,7 +130,13 @@ pub async fn register_webhook(
     let outcome = match done {
         Ok(Outcome::Created) => "created",
         Ok(Outcome::Updated) => "updated",
-        Err(error) => return refuse(error.to_string()),
+        Err(error) => {
+            // The forge's words, which may repeat what it was asked with.
+            let mut words = error.to_string();
+            redact(&clear, &mut words);
+            redact(&context.redactor(namespace), &mut words);
+            return refuse(words);
+        }
     };
     let note = format!("the webhook of {} was {outcome} in its forge", place.repository);
     context.events.normal(&repository, reason::WEBHOOK_REGISTERED, "Webhook", note).await;

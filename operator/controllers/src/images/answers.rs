@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::credentials::PullKeys;
 use super::poll::{Answer, Poller, Query, Want};
+use crate::redaction::{redact, used};
 
 /// How often a registry is asked what it was to be asked but once.
 const ONCE: Duration = Duration::from_secs(3600);
@@ -95,7 +96,10 @@ pub(crate) fn found(
                 found.policies.extend(known.cloned());
                 continue;
             }
-            Err(trouble) => {
+            Err(mut trouble) => {
+                if let Some(credentials) = keys.find(image) {
+                    redact(&used::of_registry(credentials), &mut trouble);
+                }
                 found.troubles.insert(service.clone(), trouble);
                 found.policies.extend(known.cloned());
                 continue;

@@ -15,6 +15,7 @@ use super::keep;
 use crate::Context;
 use crate::error_chain::error_chain;
 use crate::events::Series;
+use crate::redaction::{redact, used};
 
 /// How often a pull says how far it has come.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -90,7 +91,12 @@ impl PullDesk<'_> {
             Err(_) => format!("image {image} was not pulled onto {host} ({seconds:.1} s)"),
         };
         series.say(note).await;
-        result
+        result.map_err(|mut error| {
+            if let Some(found) = self.keys.find(image) {
+                redact(&used::of_registry(found), &mut error);
+            }
+            error
+        })
     }
 }
 

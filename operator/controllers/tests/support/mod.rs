@@ -12,8 +12,9 @@ use hades_api::{
     ConfigRepository, DockerHost, DockerHostSpec, Environment, EnvironmentStatus, condition,
 };
 use hades_apiserver::{ApiServer, Identity, ServerConfig};
-use hades_controllers::{Clock, Context, Settings};
+use hades_controllers::{Clock, Context, SecretValues, Settings};
 use hades_provider::fake::{FakeConnect, FakeHost};
+use hades_redact::Redactor;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -238,12 +239,25 @@ impl Hades {
     }
 }
 
+/// The one value of a Secret that is known.
+pub const VALUE: &str = "hunter2-hunter2";
+
+/// Knows [`VALUE`], in the project `shop`.
+struct OneValue(Redactor);
+
+impl SecretValues for OneValue {
+    fn redactor(&self, namespace: &str) -> Redactor {
+        if namespace == "shop" { self.0.clone() } else { Redactor::default() }
+    }
+}
+
 fn context(client: &Client, connect: &FakeConnect, dir: &Path, clock: Clock) -> Arc<Context> {
     Context::new(Settings {
         client: client.clone(),
         connect: Arc::new(connect.clone()),
         installation: INSTALLATION.to_owned(),
         fingerprint: Arc::new(|project, value| format!("fp-{project}-{:x}", value.len())),
+        secret_values: Arc::new(OneValue(Redactor::new([VALUE.as_bytes()]))),
         cache_dir: dir.join("repositories"),
         clock,
     })

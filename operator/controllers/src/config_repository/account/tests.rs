@@ -38,6 +38,7 @@ impl Bed {
             connect: Arc::new(FakeConnect::new()),
             installation: "test".to_owned(),
             fingerprint: Arc::new(|_, value| value.to_owned()),
+            secret_values: Arc::new(crate::NoValues),
             cache_dir: dir.path().join("repositories"),
             clock: Arc::new(Timestamp::now),
         });

@@ -29,6 +29,7 @@ async fn context(dir: &tempfile::TempDir) -> Arc<Context> {
         connect: Arc::new(FakeConnect::new()),
         installation: "test".to_owned(),
         fingerprint: Arc::new(|_, value| value.to_owned()),
+        secret_values: Arc::new(crate::NoValues),
         cache_dir: dir.path().join("repositories"),
         clock: Arc::new(Timestamp::now),
     })

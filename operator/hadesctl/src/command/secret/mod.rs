@@ -3,6 +3,7 @@
 mod delete;
 mod diff;
 mod list;
+mod reveal;
 mod seal;
 mod set;
 mod usage;
@@ -29,9 +30,9 @@ Examples:
   pass show shop/mail | hadesctl secret set shop/mail --from-stdin password
   hadesctl secret list -p shop                      keys, fingerprints, who uses them";
 
-/// Set, list, compare, seal and delete Secrets
+/// Set, list, compare, seal, reveal and delete Secrets
 ///
-/// No command shows a value that was set: fingerprints tell which ones changed.
+/// No command but `reveal` shows a value that was set: fingerprints tell which ones changed.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -50,6 +51,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Encrypt Secrets, so that they can be committed to git
     Seal(seal::Arguments),
+    /// Show a value, where the project allows it and you have the right
+    Reveal(reveal::Arguments),
     /// Delete Secrets
     #[command(visible_alias = "rm")]
     Delete(delete::Arguments),
@@ -69,6 +72,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode, E
         Command::List(arguments) => list::run(context, arguments).await,
         Command::Diff(arguments) => return diff::run(context, arguments).await,
         Command::Seal(arguments) => seal::run(context, arguments).await,
+        Command::Reveal(arguments) => reveal::run(context, arguments).await,
         Command::Delete(arguments) => delete::run(context, arguments).await,
     }?;
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,154 @@
+//! One output of a container: lines out of pieces, without values of Secrets.
+
+use std::collections::VecDeque;
+
+use hades_redact::{Redactor, Stream};
+
+use super::logs::LogLine;
+
+/// A longer line is cut into several, so that a container that writes no line
+/// ends can't fill the memory.
+const LINE_LIMIT: usize = 64 * 1024;
+
+/// One output of a container.
+///
+/// ```text
+/// pieces ─▶ raw ─▶ lines, times put aside ─▶ redactor ─▶ clear ─▶ lines with their times
+/// ```
+///
+/// A value of several lines is found only where no times are between them.
+pub(super) struct Output {
+    name: &'static str,
+    timestamps: bool,
+    /// What came and isn't a line yet.
+    raw: Vec<u8>,
+    /// The line has begun before what is in `raw`: no time comes before that.
+    within_line: bool,
+    /// Of lines that the redactor has and hasn't given back.
+    times: VecDeque<Option<String>>,
+    redactor: Stream,
+    /// What the redactor gave back and isn't a line yet.
+    clear: Vec<u8>,
+}
+
+impl Output {
+    pub(super) fn new(name: &'static str, timestamps: bool, redactor: &Redactor) -> Self {
+        Self {
+            name,
+            timestamps,
+            raw: Vec::new(),
+            within_line: false,
+            times: VecDeque::new(),
+            redactor: redactor.stream(),
+            clear: Vec::new(),
+        }
+    }
+
+    /// Hides other values from now on.
+    pub(super) fn renew(&mut self, redactor: &Redactor) {
+        self.redactor.renew(redactor);
+    }
+
+    /// Takes a piece and adds the lines that are whole.
+    pub(super) fn push(&mut self, piece: &[u8], origin: &LogLine, found: &mut Vec<LogLine>) {
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.extend_from_slice(piece);
+        let mut rest = raw.as_slice();
+        while let Some(length) = line_length(rest) {
+            let (line, later) = rest.split_at(length);
+            self.take(line);
+            rest = later;
+        }
+        let taken = raw.len() - rest.len();
+        raw.drain(..taken);
+        self.raw = raw;
+        self.give(origin, found);
+    }
+
+    /// Adds what is left.
+    pub(super) fn finish(&mut self, origin: &LogLine, found: &mut Vec<LogLine>) {
+        let raw = std::mem::take(&mut self.raw);
+        if !raw.is_empty() {
+            self.take(&raw);
+        }
+        let ended = std::mem::replace(&mut self.redactor, Redactor::default().stream());
+        ended.finish(&mut self.clear);
+        self.give(origin, found);
+        let clear = std::mem::take(&mut self.clear);
+        if !clear.is_empty() {
+            found.push(self.line(&clear, origin));
+        }
+    }
+
+    /// A line, or a part of one that is too long.
+    fn take(&mut self, line: &[u8]) {
+        let mut text = line;
+        if !self.within_line {
+            let mut time = None;
+            if self.timestamps
+                && let Some(at) = line.iter().position(|byte| *byte == b' ')
+            {
+                time = Some(String::from_utf8_lossy(&line[..at]).into_owned());
+                text = &line[at + 1..];
+            }
+            self.times.push_back(time);
+        }
+        self.within_line = !line.ends_with(b"\n");
+        self.redactor.push(text, &mut self.clear);
+    }
+
+    /// Lines that the redactor has given back.
+    fn give(&mut self, origin: &LogLine, found: &mut Vec<LogLine>) {
+        let clear = std::mem::take(&mut self.clear);
+        let mut rest = clear.as_slice();
+        while let Some(length) = line_length(rest) {
+            let (line, later) = rest.split_at(length);
+            found.push(self.line(line, origin));
+            rest = later;
+        }
+        let given = clear.len() - rest.len();
+        self.clear = clear;
+        self.clear.drain(..given);
+    }
+
+    fn line(&mut self, bytes: &[u8], origin: &LogLine) -> LogLine {
+        let time = if bytes.ends_with(b"\n") {
+            self.times.pop_front().flatten()
+        } else {
+            self.times.front().cloned().flatten()
+        };
+        let text = String::from_utf8_lossy(bytes);
+        let line = text.trim_end_matches(['\n', '\r']).to_owned();
+        LogLine { stream: self.name.to_owned(), time, line, ..origin.clone() }
+    }
+}
+
+/// Bytes of the first line, its end included; None while it goes on.
+fn line_length(bytes: &[u8]) -> Option<usize> {
+    match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(end) => Some(end + 1),
+        None if bytes.len() >= LINE_LIMIT => Some(LINE_LIMIT),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_lines_are_cut_and_keep_their_time() {
+        let mut output = Output::new("stdout", true, &Redactor::default());
+        let mut found = Vec::new();
+        let mut text = b"2026-11-23T07:00:00Z a b ".to_vec();
+        text.resize(2 * LINE_LIMIT, b'x');
+        text.extend_from_slice(b"\n2026-11-23T07:00:01Z next\n");
+        text.chunks(1000).for_each(|piece| output.push(piece, &LogLine::default(), &mut found));
+        output.finish(&LogLine::default(), &mut found);
+        let times: Vec<_> = found.iter().map(|line| line.time.as_deref().unwrap()).collect();
+        assert!(times[..times.len() - 1].iter().all(|time| *time == "2026-11-23T07:00:00Z"));
+        assert_eq!(found.last().unwrap().line, "next");
+        let whole: String = found.iter().map(|line| line.line.as_str()).collect();
+        assert!(whole.starts_with("a b xxx") && whole.len() == 2 * LINE_LIMIT - 17);
+    }
+}
