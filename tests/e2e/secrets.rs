@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::hades::{Engine, Hades, Repository};
+use crate::hades::{Engine, Hades, Repository, eventually};
 
 /// Every way to use a Secret, in one environment; another one uses it, too.
 const ENVIRONMENTS: &str = "\
@@ -169,8 +169,11 @@ fn a_secret_that_is_deleted_while_it_is_used() {
 
     // There again with the same values, nothing has changed; with others, its users do.
     set(&hades, "mail", "password", "first-password", &[]);
-    let message = hades.wait_not_ready("production", "SecretNotFound");
-    assert!(message.contains("no text under the key \"user\""), "{message}");
+    // The reason stays the same.
+    eventually("the missing key to be told", || {
+        let message = hades.wait_not_ready("production", "SecretNotFound");
+        message.contains("no text under the key \"user\"").then_some(()).ok_or(message)
+    });
     set(&hades, "mail", "user", "first-user", &["--wait"]);
     assert_eq!(containers(&hades), before);
 
