@@ -156,7 +156,7 @@ fn killed_at_any_moment_there_is_a_whole_backup_or_none() {
         std::thread::sleep(Duration::from_millis(5 + round * 20));
         let _ = restoring.kill();
         restoring.wait().unwrap();
-        if target.join("store.redb").exists() {
+        if target.join("instance.json").exists() {
             // It was done, or at the moment of its end; then a server says so.
             std::fs::remove_dir_all(&target).unwrap();
         } else if target.join("restore.partial").exists() {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use hades_apiserver::bootstrap::BootstrapError;
 use hades_apiserver::{SealError, StoreError};
 
 use crate::ManifestError;
@@ -56,9 +57,17 @@ pub enum BackupError {
     /// It can't be written.
     #[error("the backup can't be written")]
     Write(#[source] io::Error),
+    /// There is no room for it until it is sent.
+    #[error("{path} can't be used, where the backup is kept until it is sent")]
+    Spool {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
-/// Why a backup can't be read or restored. Nothing was restored then.
+/// Why a backup can't be read or restored. Nothing was restored then, unless it says so.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The file can't be read.
@@ -95,8 +104,25 @@ pub enum RestoreError {
     #[error("{0} isn't empty; a backup is restored into a new directory or an empty one")]
     NotEmpty(PathBuf),
     /// A restore was cut off while it put the files in their place.
-    #[error("a restore into {0} was cut off at its end; empty the directory and restore again")]
+    #[error(
+        "a restore into {0} was cut off at its end, and it holds a part of the files; remove \
+         everything in it, restore.partial too, and restore again"
+    )]
     Half(PathBuf),
+    /// The files can't be put in their place.
+    #[error(
+        "{path} holds a part of the files only; remove everything in it, restore.partial too, and \
+         restore again"
+    )]
+    Settle {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A server or another restore has the directory.
+    #[error(transparent)]
+    InUse(#[from] BootstrapError),
     /// The directory can't be used.
     #[error("{path} can't be used")]
     Directory {

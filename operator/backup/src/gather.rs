@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use hades_apiserver::audit;
+use hades_apiserver::bootstrap::LOCK_FILE;
 use hades_apiserver::maintenance::{Copied, StoreError};
 use jiff::Timestamp;
 use secrecy::zeroize::Zeroizing;
@@ -14,7 +15,10 @@ use secrecy::zeroize::Zeroizing;
 use crate::manifest::FORMAT;
 use crate::{BackupError, FileEntry, Manifest, digest};
 
-const STORE: &str = "store.redb";
+pub(crate) const STORE: &str = "store.redb";
+
+/// Tells a data directory from a copy of it.
+pub(crate) const INSTANCE: &str = "instance.json";
 const INSTALLATION: &str = "installation-id";
 
 /// Files of a data directory that are in a backup, beside the store and the audit log.
@@ -37,8 +41,8 @@ const NEEDED: [&str; 2] = [INSTALLATION, "fingerprint.key"];
 
 /// What each directory has of its own, or makes anew.
 const LEFT_OUT: [&str; 7] = [
-    "lock",
-    "instance.json",
+    LOCK_FILE,
+    INSTANCE,
     "admin.sock",
     "repositories",
     SCRATCH,

@@ -3,16 +3,20 @@
 //! Everything is written into a folder inside of it and checked there: a directory
 //! that was given by name may be one that only its owner can write to, or a mount.
 //! What a crash leaves in that folder is removed by the next try, and no server
-//! starts while it is there.
+//! starts while it is there. The lock of the directory keeps servers and other
+//! restores out meanwhile.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use hades_apiserver::bootstrap::{DirectoryLock, LOCK_FILE};
 use hades_apiserver::{IdentityInfo, IdentityPlace, IdentitySource, SealError, maintenance};
 
 use crate::archive::{of_stream, walk};
+use crate::gather::{INSTANCE, STORE};
 use crate::{Key, Manifest, ManifestError, RestoreError};
 
 /// The folder in a data directory that is there as long as a restore isn't finished.
@@ -25,7 +29,8 @@ pub const UNFINISHED: &str = "restore.partial";
 ///
 /// # Errors
 /// When the backup can't be opened or isn't whole, or the directory can't be used.
-/// Nothing is in the directory afterwards that was not there before.
+/// Nothing is in the directory afterwards that was not there before, unless it is the
+/// last step that fails, which the error says.
 pub fn restore(
     backup: impl Read,
     key: &Key,
@@ -33,27 +38,53 @@ pub fn restore(
     identity: &IdentitySource,
     prepare: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<Manifest, RestoreError> {
-    let made = make_room(directory)?;
-    let partial = directory.join(UNFINISHED);
-    let restored = fill(backup, key, &partial, identity).and_then(|manifest| {
-        prepare(&partial).map_err(cannot_write(&partial))?;
-        sync_tree(&partial)?;
-        Ok(manifest)
-    });
-    match restored {
-        Ok(manifest) => {
-            settle(&partial, directory)?;
-            Ok(manifest)
-        }
-        Err(error) => {
-            clear(&partial)?;
-            if made {
-                // It was not there before. What keeps it is no concern of this.
-                let _ = std::fs::remove_dir(directory);
-            }
-            Err(error)
+    let made = make(directory)?;
+    // Before a lock is put into a directory of somebody else.
+    let had_lock = look(directory)?.lock;
+    let lock = DirectoryLock::take(directory)?;
+    let restored = restore_locked(backup, key, directory, identity, prepare);
+    if restored.is_err() && !had_lock {
+        lock.remove(directory);
+        if made {
+            // It was not there before. What keeps it is no concern of this.
+            let _ = std::fs::remove_dir(directory);
         }
     }
+    restored
+}
+
+fn restore_locked(
+    backup: impl Read,
+    key: &Key,
+    directory: &Path,
+    identity: &IdentitySource,
+    prepare: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Manifest, RestoreError> {
+    let partial = directory.join(UNFINISHED);
+    // Again, as somebody else may have had the directory until now.
+    if look(directory)?.unfinished {
+        clear(&partial)?;
+    }
+    let filled = fill(backup, key, &partial, identity).and_then(|manifest| {
+        prepare(&partial).map_err(cannot_write(&partial))?;
+        sync_tree(&partial)?;
+        // Those who know of no lock may have copied something there.
+        look(directory).map_err(|error| match error {
+            RestoreError::Half(path) => RestoreError::NotEmpty(path),
+            other => other,
+        })?;
+        // A server refuses a directory that others get into.
+        std::fs::set_permissions(directory, Permissions::from_mode(0o700))
+            .map_err(cannot_use(directory))?;
+        Ok(manifest)
+    });
+    let manifest = filled.inspect_err(|_| {
+        // The reason is what counts; what stays is removed by the next try.
+        let _ = clear(&partial);
+    })?;
+    settle(&partial, directory)
+        .map_err(|source| RestoreError::Settle { path: directory.to_owned(), source })?;
+    Ok(manifest)
 }
 
 fn cannot_use(path: &Path) -> impl Fn(io::Error) -> RestoreError + '_ {
@@ -64,36 +95,45 @@ fn cannot_write(path: &Path) -> impl Fn(io::Error) -> RestoreError + '_ {
     move |source| RestoreError::Write { path: path.to_owned(), source }
 }
 
-/// Makes the directory, for its owner alone, or sees that it is empty. Whether it was
-/// made.
-fn make_room(directory: &Path) -> Result<bool, RestoreError> {
+/// Makes the directory, for its owner alone, and its parents as they are usually
+/// made. Whether it wasn't there.
+fn make(directory: &Path) -> Result<bool, RestoreError> {
     let failed = cannot_use(directory);
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(&failed)?;
-            return Ok(true);
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let (mut unfinished, mut others) = (false, false);
-    for entry in entries {
+    if let Some(parent) = directory.parent() {
+        std::fs::create_dir_all(parent).map_err(&failed)?;
+    }
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// What is in a directory in which a restore is at home.
+struct Found {
+    lock: bool,
+    /// What another one left that was cut off.
+    unfinished: bool,
+}
+
+/// Sees that nothing else is in the directory.
+fn look(directory: &Path) -> Result<Found, RestoreError> {
+    let failed = cannot_use(directory);
+    let (mut found, mut others) = (Found { lock: false, unfinished: false }, false);
+    for entry in std::fs::read_dir(directory).map_err(&failed)? {
         match entry.map_err(&failed)?.file_name() {
-            name if name == UNFINISHED => unfinished = true,
+            name if name == UNFINISHED => found.unfinished = true,
+            name if name == LOCK_FILE => found.lock = true,
             // Made by mkfs, at the top of a file system.
             name if name == "lost+found" => {}
             _ => others = true,
         }
     }
-    match (unfinished, others) {
-        (true, true) => return Err(RestoreError::Half(directory.to_owned())),
-        (false, true) => return Err(RestoreError::NotEmpty(directory.to_owned())),
-        (true, false) => clear(&directory.join(UNFINISHED))?,
-        (false, false) => {}
+    match (found.unfinished, others) {
+        (true, true) => Err(RestoreError::Half(directory.to_owned())),
+        (false, true) => Err(RestoreError::NotEmpty(directory.to_owned())),
+        (_, false) => Ok(found),
     }
-    // A server refuses a directory that others get into.
-    std::fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(&failed)?;
-    Ok(false)
 }
 
 fn clear(partial: &Path) -> Result<(), RestoreError> {
@@ -174,18 +214,61 @@ fn sync_tree(folder: &Path) -> Result<(), RestoreError> {
 }
 
 /// Moves all into its place.
-fn settle(partial: &Path, directory: &Path) -> Result<(), RestoreError> {
-    let failed = cannot_use(directory);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(partial).map_err(&failed)? {
-        names.push(PathBuf::from(entry.map_err(&failed)?.file_name()));
-    }
-    for name in names {
-        std::fs::rename(partial.join(&name), directory.join(&name)).map_err(&failed)?;
-    }
-    let sync = || File::open(directory)?.sync_all();
-    sync().map_err(&failed)?;
+fn settle(partial: &Path, directory: &Path) -> io::Result<()> {
+    move_all(&order(partial)?, partial, directory)?;
     // Now it is finished, and a server may start.
-    std::fs::remove_dir(partial).map_err(&failed)?;
-    sync().map_err(&failed)
+    std::fs::remove_dir(partial)?;
+    File::open(directory)?.sync_all()
+}
+
+/// What is moved, in this order: wherever it is cut off, a server that somebody has
+/// start there is suspended, and doesn't find a store without what belongs to it.
+fn order(partial: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(partial)? {
+        names.push(entry?.file_name());
+    }
+    names.sort_by_key(|name| (name == STORE, name != INSTANCE));
+    Ok(names)
+}
+
+fn move_all(names: &[OsString], partial: &Path, directory: &Path) -> io::Result<()> {
+    for name in names {
+        if name == STORE {
+            File::open(directory)?.sync_all()?;
+        }
+        std::fs::rename(partial.join(name), directory.join(name))?;
+        if name == INSTANCE || name == STORE {
+            // On the disk in this order, too.
+            File::open(directory)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wherever_the_last_step_is_cut_off_a_server_would_be_suspended() {
+        let files = ["audit", "ca.key", "identity.age", INSTANCE, "installation-id", STORE];
+        for done in 0..=files.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let partial = dir.path().join(UNFINISHED);
+            std::fs::create_dir(&partial).unwrap();
+            for file in files {
+                std::fs::write(partial.join(file), file).unwrap();
+            }
+            // kill -9 leaves just this: each step is done or it isn't.
+            move_all(&order(&partial).unwrap()[..done], &partial, dir.path()).unwrap();
+            let there = |name: &str| dir.path().join(name).exists();
+            assert!(done == 0 || there(INSTANCE), "{done}");
+            assert_eq!(there(STORE), done == files.len(), "{done}");
+            match look(dir.path()) {
+                Err(RestoreError::Half(_)) => assert!(done > 0),
+                found => assert!(done == 0 && found.unwrap().unfinished, "{done}"),
+            }
+        }
+    }
 }

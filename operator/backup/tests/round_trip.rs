@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hades_apiserver::bootstrap::{self, DirectoryLock};
 use hades_apiserver::{Identity, IdentityPlace, IdentitySource, audit, maintenance};
 use hades_backup::{BackupError, RestoreError, UNFINISHED, inspect, read_identities, restore};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -156,6 +157,60 @@ async fn only_an_empty_directory_is_restored_into() {
     let fails = |_: &Path| Err(std::io::Error::other("no room"));
     restore(&backup[..], &key, &other, &within(), fails).unwrap_err();
     assert!(names(&other).is_empty());
+}
+
+#[tokio::test]
+async fn nobody_else_gets_into_the_directory_meanwhile() {
+    let bed = Bed::new().await;
+    let (key, recipient, _) = key(bed.dir.path());
+    let backup = bed.backup(&recipient);
+    let target = bed.dir.path().join("restored");
+    let meanwhile = |_: &Path| {
+        let error = bootstrap::prepare(&target, &[], "https://127.0.0.1:7443").unwrap_err();
+        assert!(error.to_string().contains("is in use by another hades"), "{error}");
+        let error = restore(&backup[..], &key, &target, &within(), nothing).unwrap_err();
+        assert!(matches!(error, RestoreError::InUse(_)), "{error}");
+        Ok(())
+    };
+    restore(&backup[..], &key, &target, &within(), meanwhile).unwrap();
+    assert_eq!(support::read(&open(&target).await).await, PLANTED);
+    // A server that runs there for the first time.
+    let fresh = bed.dir.path().join("fresh");
+    std::fs::create_dir(&fresh).unwrap();
+    let held = DirectoryLock::take(&fresh).unwrap();
+    let error = restore(&backup[..], &key, &fresh, &within(), nothing).unwrap_err();
+    assert!(matches!(error, RestoreError::InUse(_)), "{error}");
+    assert_eq!(names(&fresh), ["lock"]);
+    drop(held);
+    // Somebody copies a file there, who knows of no lock.
+    let copies = |_: &Path| std::fs::write(fresh.join("ca.key"), "precious");
+    let error = restore(&backup[..], &key, &fresh, &within(), copies).unwrap_err();
+    assert!(matches!(error, RestoreError::NotEmpty(_)), "{error}");
+    assert_eq!(names(&fresh), ["ca.key", "lock"]);
+    assert_eq!(std::fs::read_to_string(fresh.join("ca.key")).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn permissions_are_changed_where_it_was_asked_for() {
+    let bed = Bed::new().await;
+    let (key, recipient, _) = key(bed.dir.path());
+    let backup = bed.backup(&recipient);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let usual = bed.dir.path().join("usual");
+    std::fs::create_dir(&usual).unwrap();
+    let usual = mode(&usual);
+    let parent = bed.dir.path().join("srv");
+    let target = parent.join("hades");
+    restore(&backup[..], &key, &target, &within(), nothing).unwrap();
+    assert_eq!((mode(&parent), mode(&target)), (usual, 0o700));
+    // One that was there stays as it was until it holds something.
+    let shared = bed.dir.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, Permissions::from_mode(0o755)).unwrap();
+    restore(&b"no backup"[..], &key, &shared, &within(), nothing).unwrap_err();
+    assert_eq!((mode(&shared), names(&shared)), (0o755, vec![]));
+    restore(&backup[..], &key, &shared, &within(), nothing).unwrap();
+    assert_eq!(mode(&shared), 0o700);
 }
 
 #[tokio::test]

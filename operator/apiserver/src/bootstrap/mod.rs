@@ -8,7 +8,7 @@ mod kubeconfig;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -21,7 +21,8 @@ use crate::serve::{ServerTls, TlsError};
 use crate::{private_file, random};
 
 const ID_FILE: &str = "installation-id";
-const LOCK_FILE: &str = "lock";
+/// The file in a data directory that is locked.
+pub const LOCK_FILE: &str = "lock";
 const DIGEST_FILE: &str = "admin.token.sha256";
 const KUBECONFIG: &str = "admin.kubeconfig";
 
@@ -108,8 +109,20 @@ pub fn prepare(
     names: &[String],
     url: &str,
 ) -> Result<Installation, BootstrapError> {
-    private_file::make_directory(data_dir).map_err(file_error(data_dir))?;
-    let lock = DirectoryLock::take(data_dir)?;
+    prepare_locked(DirectoryLock::make(data_dir)?, data_dir, names, url)
+}
+
+/// Prepares a directory whose lock was taken already, as by whoever looks first what
+/// is in it.
+///
+/// # Errors
+/// When a file in it can't be read or written.
+pub fn prepare_locked(
+    lock: DirectoryLock,
+    data_dir: &Path,
+    names: &[String],
+    url: &str,
+) -> Result<Installation, BootstrapError> {
     let id = installation_id(&data_dir.join(ID_FILE))?;
     let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     all.extend(names.iter().cloned());
@@ -138,13 +151,42 @@ fn file_error(path: &Path) -> impl Fn(std::io::Error) -> BootstrapError + '_ {
 pub struct DirectoryLock(#[allow(dead_code, reason = "it is held, not read")] File);
 
 impl DirectoryLock {
+    /// Makes the directory, for its owner alone, if it isn't there, and takes its lock.
+    ///
+    /// # Errors
+    /// [`BootstrapError::InUse`] when a server has it.
+    pub fn make(data_dir: &Path) -> Result<Self, BootstrapError> {
+        private_file::make_directory(data_dir).map_err(file_error(data_dir))?;
+        Self::take(data_dir)
+    }
+
     /// Takes the lock of a directory that is there.
     ///
     /// # Errors
     /// [`BootstrapError::InUse`] when a server has it.
     pub fn take(data_dir: &Path) -> Result<Self, BootstrapError> {
-        lock(data_dir).map(Self)
+        loop {
+            let file = lock(data_dir)?;
+            // Whoever had it may have removed the file meanwhile, and a lock of a file
+            // without a name keeps nobody out.
+            if is_at(&file, &data_dir.join(LOCK_FILE)) {
+                return Ok(Self(file));
+            }
+        }
     }
+
+    /// Gives it back, and removes its file: for a directory that is to be as it was
+    /// before.
+    pub fn remove(self, data_dir: &Path) {
+        // Held until then. A file that stays is no harm.
+        let _ = std::fs::remove_file(data_dir.join(LOCK_FILE));
+    }
+}
+
+/// Whether a path leads to an open file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
 }
 
 /// Takes the lock that two servers of one directory would fight for.
@@ -220,6 +262,23 @@ mod tests {
     use super::*;
 
     const URL: &str = "https://127.0.0.1:7443";
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = DirectoryLock::take(directory.path()).unwrap();
+        let path = directory.path().join(LOCK_FILE);
+        // As whoever comes in between has it open.
+        let late = File::open(&path).unwrap();
+        assert!(is_at(&late, &path));
+        held.remove(directory.path());
+        assert!(!is_at(&late, &path));
+        let next = DirectoryLock::take(directory.path()).unwrap();
+        assert!(!is_at(&late, &path));
+        let error = DirectoryLock::take(directory.path()).unwrap_err();
+        assert!(matches!(error, BootstrapError::InUse { .. }), "{error}");
+        drop(next);
+    }
 
     #[test]
     fn a_second_start_keeps_everything() {
