@@ -110,7 +110,9 @@ pub(crate) fn walk(
     mut visit: impl FnMut(&FileEntry, &mut dyn Read) -> Result<(), RestoreError>,
 ) -> Result<Manifest, RestoreError> {
     let mut archive = Archive::new(decrypt(backup, key)?);
-    let mut entries = archive.entries().map_err(of_stream)?;
+    // Raw: what only extends the next entry, as a long name does, would be read into
+    // memory, however long it is. No file of a backup needs any.
+    let mut entries = archive.entries().map_err(of_stream)?.raw(true);
     let manifest = read_manifest(&mut entries)?;
     begin(&manifest)?;
     for file in &manifest.files {
@@ -187,7 +189,8 @@ pub(crate) fn of_stream(error: io::Error) -> RestoreError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => RestoreError::Truncated,
         io::ErrorKind::InvalidData | io::ErrorKind::Other => {
-            RestoreError::Damaged(error.to_string())
+            // It may repeat what is in the archive.
+            RestoreError::Damaged(error.to_string().replace(char::is_control, "?"))
         }
         _ => RestoreError::Read(error),
     }

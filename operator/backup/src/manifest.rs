@@ -21,6 +21,12 @@ const NEEDED: [&str; 3] = ["store.redb", "installation-id", "fingerprint.key"];
 /// The identity of an installation that doesn't keep it elsewhere.
 const IDENTITY: &str = "identity.age";
 
+/// No text of a manifest is longer: a public key has 62 characters.
+const MAX_TEXT: usize = 256;
+
+/// No name of a file is longer: a longer one needs an entry of its own in a tar.
+const MAX_NAME: usize = 100;
+
 /// Folders that may be in a backup.
 const FOLDERS: [&str; 1] = ["audit"];
 
@@ -81,6 +87,9 @@ pub enum ManifestError {
     /// It isn't of the form that it should have.
     #[error("the manifest of the backup can't be read: {0}")]
     Form(String),
+    /// It holds what would do something to a terminal.
+    #[error("the manifest of the backup can't be read: its {0} is no short plain text")]
+    Text(&'static str),
     /// It names a file that must not be in a backup.
     #[error("the backup holds {0:?}, which has no place in a data directory")]
     Name(String),
@@ -139,6 +148,12 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
+        let Self { program, installation, recipients, .. } = self;
+        let texts = [("program", program), ("installation", installation)].into_iter();
+        let keys = recipients.iter().map(|key| ("recipients", key));
+        if let Some((field, _)) = texts.chain(keys).find(|(_, text)| !is_plain(text)) {
+            return Err(ManifestError::Text(field));
+        }
         let mut seen = HashSet::new();
         for FileEntry { name, .. } in &self.files {
             if !is_name(name) {
@@ -155,6 +170,12 @@ impl Manifest {
     }
 }
 
+/// Whether a text can be shown on a terminal: whoever knows a recipient can make a
+/// manifest that says anything.
+fn is_plain(text: &str) -> bool {
+    text.len() <= MAX_TEXT && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
 /// Whether a name stays inside of the data directory, and is of nothing that each
 /// directory has of its own.
 fn is_name(name: &str) -> bool {
@@ -163,6 +184,9 @@ fn is_name(name: &str) -> bool {
             && !part.starts_with('.')
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
+    if name.len() > MAX_NAME {
+        return false;
+    }
     match name.split_once('/') {
         Some((folder, file)) => FOLDERS.contains(&folder) && plain(file),
         None => plain(name) && !FOLDERS.contains(&name) && !crate::is_left_out(name),
@@ -220,6 +244,7 @@ mod tests {
             "admin.sock",
             "restore.partial",
             "backup.partial",
+            &"x".repeat(101),
         ] {
             let bytes = serde_json::to_vec(&manifest(&[name])).unwrap();
             let found = Manifest::read(&bytes);
@@ -230,6 +255,21 @@ mod tests {
         let mut without = manifest(&[]);
         without.files.remove(1);
         assert_eq!(without.to_bytes(), Err(ManifestError::Missing("installation-id")));
+    }
+
+    #[test]
+    fn what_would_reach_the_terminal_is_plain() {
+        let change = |change: fn(&mut Manifest, String)| {
+            for text in ["\u{1b}]0;x\u{7}", "a\nb", "\u{9b}2J", "\u{202e}", &"x".repeat(257)] {
+                let mut changed = manifest(&[]);
+                change(&mut changed, text.to_owned());
+                let error = Manifest::read(&serde_json::to_vec(&changed).unwrap()).unwrap_err();
+                assert!(matches!(error, ManifestError::Text(_)), "{text:?}: {error}");
+            }
+        };
+        change(|manifest, text| manifest.program = text);
+        change(|manifest, text| manifest.installation = text);
+        change(|manifest, text| manifest.recipients.push(text));
     }
 
     #[test]
