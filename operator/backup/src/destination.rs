@@ -56,7 +56,9 @@ impl std::fmt::Display for Destination {
 }
 
 impl Destination {
-    /// When the newest backup of an installation there was made.
+    /// When the newest backup of an installation there was made. Those that say that
+    /// they are later than `now`, made when the clock was wrong or by somebody else,
+    /// don't count.
     ///
     /// # Errors
     /// When the destination can't be reached.
@@ -64,6 +66,7 @@ impl Destination {
         &self,
         settings: &S3Settings,
         installation: &str,
+        now: Timestamp,
     ) -> Result<Option<Timestamp>, DestinationError> {
         let names = match self {
             Self::Folder(path) => {
@@ -72,7 +75,7 @@ impl Destination {
             }
             Self::S3(place) => S3::new(place, settings)?.list(installation).await?,
         };
-        Ok(names.into_iter().map(|name| name.time).max())
+        Ok(names.into_iter().map(|name| name.time).filter(|time| *time <= now).max())
     }
 
     /// Makes a backup there, and then removes those of this installation that are too
@@ -97,7 +100,7 @@ impl Destination {
                     let name = name_of(&gathered);
                     let written = folder::store(&path, &name, gathered, &recipients)?;
                     let removed = folder::prune(&path, &name, keep);
-                    Ok(Stored::new(name, written, removed.map_err(|error| error.to_string())))
+                    Ok(Stored::new(name, written, removed.map_err(|error| chain(&error))))
                 })
                 .await
             }
@@ -111,10 +114,16 @@ impl Destination {
                 .await?;
                 let written = s3.put(&name, spooled).await?;
                 let removed = s3.prune(&name, keep).await;
-                Ok(Stored::new(name, written, removed.map_err(|error| error.to_string())))
+                Ok(Stored::new(name, written, removed.map_err(|error| chain(&error))))
             }
         }
     }
+}
+
+/// An error with all that led to it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn name_of(gathered: &Gathered) -> BackupName {

@@ -67,7 +67,10 @@ pub(crate) fn store(
     gathered: Gathered,
     recipients: &[Recipient],
 ) -> Result<Written, FolderError> {
-    clear(folder, &name.installation)?;
+    // What can't be removed is in nobody's way.
+    if let Err(error) = clear(folder, &name.installation) {
+        tracing::warn!(%error, "what is left of a backup could not be removed");
+    }
     let path = folder.join(name.to_string());
     let partial = folder.join(format!("{name}{PARTIAL}"));
     let write = || -> Result<Written, FolderError> {
@@ -78,7 +81,10 @@ pub(crate) fn store(
             .mode(0o600)
             .open(&partial)
             .map_err(failed(&partial))?;
-        let written = gathered.write(recipients, &mut file)?;
+        let written = gathered.write(recipients, &mut file).map_err(|error| match error {
+            BackupError::Write(source) => failed(&partial)(source),
+            other => FolderError::Backup(other),
+        })?;
         file.flush().and_then(|()| file.sync_all()).map_err(failed(&partial))?;
         std::fs::rename(&partial, &path).map_err(failed(&path))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))?;
@@ -106,12 +112,14 @@ fn clear(folder: &Path, installation: &str) -> Result<(), FolderError> {
 }
 
 /// Removes the oldest after that one was made, so that `keep` are left. How many it
-/// were.
+/// were. What can't be removed is told when all others are.
 pub(crate) fn prune(folder: &Path, made: &BackupName, keep: usize) -> Result<usize, FolderError> {
     let gone = BackupName::superfluous(list(folder, &made.installation)?, made, keep);
+    let mut outcome = Ok(gone.len());
     for name in &gone {
         let path = folder.join(name.to_string());
-        std::fs::remove_file(&path).map_err(failed(&path))?;
+        let removed = std::fs::remove_file(&path).map_err(failed(&path));
+        outcome = outcome.and_then(|count| removed.map(|()| count));
     }
-    Ok(gone.len())
+    outcome
 }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,6 +15,7 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc;
 
 use crate::{BackupError, BackupName, Gathered, Recipient, Written};
 
@@ -38,6 +39,9 @@ const MAX_PAGES: usize = 100;
 
 /// Bytes that are read from the disk at a time.
 const CHUNK: usize = 256 << 10;
+
+/// How many of those wait to be sent.
+const AHEAD: usize = 4;
 
 /// A part of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +133,17 @@ pub enum S3Error {
         /// What is wrong.
         why: String,
     },
+    /// Its list doesn't end.
+    #[error(
+        "{place} holds more than {most} objects whose names begin as those of the backups of this \
+         installation do; remove some, or choose another prefix"
+    )]
+    Many {
+        /// The place.
+        place: String,
+        /// How many are looked at.
+        most: usize,
+    },
     /// It is too large for one request.
     #[error("the backup has {0} bytes, more than the 5 GiB that can be sent at once")]
     Large(u64),
@@ -174,9 +189,14 @@ pub(crate) struct Spooled {
 
 /// Writes the backup into a file that is gone with this process.
 pub(crate) fn spool(gathered: Gathered, recipients: &[Recipient]) -> Result<Spooled, BackupError> {
-    let mut file = tempfile::tempfile_in(&gathered.data_dir).map_err(BackupError::Write)?;
-    let written = gathered.write(recipients, &mut file)?;
-    file.rewind().map_err(BackupError::Write)?;
+    let path = gathered.data_dir.clone();
+    let failed = |source| BackupError::Spool { path: path.clone(), source };
+    let mut file = tempfile::tempfile_in(&path).map_err(failed)?;
+    let written = gathered.write(recipients, &mut file).map_err(|error| match error {
+        BackupError::Write(source) => failed(source),
+        other => other,
+    })?;
+    file.rewind().map_err(failed)?;
     Ok(Spooled { file, written })
 }
 
@@ -249,13 +269,14 @@ impl S3 {
             .timeout(SENDING)
             .header("content-length", written.size)
             .header("x-amz-checksum-sha256", checksum)
-            .body(reqwest::Body::wrap(FileBody { file, left: written.size }));
+            .body(reqwest::Body::wrap(FileBody::new(file, written.size)));
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         self.check("take the backup", answer).await?;
         Ok(written)
     }
 
-    /// The backups of an installation there.
+    /// The backups of an installation there: all of them, as a part of them has the
+    /// oldest, and the newest would be missed.
     pub async fn list(&self, installation: &str) -> Result<Vec<BackupName>, S3Error> {
         let mut names = Vec::new();
         let mut next: Option<String> = None;
@@ -283,21 +304,32 @@ impl S3 {
                 return Ok(names);
             }
         }
-        Ok(names)
+        Err(S3Error::Many { place: self.place.to_string(), most: MAX_PAGES * 1000 })
     }
 
     /// Removes the oldest after that one was made, so that `keep` are left. How many
-    /// it were.
+    /// it were. What can't be removed is told when all others are.
     pub async fn prune(&self, made: &BackupName, keep: usize) -> Result<usize, S3Error> {
         let gone = BackupName::superfluous(self.list(&made.installation).await?, made, keep);
+        let mut outcome = Ok(gone.len());
         for name in &gone {
-            let key = self.place.key(&name.to_string());
-            let action = self.bucket.delete_object(Some(&self.credentials), &key);
-            let request = self.http.delete(action.sign(EXPIRES)).timeout(PATIENCE);
-            let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
-            self.check("remove an old backup", answer).await?;
+            let removed = self.remove(name).await;
+            let hopeless = matches!(removed, Err(S3Error::Unreachable { .. }));
+            outcome = outcome.and_then(|count| removed.map(|()| count));
+            if hopeless {
+                break;
+            }
         }
-        Ok(gone.len())
+        outcome
+    }
+
+    async fn remove(&self, name: &BackupName) -> Result<(), S3Error> {
+        let key = self.place.key(&name.to_string());
+        let action = self.bucket.delete_object(Some(&self.credentials), &key);
+        let request = self.http.delete(action.sign(EXPIRES)).timeout(PATIENCE);
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        self.check("remove an old backup", answer).await?;
+        Ok(())
     }
 
     /// The body of a good answer.
@@ -371,10 +403,33 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// A file as the body of a request, with its length told in advance.
+/// A file as the body of a request, with its length told in advance. A thread of its
+/// own reads it, a little ahead.
 struct FileBody {
-    file: File,
+    chunks: mpsc::Receiver<io::Result<Bytes>>,
     left: u64,
+}
+
+impl FileBody {
+    /// The next `length` bytes of a file.
+    fn new(file: File, length: u64) -> Self {
+        let (sender, chunks) = mpsc::channel(AHEAD);
+        tokio::task::spawn_blocking(move || read_ahead(file, length, &sender));
+        Self { chunks, left: length }
+    }
+}
+
+fn read_ahead(mut file: File, mut left: u64, chunks: &mpsc::Sender<io::Result<Bytes>>) {
+    while left > 0 {
+        let mut buffer = vec![0; usize::try_from(left).unwrap_or(CHUNK).min(CHUNK)];
+        let read = file.read_exact(&mut buffer);
+        left -= buffer.len() as u64;
+        let failed = read.is_err();
+        // Nobody waits any more where the request failed.
+        if chunks.blocking_send(read.map(|()| Bytes::from(buffer))).is_err() || failed {
+            break;
+        }
+    }
 }
 
 impl Body for FileBody {
@@ -383,17 +438,17 @@ impl Body for FileBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        // It was written a moment ago and is in the memory of the system.
-        let wanted = usize::try_from(self.left).unwrap_or(CHUNK).min(CHUNK);
-        let mut buffer = vec![0; wanted];
-        Poll::Ready(Some(self.file.read_exact(&mut buffer).map(|()| {
-            self.left -= wanted as u64;
-            Frame::data(Bytes::from(buffer))
+        let chunk = ready!(self.chunks.poll_recv(context));
+        // The reader is gone, which it is when the server ends.
+        let chunk = chunk.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+        Poll::Ready(Some(chunk.map(|chunk| {
+            self.left = self.left.saturating_sub(chunk.len() as u64);
+            Frame::data(chunk)
         })))
     }
 
@@ -426,6 +481,27 @@ mod tests {
         assert!(matches!(S3::new(&place, &nobody), Err(S3Error::NoCredentials)));
         let nowhere = S3Settings { region: None, endpoint: None, ..settings };
         assert!(matches!(S3::new(&place, &nowhere), Err(S3Error::NoRegion)));
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_holds_up_nobody_else() {
+        // It has nothing to read until somebody writes.
+        let (reader, mut writer) = io::pipe().unwrap();
+        let file = File::from(std::os::fd::OwnedFd::from(reader));
+        let mut body = FileBody::new(file, CHUNK as u64 + 3);
+        let mut next =
+            async || std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let waited = tokio::time::timeout(Duration::from_millis(20), next()).await;
+        assert!(waited.is_err(), "the thread of this test had to wait");
+        let writing = std::thread::spawn(move || {
+            std::io::Write::write_all(&mut writer, &vec![7; CHUNK + 2]).unwrap();
+        });
+        let frame = next().await.unwrap().unwrap();
+        assert_eq!(frame.data_ref().unwrap().len(), CHUNK);
+        // It ended before its time.
+        let error = next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        writing.join().unwrap();
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Schedule {
     pub fn due(&self, newest: Option<Timestamp>, now: Timestamp) -> Timestamp {
         match newest {
             // One from the future, by a clock that was wrong, must not stop them.
-            Some(newest) => self.next(newest.min(now)).unwrap_or(now),
+            Some(newest) => self.next(newest.min(now)).unwrap_or(Timestamp::MAX),
             None => now,
         }
     }
@@ -75,6 +75,10 @@ mod tests {
         assert!(nightly.due(missed, now) < now);
         let future = Some(at("2030-01-01T00:00:00Z"));
         assert_eq!(nightly.due(future, now), at("2026-03-11T02:00:00Z"));
+        // Its time doesn't come within four years: 2100 is no leap year.
+        let leap = schedule("0 0 29 2 *");
+        let last = at("2096-06-01T00:00:00Z");
+        assert_eq!(leap.due(Some(last), last), Timestamp::MAX);
     }
 
     #[test]
@@ -84,6 +88,19 @@ mod tests {
         assert_eq!(kyiv.next(at("2026-07-10T12:00:00Z")), Some(at("2026-07-10T23:00:00Z")));
         let sundays = schedule("30 3 * * SUN");
         assert_eq!(sundays.next(at("2026-03-10T12:00:00Z")), Some(at("2026-03-15T03:30:00Z")));
+    }
+
+    /// docs/backup.md tells it.
+    #[test]
+    fn the_days_on_which_clocks_change() {
+        // From 2:00 to 3:00: that day has no 2:00.
+        let two = schedule("0 2 * * * America/New_York");
+        assert_eq!(two.next(at("2026-03-07T12:00:00Z")), Some(at("2026-03-09T06:00:00Z")));
+        // From 2:00 back to 1:00: that day has 1:30 twice.
+        let half_past = schedule("30 1 * * * America/New_York");
+        let first = at("2026-11-01T05:30:00Z");
+        assert_eq!(half_past.next(at("2026-10-31T12:00:00Z")), Some(first));
+        assert_eq!(half_past.next(first), Some(at("2026-11-01T06:30:00Z")));
     }
 
     #[test]

@@ -107,13 +107,14 @@ async fn the_newest_stay_and_open() {
     let to: Destination = "s3://studio-backups/fleet/hades".parse().unwrap();
     let id = std::fs::read_to_string(bed.data().join("installation-id")).unwrap();
     let id = id.trim();
-    let error = to.newest(&settings, id).await.unwrap_err().to_string();
+    let now: Timestamp = "2026-03-05T12:00:00Z".parse().unwrap();
+    let error = to.newest(&settings, id, now).await.unwrap_err().to_string();
     assert!(error.contains("NoSuchBucket") && error.contains("make the bucket first"), "{error}");
     let stranger = S3Settings { secret: Some("another".into()), ..settings.clone() };
-    let error = to.newest(&stranger, id).await.unwrap_err().to_string();
+    let error = to.newest(&stranger, id, now).await.unwrap_err().to_string();
     assert!(error.contains("SignatureDoesNotMatch") && error.contains("don't fit"), "{error}");
     aws.ask("PUT", "/studio-backups");
-    assert_eq!(to.newest(&settings, id).await.unwrap(), None);
+    assert_eq!(to.newest(&settings, id, now).await.unwrap(), None);
     // Somebody else's, which nobody asked to remove.
     let others = "hades-00000000-0000-0000-0000-000000000000-20200101T000000Z.age";
     for foreign in ["notes.txt", others] {
@@ -128,7 +129,7 @@ async fn the_newest_stay_and_open() {
         assert_eq!(stored.removed, Ok(usize::from(night > 1)), "night {night}");
         made.push(stored);
     }
-    let newest = to.newest(&settings, id).await.unwrap();
+    let newest = to.newest(&settings, id, now).await.unwrap();
     assert_eq!(newest, Some(made[3].name.time));
     let listed = String::from_utf8(aws.ask("GET", "/studio-backups?list-type=2")).unwrap();
     let there = |name: &str| listed.contains(&format!("<Key>fleet/hades/{name}</Key>"));
@@ -169,7 +170,7 @@ async fn errors_say_what_to_do_and_hold_no_credential() {
         ("", "can't be reached"),
     ] {
         let (port, asked) = answering(answer);
-        let error = to.newest(&settings(port), "id").await.unwrap_err();
+        let error = to.newest(&settings(port), "id", Timestamp::now()).await.unwrap_err();
         let DestinationError::S3(source) = &error else { panic!("{error}") };
         let told = format!("{error} {source:?}");
         assert!(told.contains(words), "{words}: {told}");
@@ -179,8 +180,46 @@ async fn errors_say_what_to_do_and_hold_no_credential() {
     }
     // Nobody listens.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = to.newest(&settings(free), "id").await.unwrap_err();
+    let error = to.newest(&settings(free), "id", Timestamp::now()).await.unwrap_err();
     assert!(matches!(error, DestinationError::S3(S3Error::Unreachable { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_none() {
+    let page = "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                <MaxKeys>1000</MaxKeys>\
+                <NextContinuationToken>more</NextContinuationToken></ListBucketResult>";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Ends with the test.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let length = page.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{page}"
+            );
+        }
+    });
+    let to: Destination = "s3://studio-backups/x".parse().unwrap();
+    let error = to.newest(&settings(port), "id", Timestamp::now()).await.unwrap_err();
+    assert!(error.to_string().contains("more than 100000 objects"), "{error}");
+}
+
+#[tokio::test]
+async fn a_backup_that_finds_no_room_says_where() {
+    let bed = Bed::new().await;
+    let (_, recipient, _) = key(bed.dir.path());
+    let to: Destination = "s3://studio-backups/x".parse().unwrap();
+    let (gathered, gone) = (bed.gather(), bed.data());
+    bed.server.shutdown().await;
+    std::fs::remove_dir_all(&gone).unwrap();
+    let stored = to.store(&settings(1), vec![recipient], 2, || Ok(gathered)).await;
+    let error = stored.unwrap_err().to_string();
+    assert!(error.contains(gone.to_str().unwrap()), "{error}");
 }
 
 #[tokio::test]
@@ -210,6 +249,22 @@ async fn a_folder_keeps_the_newest_and_what_a_crash_left_goes() {
     assert_eq!(support::names(&folder), kept);
     let file = std::fs::File::open(folder.join(&kept[1])).unwrap();
     assert_eq!(inspect(file, &key).unwrap().time, third.name.time);
-    let newest = to.newest(&none, &second.installation).await.unwrap();
-    assert_eq!(newest, Some(third.name.time));
+    let newest = async |now: Timestamp| {
+        to.newest(&none, &second.installation, now).await.unwrap().map(|time| time.to_string())
+    };
+    let now: Timestamp = "2026-03-04T00:00:00Z".parse().unwrap();
+    assert_eq!(newest(now).await.as_deref(), Some("2026-03-03T02:00:00Z"));
+    // Made when the clock was wrong, or by somebody who wants none to be made.
+    let later = format!("hades-{}-20310101T020000Z.age", second.installation);
+    std::fs::write(folder.join(&later), "").unwrap();
+    assert_eq!(newest(now).await.as_deref(), Some("2026-03-03T02:00:00Z"));
+    // What can't be removed doesn't keep the others.
+    let stuck = format!("hades-{}-20260101T020000Z.age", second.installation);
+    std::fs::create_dir(folder.join(&stuck)).unwrap();
+    let fourth = store(3, vec![recipient.clone()]).await.unwrap();
+    let told = fourth.removed.unwrap_err();
+    assert!(told.contains(&stuck) && told.contains("directory"), "{told}");
+    let third = third.name.to_string();
+    let kept = [stuck, third, fourth.name.to_string(), later, "notes.txt".to_owned()];
+    assert_eq!(support::names(&folder), kept);
 }

@@ -106,10 +106,12 @@ impl ScheduledBackups {
 
     async fn go_on(self, mut teller: Teller) {
         let mut wait = RETRY;
+        let mut made = None;
         loop {
-            match self.pass().await {
+            match self.pass(made).await {
                 Ok(stored) => {
                     wait = RETRY;
+                    made = Some(stored.name.time);
                     self.note(&stored);
                     teller.made(&self.destination, &stored).await;
                 }
@@ -124,13 +126,15 @@ impl ScheduledBackups {
     }
 
     /// Waits until the next backup is due, and makes it. What there is is asked of the
-    /// destination each time: that is all there is to remember.
-    async fn pass(&self) -> Result<Stored, DestinationError> {
-        let newest = self.destination.newest(&self.settings, &self.installation).await?;
+    /// destination each time; when one was `made` last is known in any case.
+    async fn pass(&self, made: Option<Timestamp>) -> Result<Stored, DestinationError> {
+        let now = Timestamp::now();
+        let there = self.destination.newest(&self.settings, &self.installation, now).await?;
+        let newest = newest(there, made, now);
         if let Some(newest) = newest {
             self.metrics.last.set(newest.as_second());
         }
-        let due = self.schedule.due(newest, Timestamp::now());
+        let due = self.schedule.due(newest, now);
         tracing::info!(to = %self.destination, at = %due, "the next backup");
         while let Ok(left) = Duration::try_from(due - Timestamp::now().min(due))
             && !left.is_zero()
@@ -146,6 +150,13 @@ impl ScheduledBackups {
         last.set(stored.name.time.as_second());
         size.set(i64::try_from(stored.written.size).unwrap_or(i64::MAX));
     }
+}
+
+/// When the newest one was made: what the destination shows may have been taken away
+/// by others, or doesn't show yet, and then one backup would follow the other. A time to
+/// come is of a clock that was set back since.
+fn newest(there: Option<Timestamp>, made: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    there.max(made.filter(|made| *made <= now))
 }
 
 /// Tells people.
@@ -220,5 +231,27 @@ impl Teller {
         if let Err(error) = recorder.publish(&event, &about).await {
             tracing::warn!(reason, %error, "an event was lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_backup_does_not_follow_the_other_wherever_they_go() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let nightly: Schedule = "0 2 * * *".parse().unwrap();
+        let now = at("2026-03-10T02:00:09Z");
+        let made = Some(at("2026-03-10T02:00:00Z"));
+        // Somebody moves them to another disk as soon as they are there.
+        let due = nightly.due(newest(None, made, now), now);
+        assert_eq!(due, at("2026-03-11T02:00:00Z"));
+        let older = Some(at("2026-03-07T02:00:00Z"));
+        assert_eq!(newest(older, made, now), made);
+        assert_eq!(newest(made, older, now), made);
+        assert_eq!(newest(None, None, now), None);
+        // The clock was wrong, and is right again.
+        assert_eq!(newest(older, Some(at("2031-01-01T02:00:00Z")), now), older);
     }
 }
