@@ -1,8 +1,8 @@
 //! `hades backup` and `hades restore`: backups as files of whoever runs the command.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
@@ -33,6 +33,9 @@ use crate::{backup_flags, backups};
 
 /// Stands for the standard input or output.
 const STANDARD: &str = "-";
+
+/// What the names of files begin with that aren't whole.
+const PARTIAL: &str = ".hades-backup-";
 
 /// Why a command about backups ended early.
 #[derive(Debug, thiserror::Error)]
@@ -123,14 +126,16 @@ async fn make(
         recipients.extend(hades_backup::read_recipients(file)?);
     }
     if file == Path::new(STANDARD) {
-        let written = fill(flags, recipients, &mut io::stdout().lock()).await?;
+        let to = Path::new("the standard output");
+        let written = fill(flags, recipients, to, &mut io::stdout()).await?;
         // The backup has the standard output.
         eprintln!("{}", summary("the backup", &written));
         return Ok(());
     }
     let written = write_new(flags, recipients, file).await?;
     writeln!(out, "{}", summary(&file.display().to_string(), &written))?;
-    writeln!(out, "The private key opens it: hades backup show {}", file.display())?;
+    let file = file.display();
+    writeln!(out, "The private key opens it: hades backup show {file} --identity-file KEY")?;
     Ok(())
 }
 
@@ -147,49 +152,40 @@ async fn write_new(
     if path.exists() {
         return Err(BackupCommandError::Exists(path.to_owned()));
     }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
     let failed = |source| BackupCommandError::Write { path: path.to_owned(), source };
-    // One that was cut off.
-    match std::fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.write(true).create_new(true).mode(0o600).open(&partial).map_err(failed)?;
-    let filled = fill(flags, recipients, &mut file).await.and_then(|written| {
-        file.sync_all().map_err(failed)?;
-        if path.exists() {
-            return Err(BackupCommandError::Exists(path.to_owned()));
-        }
-        std::fs::rename(&partial, path).and_then(|()| sync_folder(path)).map_err(failed)?;
-        Ok(written)
-    });
-    if filled.is_err() {
-        // The reason is what counts.
-        let _ = std::fs::remove_file(&partial);
-    }
-    filled
-}
-
-/// Has the name of a file on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    let folder = folder.unwrap_or(Path::new("."));
+    // Of its own name: somebody else may be writing a backup of the same name.
+    let mut file = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(folder).map_err(failed)?;
+    let written = fill(flags, recipients, path, &mut file).await?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|refused| match refused.error.kind() {
+        io::ErrorKind::AlreadyExists => BackupCommandError::Exists(path.to_owned()),
+        _ => failed(refused.error),
+    })?;
+    // Has its name on the disk, too.
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(written)
 }
 
-/// Has the server write the backup, or does it where no server runs.
+/// Has the server write the backup, or does it where no server runs. `path` is what
+/// errors call the file.
 async fn fill(
     flags: &BackupFlags,
     recipients: Vec<Recipient>,
+    path: &Path,
     file: &mut impl Write,
 ) -> Result<Written, BackupCommandError> {
-    match AdminClient::connect(&flags.data_dir).await? {
+    let filled = match AdminClient::connect(&flags.data_dir).await? {
         Some(server) => receive(&server, &recipients, file).await,
         None => copy(flags, &recipients, file),
-    }
+    };
+    filled.map_err(|error| match error {
+        BackupCommandError::Backup(BackupError::Write(source)) => {
+            BackupCommandError::Write { path: path.to_owned(), source }
+        }
+        other => other,
+    })
 }
 
 async fn receive(
@@ -329,8 +325,10 @@ pub(crate) fn restore(
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::DirBuilderExt;
+    use std::sync::Arc;
 
     use bytes::Bytes;
+    use futures::StreamExt;
     use hades_accounts::Accounts;
     use hades_apiserver::ServerConfig;
     use secrecy::SecretString;
@@ -453,6 +451,52 @@ mod tests {
         let names = std::fs::read_dir(bed.dir.path()).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "data and key: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn two_that_write_one_file_are_not_in_each_other_s_way() {
+        let bed = Bed::new().await;
+        // Each has half of it until all have.
+        let both = Arc::new(tokio::sync::Barrier::new(2));
+        let slow = move || async move {
+            let rest = futures::stream::once(async move {
+                both.wait().await;
+                Ok::<_, io::Error>(Bytes::from_static(b"whole"))
+            });
+            let half = futures::stream::iter([Ok(Bytes::from_static(b"half and "))]);
+            Body::from_stream(half.chain(rest))
+        };
+        let _guard = bed.serve(Router::new().route("/admin/backup", post(slow)));
+        let file = bed.dir.path().join("x.age");
+        let flags = bed.flags(&file);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let (one, other) = tokio::join!(run(&flags, &mut one), run(&flags, &mut other));
+        let (made, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        made.unwrap();
+        assert!(matches!(refused, Err(BackupCommandError::Exists(_))), "{refused:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"half and whole");
+        let mode = std::fs::metadata(&file).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{mode:o}");
+        let names = std::fs::read_dir(bed.dir.path()).unwrap();
+        assert_eq!(names.count(), 3, "data, key and backup");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_with_the_file() {
+        let bed = Bed::new().await;
+        let path = Path::new("/mnt/x.age");
+        let (flags, to) = (bed.flags(path), vec![bed.public.clone()]);
+        let mut full = File::options().write(true).open("/dev/full").unwrap();
+        let told = |error: BackupCommandError| {
+            let words = hades_controllers::error_chain(&error);
+            let told = words.starts_with("/mnt/x.age can't be written: ");
+            assert!(told && words.contains("No space left"), "{words}");
+        };
+        let guard = bed.serve(bed.routes(Vec::new()));
+        told(fill(&flags, to.clone(), path, &mut full).await.unwrap_err());
+        drop(guard);
+        bed.server.shutdown().await;
+        told(fill(&flags, to, path, &mut full).await.unwrap_err());
     }
 
     #[tokio::test]

@@ -21,6 +21,18 @@ pub(crate) fn recipients(keys: &[SecretString]) -> Result<Vec<Recipient>, Recipi
     texts.filter(|text| !text.is_empty()).map(str::parse).collect()
 }
 
+/// Why the flags of the server about backups can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackupFlagsError {
+    #[error("--backup-recipient can't be used")]
+    Recipient(#[from] RecipientError),
+    #[error(
+        "nobody could open the backups of --backup-schedule: name a public key with \
+         --backup-recipient (HADES_BACKUP_RECIPIENT); `hades backup keygen FILE` makes one"
+    )]
+    Nobody,
+}
+
 /// Flags of `hades backup`.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -163,6 +175,20 @@ pub(crate) struct BackupScheduleFlags {
     pub(crate) backup_keep: u32,
 }
 
+impl BackupScheduleFlags {
+    /// Who can open the backups; somebody, where there is a schedule.
+    ///
+    /// # Errors
+    /// When a key is none, or nobody could.
+    pub(crate) fn recipients(&self) -> Result<Vec<Recipient>, BackupFlagsError> {
+        let recipients = recipients(&self.backup_recipient)?;
+        if recipients.is_empty() && self.backup_schedule.is_some() {
+            return Err(BackupFlagsError::Nobody);
+        }
+        Ok(recipients)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -188,6 +214,20 @@ mod tests {
             assert!(!format!("{error} {error:?}").contains("PLANTED"), "{error}");
         }
         assert!(recipients(&[SecretString::from("")]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_schedule_for_nobody_is_refused_at_the_start() {
+        let serve = |args: &[&str]| {
+            let all = ["hades", "serve"].iter().chain(args);
+            let Command::Serve(flags) = Cli::try_parse_from(all).unwrap().command else { panic!() };
+            flags.backup.recipients()
+        };
+        assert!(serve(&[]).unwrap().is_empty());
+        // As a line in hades.env that was left empty.
+        let schedule = ["--backup-schedule", "0 2 * * *", "--backup-to", "/x"];
+        let error = serve(&[&schedule[..], &["--backup-recipient", ""]].concat()).unwrap_err();
+        assert!(matches!(error, BackupFlagsError::Nobody), "{error}");
     }
 
     #[test]

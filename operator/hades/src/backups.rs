@@ -10,7 +10,7 @@ use hades_apiserver::ApiServer;
 use hades_apiserver::audit::AuditEvent;
 use hades_backup::{
     BackupError, Destination, DestinationError, Gathered, Recipient, S3Settings, Stored,
-    Surroundings,
+    Surroundings, Written,
 };
 use jiff::Timestamp;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
@@ -87,33 +87,14 @@ impl Backups {
         recipients: Vec<Recipient>,
         ended: E,
     ) -> Result<impl Stream<Item = io::Result<Bytes>> + use<E>, BackupError> {
+        let ended = Ended(Some(ended));
         let turn = Arc::clone(&self.0.turn).lock_owned().await;
         let backups = self.clone();
         let gathered = tokio::task::spawn_blocking(move || backups.gather(turn)).await;
         let gathered =
             gathered.unwrap_or_else(|error| Err(BackupError::Write(io::Error::other(error))));
-        let gathered = match gathered {
-            Ok(gathered) => gathered,
-            Err(error) => {
-                ended(None);
-                return Err(error);
-            }
-        };
-        let (sender, mut receiver) = mpsc::channel(QUEUE);
-        tokio::task::spawn_blocking(move || {
-            let mut chunks = Chunks { sender: sender.clone(), chunk: BytesMut::new() };
-            match gathered.write(&recipients, &mut chunks) {
-                Ok(written) => ended(Some(&written.sha256)),
-                Err(error) => {
-                    ended(None);
-                    let words = hades_controllers::error_chain(&error);
-                    tracing::warn!(error = words, "a backup broke off");
-                    // Nobody may be listening any more, which is why it failed.
-                    let _ = sender.blocking_send(Err(io::Error::other(words)));
-                }
-            }
-        });
-        Ok(futures::stream::poll_fn(move |context| receiver.poll_recv(context)))
+        let gathered = gathered?;
+        Ok(hand_on(ended, move |chunks| gathered.write(&recipients, chunks)))
     }
 
     /// Makes a backup at a destination, and removes those that are too many.
@@ -131,6 +112,56 @@ impl Backups {
         let backups = self.clone();
         destination.store(settings, recipients, keep, move || backups.gather(turn)).await
     }
+}
+
+/// What learns how a backup ended: that it failed where nobody says anything else, as
+/// when it panicked.
+struct Ended<E: FnOnce(Option<&str>)>(Option<E>);
+
+impl<E: FnOnce(Option<&str>)> Ended<E> {
+    fn well(mut self, sha256: &str) {
+        if let Some(ended) = self.0.take() {
+            ended(Some(sha256));
+        }
+    }
+}
+
+impl<E: FnOnce(Option<&str>)> Drop for Ended<E> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.0.take() {
+            ended(None);
+        }
+    }
+}
+
+/// The bytes that `write` writes in a thread of its own. They end with an error unless
+/// it says that they are all.
+fn hand_on<E: FnOnce(Option<&str>) + Send + 'static>(
+    ended: Ended<E>,
+    write: impl FnOnce(&mut Chunks) -> Result<Written, BackupError> + Send + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let writing = tokio::task::spawn_blocking(move || -> io::Result<()> {
+        let mut chunks = Chunks { sender, chunk: BytesMut::new() };
+        let written = write(&mut chunks).map_err(|error| {
+            let words = hades_controllers::error_chain(&error);
+            tracing::warn!(error = words, "a backup broke off");
+            io::Error::other(words)
+        })?;
+        ended.well(&written.sha256);
+        Ok(())
+    });
+    futures::stream::unfold((receiver, Some(writing)), |(mut receiver, writing)| async move {
+        if let Some(chunk) = receiver.recv().await {
+            return Some((chunk, (receiver, writing)));
+        }
+        let error = match writing?.await {
+            Ok(outcome) => outcome.err()?,
+            // It panicked, or the server ends.
+            Err(error) => io::Error::other(error),
+        };
+        Some((Err(error), (receiver, None)))
+    })
 }
 
 /// Hands on what is written, in chunks.
@@ -160,5 +191,45 @@ impl Write for Chunks {
 
     fn flush(&mut self) -> io::Result<()> {
         self.send()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    /// What came, whether it ended well, and what was recorded.
+    async fn sent(
+        write: impl FnOnce(&mut Chunks) -> Result<Written, BackupError> + Send + 'static,
+    ) -> (Vec<u8>, bool, Option<String>) {
+        let (sender, recorded) = std::sync::mpsc::channel();
+        let ended = move |sha256: Option<&str>| sender.send(sha256.map(str::to_owned)).unwrap();
+        let items: Vec<_> = hand_on(Ended(Some(ended)), write).collect().await;
+        let well = items.iter().all(Result::is_ok);
+        let bytes = items.into_iter().flatten().flatten().collect();
+        let record = recorded.recv().unwrap();
+        assert!(recorded.recv().is_err(), "one record");
+        (bytes, well, record)
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_well_ends_with_an_error() {
+        let whole = sent(|chunks| {
+            chunks.write_all(b"whole").and_then(|()| chunks.flush()).unwrap();
+            Ok(Written { size: 5, sha256: "00".to_owned() })
+        });
+        assert_eq!(whole.await, (b"whole".to_vec(), true, Some("00".to_owned())));
+        let broken = sent(|chunks| {
+            chunks.write_all(b"half").and_then(|()| chunks.flush()).unwrap();
+            Err(BackupError::Restless)
+        });
+        assert_eq!(broken.await, (b"half".to_vec(), false, None));
+        let panicked = sent(|chunks| {
+            chunks.write_all(b"half").and_then(|()| chunks.flush()).unwrap();
+            panic!("a bug");
+        });
+        assert_eq!(panicked.await, (b"half".to_vec(), false, None));
     }
 }

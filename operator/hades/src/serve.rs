@@ -12,9 +12,9 @@ use hades_accounts::{
     UserRules,
 };
 use hades_apiserver::audit::AuditOptions;
-use hades_apiserver::bootstrap::{self, DirectoryError, Installation};
+use hades_apiserver::bootstrap::{self, DirectoryError, DirectoryLock, Installation};
 use hades_apiserver::{ApiServer, Identity, IdentitySource, OpenError, ServerConfig, StoreError};
-use hades_backup::RecipientError;
+use hades_backup::Recipient;
 use hades_controllers::{Context, Fingerprint, Settings};
 use hades_provider::Connect;
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin_socket::AdminSocket;
+use crate::backup_flags::BackupFlagsError;
 use crate::backups::Backups;
 use crate::certificates::CertificateError;
 use crate::cli::ServeFlags;
@@ -39,8 +40,8 @@ use crate::scheduled_backups::ScheduledBackups;
 use crate::secrets::{SecretIndex, ShortValues};
 use crate::validator::Typed;
 use crate::{
-    admission, api_certificate, audit_events, audit_log, backup, backup_flags, hooks, identity,
-    local_host, operations, secrets, self_projects, user, webhooks,
+    admission, api_certificate, audit_events, audit_log, backup, hooks, identity, local_host,
+    operations, secrets, self_projects, user, webhooks,
 };
 
 /// How long passes and requests under way may take to end.
@@ -79,8 +80,8 @@ pub(crate) enum ServeError {
     SignIn(#[from] SignInError),
     #[error(transparent)]
     Instance(#[from] InstanceError),
-    #[error("--backup-recipient can't be used")]
-    BackupRecipient(#[from] RecipientError),
+    #[error(transparent)]
+    Backup(#[from] BackupFlagsError),
     #[error(transparent)]
     Public(#[from] PublicError),
     #[error("a part of the server panicked, which is a bug; the log says which")]
@@ -92,6 +93,7 @@ pub(crate) enum ServeError {
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let provider = flags.oidc.settings()?;
+    let recipients = flags.backup.recipients()?;
     let shutdown = on_signal()?;
     let listener = TcpListener::bind(flags.listen)
         .await
@@ -101,9 +103,6 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
     bootstrap::check_directory(&flags.data_dir)?;
-    if flags.data_dir.join(hades_backup::UNFINISHED).exists() {
-        return Err(ServeError::Unfinished(flags.data_dir));
-    }
     let installation = Arc::new(prepare(&flags, address)?);
     let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
     api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
@@ -118,7 +117,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let mut registry = Registry::default();
     server.register_metrics(&mut registry);
     context.metrics().register(&mut registry);
-    let backups = backups(&flags, &server)?;
+    let backups = backups(&flags, &server, recipients);
     let scheduled =
         ScheduledBackups::new(&flags.backup, backups.clone(), &installation.id, &mut registry);
     let probes = Probes::new(registry);
@@ -235,14 +234,13 @@ async fn wind_down(
     }
 }
 
-fn backups(flags: &ServeFlags, server: &ApiServer) -> Result<Backups, RecipientError> {
+fn backups(flags: &ServeFlags, server: &ApiServer, recipients: Vec<Recipient>) -> Backups {
     let data_dir = flags.data_dir.clone();
     let audit_dir = audit_log::options(&flags.audit).folder(&data_dir);
-    let recipients = backup_flags::recipients(&flags.backup.backup_recipient)?;
     if let Err(error) = hades_backup::remove_scratch(&data_dir) {
         tracing::warn!(%error, "what a backup left that was killed could not be removed");
     }
-    Ok(Backups::new(server.clone(), data_dir, audit_dir, recipients))
+    Backups::new(server.clone(), data_dir, audit_dir, recipients)
 }
 
 /// Serves the admin socket. Without it, as where the path of the data directory is too
@@ -298,8 +296,14 @@ fn prepare(flags: &ServeFlags, address: SocketAddr) -> Result<Installation, Serv
     names.extend(flags.tls_san.iter().cloned());
     names.extend(flags.external_url.as_deref().map(|url| oidc_flags::host(url).to_owned()));
     let url = own_url(address);
-    bootstrap::prepare(&flags.data_dir, &names, &url)
-        .map_err(|source| ServeError::Prepare { path: flags.data_dir.clone(), source })
+    let failed = |source| ServeError::Prepare { path: flags.data_dir.clone(), source };
+    let lock = DirectoryLock::make(&flags.data_dir).map_err(failed)?;
+    // Under the lock, which a restore has that is under way, and before anything is
+    // made there.
+    if flags.data_dir.join(hades_backup::UNFINISHED).exists() {
+        return Err(ServeError::Unfinished(flags.data_dir.clone()));
+    }
+    bootstrap::prepare_locked(lock, &flags.data_dir, &names, &url).map_err(failed)
 }
 
 /// Where clients on this machine find the API.
@@ -421,7 +425,10 @@ fn greet(
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[tokio::test]
     async fn the_same_value_looks_different_in_every_project() {
@@ -432,5 +439,26 @@ mod tests {
         assert_eq!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter2"));
         assert_ne!(fingerprint("shop", "hunter2"), fingerprint("blog", "hunter2"));
         assert_ne!(fingerprint("shop", "hunter2"), fingerprint("shop", "hunter3"));
+    }
+
+    #[test]
+    fn nothing_is_made_where_a_restore_is_not_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let args = ["hades", "serve", "--data-dir", data.to_str().unwrap()];
+        let Command::Serve(flags) = Cli::try_parse_from(args).unwrap().command else { panic!() };
+        let partial = data.join(hades_backup::UNFINISHED);
+        std::fs::create_dir_all(&partial).unwrap();
+        let address = "127.0.0.1:7443".parse().unwrap();
+        // It is under way, and may have come to its end when the lock is free.
+        let held = DirectoryLock::take(&data).unwrap();
+        let error = prepare(&flags, address).unwrap_err();
+        assert!(matches!(error, ServeError::Prepare { .. }), "{error}");
+        drop(held);
+        let error = prepare(&flags, address).unwrap_err();
+        assert!(matches!(error, ServeError::Unfinished(_)), "{error}");
+        assert!(!data.join("installation-id").exists());
+        std::fs::remove_dir(&partial).unwrap();
+        prepare(&flags, address).unwrap();
     }
 }

@@ -54,6 +54,18 @@ pub(crate) enum UserCommandError {
     Print(#[from] io::Error),
 }
 
+impl UserCommandError {
+    /// How the socket answers it, and the reason that the audit log has.
+    fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Name { .. } => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::NoUser { .. } => (StatusCode::NOT_FOUND, "NotFound"),
+            Self::Robot { .. } => (StatusCode::CONFLICT, "Conflict"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        }
+    }
+}
+
 /// The routes of the admin socket.
 pub(crate) fn router(server: ApiServer) -> Router {
     let path = format!("{PREFIX}/users/{{name}}/recover");
@@ -65,15 +77,7 @@ async fn recover_by_socket(
     UrlPath(name): UrlPath<String>,
 ) -> Result<Json<Value>, Refusal> {
     let recovered = recover_recorded(&server, &name).await;
-    let password = recovered.map_err(|error| {
-        let status = match error {
-            UserCommandError::Name { .. } => StatusCode::BAD_REQUEST,
-            UserCommandError::NoUser { .. } => StatusCode::NOT_FOUND,
-            UserCommandError::Robot { .. } => StatusCode::CONFLICT,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Refusal::new(status, &error)
-    })?;
+    let password = recovered.map_err(|error| Refusal::new(error.answer().0, &error))?;
     Ok(Json(json!({"password": password.expose_secret()})))
 }
 
@@ -145,11 +149,14 @@ async fn recover_recorded(
     server: &ApiServer,
     name: &str,
 ) -> Result<SecretString, UserCommandError> {
-    check_name(name)?;
     let identity = admin_socket::identity();
-    let recovered = recover(server.client(identity.clone()), name).await;
-    let code = if recovered.is_ok() { 200 } else { 500 };
-    let event = AuditEvent::new("recover", "").by(&identity).answered(code, "", "");
+    let recovered = match check_name(name) {
+        Ok(()) => recover(server.client(identity.clone()), name).await,
+        Err(error) => Err(error),
+    };
+    let (code, reason) =
+        recovered.as_ref().map_or_else(UserCommandError::answer, |_| (StatusCode::OK, ""));
+    let event = AuditEvent::new("recover", "").by(&identity).answered(code.as_u16(), reason, "");
     server.audit().record(event.about("hades.dev", "users", "", name));
     recovered
 }
@@ -342,6 +349,32 @@ mod tests {
         users.create(&PostParams::default(), &User::new("ci", robot)).await.unwrap();
         let error = recover(client.clone(), "ci").await.unwrap_err();
         assert!(matches!(error, UserCommandError::Robot { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_audit_log_has_each_recovery_as_it_was_answered() {
+        let (server, accounts, directory) = bed().await;
+        for (name, code) in [("../x", 400), ("nobody", 404), (FIRST_USER, 200)] {
+            let answer = recover_by_socket(State(server.clone()), UrlPath(name.to_owned())).await;
+            let answered = answer.map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
+            assert_eq!(answered, code, "{name}");
+        }
+        accounts.flush().await;
+        server.shutdown().await;
+        let log = std::fs::read_dir(directory.path().join("audit")).unwrap();
+        let log: String =
+            log.filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok()).collect();
+        let recoveries: Vec<(String, i64)> = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line.get(line.find('{')?..)?).ok())
+            .filter(|event| event["verb"] == "recover")
+            .map(|event| {
+                let name = event["objectRef"]["name"].as_str().unwrap().to_owned();
+                (name, event["responseStatus"]["code"].as_i64().unwrap())
+            })
+            .collect();
+        let expected = [("../x", 400), ("nobody", 404), (FIRST_USER, 200)];
+        assert_eq!(recoveries, expected.map(|(name, code)| (name.to_owned(), code)));
     }
 
     #[tokio::test]
