@@ -602,6 +602,13 @@ mod tests {
     }
 
     #[test]
+    fn no_word_of_an_answer_is_cut_in_two() {
+        let begin = "x".repeat(WORDS_SHOWN - 4);
+        assert_eq!(shorten(&format!("{begin} hunter22")), format!("{begin}…"));
+        assert_eq!(shorten("denied\u{7}"), "denied");
+    }
+
+    #[test]
     fn where_registries_may_send_on_to() {
         let url = |text: &str| Url::parse(text).unwrap();
         let check = |from: &str, to: &str| redirection(&[url(from)], &url(to));
