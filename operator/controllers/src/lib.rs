@@ -56,7 +56,7 @@ pub use context::{Clock, Context, Fingerprint, Settings};
 pub use driver::{Progress, ReconcileError};
 pub use error_chain::error_chain;
 pub use metrics::Metrics;
-pub use redaction::{NoValues, SecretValues, Texts, redact};
+pub use redaction::{NoValues, ProjectValues, SecretValues, Texts, redact};
 
 /// Runs all controllers until `shutdown`, then lets passes under way end.
 pub async fn run(context: Arc<Context>, shutdown: CancellationToken) {

@@ -125,7 +125,7 @@ pub async fn copy(
         .map_err(ReconcileError::api(format!("read Environment {project}/{name}")))?;
     let Some(environment) = found else { return Ok(None) };
     Ok(Some(match prepare(context, &environment, request).await? {
-        Ok(copy) => begin(copy),
+        Ok(copy) => begin(context, project, copy),
         Err(words) => stream::iter([CopyProgress::failed(words)]).boxed(),
     }))
 }
@@ -152,13 +152,20 @@ async fn prepare(
     if let Some(words) = not_by_policy(context, &owner.project, to).await? {
         return Ok(Err(words));
     }
-    let (source, target) = match (provider(context, &from).await?, provider(context, to).await?) {
+    let hosts = (
+        provider(context, &owner.project, &from).await?,
+        provider(context, &owner.project, to).await?,
+    );
+    let (source, target) = match hosts {
         (Ok(source), Ok(target)) => (source, target),
         (Err(words), _) | (_, Err(words)) => return Ok(Err(words)),
     };
     let writers = match source.volume_writers(&name).await {
         Ok(writers) => writers,
-        Err(error) => return Ok(Err(error.message)),
+        Err(mut error) => {
+            context.project_values(&owner.project).clear(&mut error);
+            return Ok(Err(error.message));
+        }
     };
     if !writers.is_empty() && !live {
         return Ok(Err(format!(
@@ -210,6 +217,7 @@ fn source(
 
 async fn provider(
     context: &Context,
+    project: &str,
     name: &str,
 ) -> Result<Result<Arc<dyn Provider>, String>, ReconcileError> {
     let hosts: Api<DockerHost> = Api::all(context.client.clone());
@@ -218,16 +226,23 @@ async fn provider(
         .await
         .map_err(ReconcileError::api(format!("read DockerHost {name}")))?;
     let Some(host) = found else { return Ok(Err(format!("there is no DockerHost {name}"))) };
-    Ok(context.hosts.get(name, &host.spec).await.map_err(|error| error.message))
+    Ok(context.hosts.get(name, &host.spec).await.map_err(|mut error| {
+        context.project_values(project).clear(&mut error);
+        error.message
+    }))
 }
 
 /// Copies in a task of its own: a caller who goes away doesn't leave half a copy.
-fn begin(copy: Copy) -> BoxStream<'static, CopyProgress> {
+fn begin(context: &Context, project: &str, copy: Copy) -> BoxStream<'static, CopyProgress> {
     let (told, progress) = mpsc::channel(KEPT);
+    let words = context.project_values(project);
     tokio::spawn(async move {
         let last = match run(&copy, &told).await {
             Ok(bytes) => CopyProgress { bytes, done: true, error: None },
-            Err(error) => CopyProgress::failed(error.message),
+            Err(mut error) => {
+                words.clear(&mut error);
+                CopyProgress::failed(error.message)
+            }
         };
         // Whoever hears of its end may begin the next.
         drop(copy);

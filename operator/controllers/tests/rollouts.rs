@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hades_api::{DockerHost, Health, annotation, label};
+use hades_api::{DockerHost, Environment, Health, annotation, label};
 use hades_controllers::environment::{Instead, preview};
 use hades_plan::{ContainerHealth, ContainerState, ObservedContainer};
 use hades_provider::ErrorClass;
@@ -16,7 +16,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use support::{Hades, eventually};
+use support::{Hades, VALUE, eventually};
 
 fn check() -> Value {
     json!({"http": {"path": "/healthz", "port": 8080}, "interval": "200ms", "retries": 1})
@@ -370,6 +370,39 @@ async fn a_preview_changes_nothing_of_what_is_checked() {
     assert!(reply.plan.is_some());
     hades.host.set_answer("app:1", Some(500));
     hades.not_ready("prod", "HealthCheckFailing").await;
+}
+
+/// Or whoever may ask for plans could try guesses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_does_not_tell_which_texts_are_values_of_secrets() {
+    let hades = start().await;
+    let spec = |guess: &str| {
+        let service = json!({"image": "app:1", "env": {"GUESS": guess}});
+        json!({"defaults": {"host": "local"}, "services": {"web": service}})
+    };
+    hades.apply_environment("prod", spec(VALUE)).await;
+    hades.ready("prod").await;
+    let mut posted = hades.environments().get("prod").await.unwrap();
+    let texts = async |environment: Option<Environment>| {
+        let instead = Instead { environment, ..Instead::default() };
+        let reply = preview(&hades.context, "shop", "prod", instead).await.unwrap().unwrap();
+        serde_json::to_string(&reply).unwrap()
+    };
+    let web = posted.spec.services.get_mut("web").unwrap();
+    web.env = serde_json::from_value(json!({"GUESS": "other", "NEW": VALUE})).unwrap();
+    let text = texts(Some(posted.clone())).await;
+    assert!(text.contains(&format!("\"to\":\"{VALUE}\"")), "what was posted: {text}");
+    assert!(text.contains("\"from\":\"***\""), "what runs: {text}");
+    // Neither in what is wrong with it.
+    let web = posted.spec.services.get_mut("web").unwrap();
+    web.host = Some(serde_json::from_value(json!(VALUE)).unwrap());
+    let text = texts(Some(posted)).await;
+    assert!(text.contains(VALUE) && !text.contains("***"), "{text}");
+    // What is stored is nobody's guess.
+    let suspended = json!({"suspend": true, "defaults": {"host": "local"}, "services": {"web": {"image": "app:1", "env": {"NEW": VALUE}}}});
+    hades.apply_environment("prod", suspended).await;
+    let text = texts(None).await;
+    assert!(!text.contains(VALUE) && text.contains("***"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,7 +32,7 @@ use hades_apiserver::Unread;
 use hades_apiserver::audit::Trail;
 use hades_apiserver::wire::status::StatusError;
 use hades_controllers::environment::{ExecError, exec};
-use hades_controllers::{Context, error_chain, redact};
+use hades_controllers::{Context, ProjectValues, error_chain};
 use hades_provider::{ErrorClass, ExecControl, ExecOptions, ExecSession, TerminalSize};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -162,12 +162,7 @@ pub(crate) async fn open(
         Ok(None) => {
             return StatusError::not_found("hades.dev", "environments", &name).into_response();
         }
-        Err(mut error) => {
-            if let ExecError::Provider(error) = &mut error {
-                redact(&sessions.context.redactor(&namespace), error);
-            }
-            return refusal(&error).into_response();
-        }
+        Err(error) => return refusal(&error).into_response(),
     };
     tracing::info!(namespace, name, container, tty = options.tty, "a command was started");
     if let Some(Extension(unread)) = unread {
@@ -175,10 +170,11 @@ pub(crate) async fn open(
     }
     let token = sessions.tracker.token();
     let shutdown = sessions.shutdown.clone();
+    let values = sessions.context.project_values(&namespace);
     upgrade.on_upgrade(move |socket| async move {
         let _held = (place, token);
         let later = trail.map(|Extension(trail)| trail.later());
-        let end = follow(socket, session, shutdown).await;
+        let end = follow(socket, session, &values, shutdown).await;
         if let Some(later) = later {
             later.end(&end);
         }
@@ -248,7 +244,12 @@ impl Times {
 
 /// Passes on what comes until either side has ended; says how it ended, for the
 /// audit log.
-async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationToken) -> String {
+async fn follow(
+    socket: WebSocket,
+    session: ExecSession,
+    values: &ProjectValues,
+    shutdown: CancellationToken,
+) -> String {
     let ExecSession { output, input, control } = session;
     let (mut sink, stream) = socket.split();
     let activity = Activity::new();
@@ -269,14 +270,15 @@ async fn follow(socket: WebSocket, session: ExecSession, shutdown: CancellationT
     };
     let end = tokio::select! {
         end = hear(stream, &pieces, &*control, &activity) => end,
-        end = speak(&mut sink, output, &activity, times) => end,
+        end = speak(&mut sink, output, &activity, times, values) => end,
         end = write => end,
         () = shutdown.cancelled() => End::Hades("Hades stops".to_owned()),
     };
     let (status, words) = match &end {
         End::Command => match control.exit_code().await {
             Ok(code) => (ended(code), format!("exit status {code}")),
-            Err(error) => {
+            Err(mut error) => {
+                values.clear(&mut error);
                 (failed(&error.message), "ended, its exit status is not known".to_owned())
             }
         },
@@ -333,6 +335,7 @@ async fn speak(
     mut output: hades_provider::LogStream,
     activity: &Activity,
     times: Times,
+    values: &ProjectValues,
 ) -> End {
     let mut pings = interval(times.ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -340,7 +343,10 @@ async fn speak(
         let message = tokio::select! {
             chunk = output.next() => match chunk {
                 None => return End::Command,
-                Some(Err(error)) => return End::Hades(error.message),
+                Some(Err(mut error)) => {
+                    values.clear(&mut error);
+                    return End::Hades(error.message);
+                }
                 Some(Ok(chunk)) => {
                     on_channel(if chunk.stderr { STDERR } else { STDOUT }, &chunk.bytes)
                 }
@@ -430,6 +436,35 @@ mod tests {
         assert_eq!(ended(3).pointer("/details/causes/0/message").unwrap(), "3");
     }
 
+    fn none() -> ProjectValues {
+        ProjectValues::new(Arc::new(hades_controllers::NoValues), "shop")
+    }
+
+    /// Knows the password of a host.
+    struct OneValue;
+
+    impl hades_controllers::SecretValues for OneValue {
+        fn redactor(&self, namespace: &str) -> hades_redact::Redactor {
+            let values = (namespace == "hades-system").then_some(b"host-password".as_slice());
+            hades_redact::Redactor::new(values)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_says_nothing_of_a_host_s_credentials() {
+        let times = Times { ping: Duration::from_secs(600), idle: Duration::from_secs(600) };
+        let (mut sink, _client) = futures::channel::mpsc::channel::<Message>(8);
+        let lost = hades_provider::ProviderError::new(
+            ErrorClass::Unreachable,
+            hades_api::reason::HOST_UNREACHABLE,
+            "host-password refused",
+        );
+        let output = futures::stream::iter([Err(lost)]).boxed();
+        let values = ProjectValues::new(Arc::new(OneValue), "shop");
+        let end = speak(&mut sink, output, &Activity::new(), times, &values).await;
+        assert_eq!(end, End::Hades("*** refused".to_owned()));
+    }
+
     fn written(texts: &'static [&'static str]) -> hades_provider::LogStream {
         let chunk = |text: &&str| {
             Ok(hades_provider::LogChunk {
@@ -473,7 +508,7 @@ mod tests {
             texts
         };
         let reads = tokio::spawn(reads);
-        assert_eq!(speak(&mut sink, output, &activity, times).await, End::Command);
+        assert_eq!(speak(&mut sink, output, &activity, times, &none()).await, End::Command);
         drop(sink);
         assert_eq!(reads.await.unwrap(), ["\u{1}one", "\u{1}two", "\u{1}three"]);
     }
@@ -486,17 +521,17 @@ mod tests {
         let (mut sink, client) = futures::channel::mpsc::channel::<Message>(0);
         let reads = tokio::spawn(client.for_each(async |_| {}));
         let silent = futures::stream::pending().boxed();
-        assert!(over(speak(&mut sink, silent, &Activity::new(), times).await));
+        assert!(over(speak(&mut sink, silent, &Activity::new(), times, &none()).await));
         drop(sink);
         reads.await.unwrap();
         // Nothing is read.
         let (mut sink, _client) = futures::channel::mpsc::channel::<Message>(0);
         let output = written(&["one", "two", "three"]);
-        assert!(over(speak(&mut sink, output, &Activity::new(), times).await));
+        assert!(over(speak(&mut sink, output, &Activity::new(), times, &none()).await));
         // The client has gone.
         let (mut sink, client) = futures::channel::mpsc::channel::<Message>(0);
         drop(client);
         let output = written(&["one"]);
-        assert_eq!(speak(&mut sink, output, &Activity::new(), times).await, End::Client);
+        assert_eq!(speak(&mut sink, output, &Activity::new(), times, &none()).await, End::Client);
     }
 }

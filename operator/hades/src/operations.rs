@@ -125,10 +125,7 @@ async fn reply(context: &Context, namespace: &str, name: &str, request: PlanRequ
         Err(error) => return error.into_response(),
     };
     match preview(context, namespace, name, instead).await {
-        Ok(Some(mut reply)) => {
-            redact(&context.redactor(namespace), &mut reply);
-            Json(reply).into_response()
-        }
+        Ok(Some(reply)) => Json(reply).into_response(),
         Ok(None) => not_found(name),
         Err(error) => failed(&error),
     }

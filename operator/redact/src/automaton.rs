@@ -5,35 +5,13 @@ use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, BuildError, MatchError, MatchKind};
 
 use crate::filter::Filter;
-use crate::form::{Cursor, Depth, Form, forms, is_base64};
+use crate::form::{Cursor, Depth, is_base64};
+use crate::pattern::{ANCHOR, Blind, Pattern, Patterns, Room};
 use crate::span::Spans;
 
-/// As many bytes of a form are in the automaton. What follows them is compared with
-/// the form itself, so that a value of a megabyte takes no more memory than it must.
-/// Longer than what all keys of a kind begin with.
-const ANCHOR: usize = 128;
-
-/// As many forms are compared at a time. More begin with the same bytes only where
-/// somebody wants it, and then these are hidden.
-const MOST_FOLLOWERS: usize = 16;
-
-/// What is known of a pattern besides its bytes.
-struct Pattern {
-    begins_earlier: bool,
-    ends_later: bool,
-    /// What follows where the form is longer.
-    rest: Option<Cursor>,
-}
-
-impl Pattern {
-    fn new(form: &Form) -> (Vec<u8>, Self) {
-        let mut cursor = form.cursor();
-        let bytes: Vec<u8> = cursor.by_ref().take(ANCHOR).collect();
-        let rest = (bytes.len() == ANCHOR).then_some(cursor);
-        let ends_later = rest.is_none() && form.ends_later();
-        (bytes, Self { begins_earlier: form.begins_earlier(), ends_later, rest })
-    }
-}
+/// As many forms that have begun are compared at a time. Where there are more, all that
+/// can belong to one of them is hidden.
+pub(crate) const MOST_FOLLOWERS: usize = 16;
 
 /// Finds forms of values.
 pub(crate) struct Automaton {
@@ -57,19 +35,35 @@ pub(crate) struct Progress {
     state: StateID,
     /// Forms that have been met so far.
     followers: Vec<Cursor>,
+    /// What is hidden without being compared.
+    blind: Blind,
     /// The next character has bits of a value, if it is one of base64.
     partial: bool,
 }
 
 impl Automaton {
-    /// For all forms of these values; where these are more than `most` bytes, for
-    /// those of the values as a whole.
+    /// For all forms of these values, and of as many former ones, the first of them
+    /// first, as there is room for besides. Where there is too little room for lines of
+    /// `values`, for those of the values as a whole.
     pub fn new<'a>(
         values: impl IntoIterator<Item = &'a [u8]> + Clone,
-        most: usize,
+        former: impl IntoIterator<Item = &'a [u8]> + Clone,
+        room: Room,
     ) -> Result<Self, Unbuilt> {
-        let (texts, patterns) = patterns(values.clone(), Depth::Lines, most)
-            .or_else(|| patterns(values, Depth::Whole, most))
+        let attempt = |(depth, with_former)| {
+            let mut patterns = Patterns::new(room);
+            values.clone().into_iter().try_for_each(|value| patterns.add(value, depth)).ok()?;
+            if with_former {
+                // What doesn't fit is left out.
+                let mut former = former.clone().into_iter();
+                let _ = former.try_for_each(|value| patterns.add(value, depth));
+            }
+            patterns.finish().ok()
+        };
+        let (lines, whole) = (Depth::Lines, Depth::Whole);
+        let (texts, patterns) = [(lines, true), (lines, false), (whole, true), (whole, false)]
+            .into_iter()
+            .find_map(attempt)
             .ok_or(Unbuilt::TooMuch)?;
         let nfa = NFA::builder()
             .match_kind(MatchKind::Standard)
@@ -82,9 +76,10 @@ impl Automaton {
 
     /// As many bytes of memory it takes.
     pub fn memory(&self) -> usize {
-        let rests = self.patterns.iter().filter_map(|pattern| pattern.rest.as_ref());
+        let rests = self.patterns.iter().flat_map(|pattern| &pattern.rests);
         let patterns = self.patterns.len() * size_of::<Pattern>();
-        self.nfa.memory_usage() + patterns + rests.map(Cursor::memory).sum::<usize>()
+        let rests: usize = rests.map(|rest| size_of::<Cursor>() + rest.memory()).sum();
+        self.nfa.memory_usage() + self.filter.memory() + patterns + rests
     }
 
     /// How many forms it knows.
@@ -94,11 +89,8 @@ impl Automaton {
 
     /// The beginning of a text.
     pub fn begin(&self) -> Progress {
-        Progress { state: self.start, followers: Vec::new(), partial: false }
-    }
-
-    fn is_idle(&self, progress: &Progress) -> bool {
-        progress.state == self.start && progress.followers.is_empty() && !progress.partial
+        let blind = Blind::default();
+        Progress { state: self.start, followers: Vec::new(), blind, partial: false }
     }
 
     /// Looks through `text` from `from` on, which follows what was looked through
@@ -106,11 +98,11 @@ impl Automaton {
     pub fn scan(&self, progress: &mut Progress, text: &[u8], from: usize, found: &mut Spans) {
         let (mut at, mut until) = (from, from);
         while at < text.len() {
-            if at >= until && self.is_idle(progress) {
+            if at >= until && progress.state == self.start && progress.goes_on_with_nothing() {
                 (at, until) = self.filter.next(text, at);
             }
             let Some(&byte) = text.get(at) else { break };
-            if !progress.followers.is_empty() || progress.partial {
+            if !progress.goes_on_with_nothing() {
                 follow(progress, byte, at, found);
             }
             progress.state = self.nfa.next_state(Anchored::No, progress.state, byte);
@@ -121,28 +113,23 @@ impl Automaton {
         }
     }
 
-    /// What ends at `end`. The longest comes first; the others are within it.
+    /// What ends at `end`. The longest comes first; the others are within it, and what
+    /// they would tell of what follows it tells as well.
     fn matched(&self, progress: &mut Progress, text: &[u8], end: usize, found: &mut Spans) {
-        let mut longest = 0;
-        for index in 0..self.nfa.match_len(progress.state).min(MOST_FOLLOWERS) {
-            let id = self.nfa.match_pattern(progress.state, index);
-            let length = self.nfa.pattern_len(id);
-            let Some(pattern) = self.patterns.get(id.as_usize()) else { continue };
-            if length < longest {
-                break;
-            }
-            longest = length;
-            let mut start = end.saturating_sub(length);
-            let before = start.checked_sub(1).and_then(|before| text.get(before));
-            if pattern.begins_earlier && before.is_some_and(|byte| is_base64(*byte)) {
-                start -= 1;
-            }
-            found.add(start..end);
-            progress.partial |= pattern.ends_later;
-            if let Some(rest) = &pattern.rest
-                && progress.followers.len() < MOST_FOLLOWERS
-            {
-                progress.followers.push(rest.clone());
+        let id = self.nfa.match_pattern(progress.state, 0);
+        let Some(pattern) = self.patterns.get(id.as_usize()) else { return };
+        let mut start = end.saturating_sub(self.nfa.pattern_len(id));
+        let before = start.checked_sub(1).and_then(|before| text.get(before));
+        if pattern.begins_earlier && before.is_some_and(|byte| is_base64(*byte)) {
+            start -= 1;
+        }
+        found.add(start..end);
+        progress.partial |= pattern.ends_later;
+        progress.blind.widen(pattern.blind);
+        for rest in &pattern.rests {
+            match progress.followers.len() < MOST_FOLLOWERS {
+                true => progress.followers.push(rest.clone()),
+                false => progress.blind.widen(Blind::of(rest)),
             }
         }
     }
@@ -188,35 +175,23 @@ impl Automaton {
         if let Some(before) = before {
             progress.partial |= before.partial;
             progress.followers.extend(before.followers);
+            progress.blind.widen(before.blind);
         }
         progress
     }
 }
 
-/// What is looked for, as bytes and as what is known besides; none where it is more
-/// than `most` bytes.
-fn patterns<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-    depth: Depth,
-    most: usize,
-) -> Option<(Vec<Vec<u8>>, Vec<Pattern>)> {
-    let (mut texts, mut patterns, mut size) = (Vec::new(), Vec::new(), 0);
-    for form in values.into_iter().flat_map(|value| forms(value, depth)) {
-        let (text, pattern) = Pattern::new(&form);
-        size += text.len();
-        if size > most {
-            return None;
-        }
-        texts.push(text);
-        patterns.push(pattern);
+impl Progress {
+    /// Whether what comes next can't belong to what came.
+    fn goes_on_with_nothing(&self) -> bool {
+        self.followers.is_empty() && self.blind.is_over() && !self.partial
     }
-    Some((texts, patterns))
 }
 
 /// Hides a byte that goes on with what has been met so far.
 fn follow(progress: &mut Progress, byte: u8, at: usize, found: &mut Spans) {
     let mut partial = std::mem::take(&mut progress.partial);
-    let mut goes_on = false;
+    let mut goes_on = progress.blind.takes(byte);
     progress.followers.retain_mut(|form| match form.next() {
         Some(expected) => {
             let same = expected == byte;

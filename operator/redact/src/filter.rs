@@ -38,8 +38,9 @@ impl Filter {
         let shift = 32 - words.trailing_zeros();
         let mut filter = Self { words: vec![0; words], shift, stride, used: [false; 256] };
         for pattern in patterns {
-            for piece in pattern.windows(PIECE).take(stride) {
-                let (word, bits) = filter.place(piece);
+            for piece in pattern.windows(PIECE).filter_map(|piece| piece.first_chunk()).take(stride)
+            {
+                let (word, bits) = filter.place(*piece);
                 if let Some(word) = filter.words.get_mut(word) {
                     *word |= bits;
                 }
@@ -51,11 +52,14 @@ impl Filter {
         filter
     }
 
+    /// As many bytes of memory it takes.
+    pub fn memory(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     /// The word of a piece, and its two bits there.
-    fn place(&self, piece: &[u8]) -> (usize, u64) {
-        let mut bytes = [0; PIECE];
-        bytes.copy_from_slice(piece);
-        let hash = u32::from_le_bytes(bytes).wrapping_mul(FACTOR);
+    fn place(&self, piece: [u8; PIECE]) -> (usize, u64) {
+        let hash = u32::from_le_bytes(piece).wrapping_mul(FACTOR);
         // The last bits of a product depend on few bits of the piece.
         let rest = hash >> 7;
         ((hash >> self.shift) as usize, 1 << (rest & 63) | 1 << (rest >> 6 & 63))
@@ -66,8 +70,8 @@ impl Filter {
     /// an occurrence may begin there that goes on in what follows.
     pub fn next(&self, text: &[u8], at: usize) -> (usize, usize) {
         let mut place = at;
-        while let Some(piece) = text.get(place..place + PIECE) {
-            let (word, bits) = self.place(piece);
+        while let Some(piece) = text.get(place..).and_then(|rest| rest.first_chunk()) {
+            let (word, bits) = self.place(*piece);
             if self.words.get(word).is_some_and(|word| word & bits == bits) {
                 return (at.max((place + 1).saturating_sub(self.stride)), place + 1);
             }

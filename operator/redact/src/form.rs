@@ -66,7 +66,84 @@ enum Encoding {
         lower: bool,
     },
     /// Within a string of JSON, RFC 8259 section 7.
-    Json,
+    Json {
+        also: Escaped,
+    },
+}
+
+/// What encoders of JSON write with a `\\` besides what they must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escaped {
+    Nothing,
+    /// `&`, `<` and `>` by their numbers: Go, and others whose text goes into HTML.
+    Html,
+    /// `/`: PHP.
+    Slash,
+}
+
+impl Encoding {
+    /// How a byte is written. In base64 a byte has no characters of its own.
+    fn spell(self, byte: u8) -> Spelling {
+        match self {
+            Self::Plain | Self::Base64 { .. } => Spelling::new(&[byte]),
+            Self::Percent { kept, lower } => percent(byte, kept, lower),
+            Self::Json { also } => json(byte, also),
+        }
+    }
+
+    /// Whether two write a value alike that has these bytes.
+    fn same(self, other: Self, present: &[u8]) -> bool {
+        match (self, other) {
+            (Self::Base64 { .. }, _) | (_, Self::Base64 { .. }) => false,
+            _ => present.iter().all(|byte| self.spell(*byte) == other.spell(*byte)),
+        }
+    }
+}
+
+/// A byte as it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Spelling {
+    bytes: [u8; 6],
+    length: u8,
+}
+
+impl Spelling {
+    fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; 6];
+        bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
+        Self { bytes, length: u8::try_from(text.len().min(6)).unwrap_or_default() }
+    }
+}
+
+fn percent(byte: u8, kept: Kept, lower: bool) -> Spelling {
+    if byte.is_ascii_alphanumeric() || kept.marks.contains(&byte) {
+        Spelling::new(&[byte])
+    } else if byte == b' ' && kept.plus {
+        Spelling::new(b"+")
+    } else {
+        let [high, low] = hex(byte, lower);
+        Spelling::new(&[b'%', high, low])
+    }
+}
+
+fn json(byte: u8, also: Escaped) -> Spelling {
+    let by_number = || {
+        let [high, low] = hex(byte, true);
+        Spelling::new(&[b'\\', b'u', b'0', b'0', high, low])
+    };
+    match byte {
+        b'"' => Spelling::new(b"\\\""),
+        b'\\' => Spelling::new(b"\\\\"),
+        b'\n' => Spelling::new(b"\\n"),
+        b'\r' => Spelling::new(b"\\r"),
+        b'\t' => Spelling::new(b"\\t"),
+        0x08 => Spelling::new(b"\\b"),
+        0x0c => Spelling::new(b"\\f"),
+        0..0x20 => by_number(),
+        b'&' | b'<' | b'>' if also == Escaped::Html => by_number(),
+        b'/' if also == Escaped::Slash => Spelling::new(b"\\/"),
+        _ => Spelling::new(&[byte]),
+    }
 }
 
 /// A value, or a line of one, written in some way.
@@ -85,7 +162,22 @@ impl Form {
     /// From its first byte on.
     pub fn cursor(&self) -> Cursor {
         let at = if let Encoding::Base64 { first_bit, .. } = self.encoding { first_bit } else { 0 };
-        Cursor { form: self.clone(), at, ready: [0; 6], next: 0, end: 0 }
+        Cursor { form: self.clone(), at, ready: Spelling::default(), next: 0 }
+    }
+
+    /// Whether another one reads the same.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        let alike = match (self.encoding, other.encoding) {
+            (
+                Encoding::Base64 { first_bit, url },
+                Encoding::Base64 { first_bit: other, url: others },
+            ) => first_bit == other && url == others,
+            (one, other) => one.same(other, &present(self.bytes())),
+        };
+        match alike {
+            true => self.bytes() == other.bytes(),
+            false => self.cursor().eq(other.cursor()),
+        }
     }
 
     /// Whether the character before it has bits of it as well.
@@ -112,9 +204,8 @@ pub(crate) struct Cursor {
     form: Form,
     /// The next byte of the value; in base64, the next bit.
     at: usize,
-    ready: [u8; 6],
+    ready: Spelling,
     next: u8,
-    end: u8,
 }
 
 impl Cursor {
@@ -128,58 +219,38 @@ impl Cursor {
         self.form.ends_later()
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        for (place, byte) in self.ready.iter_mut().zip(bytes) {
-            *place = *byte;
+    /// No more than so many bytes are left.
+    pub fn longest(&self) -> usize {
+        let left = self.form.part.len() * 8;
+        match self.form.encoding {
+            Encoding::Base64 { .. } => left.saturating_sub(self.at) / 6,
+            Encoding::Plain => left / 8 - self.at.min(left / 8),
+            _ => (left / 8 - self.at.min(left / 8)).saturating_add(1).saturating_mul(6),
         }
-        self.next = 0;
-        self.end = u8::try_from(bytes.len().min(self.ready.len())).unwrap_or_default();
+    }
+
+    /// Whether line ends may be among what is left.
+    pub fn has_lines(&self) -> bool {
+        let left = self.form.bytes().get(self.at..).unwrap_or_default();
+        matches!(self.form.encoding, Encoding::Plain) && left.contains(&b'\n')
+    }
+
+    pub fn form(&self) -> &Form {
+        &self.form
     }
 
     fn fill(&mut self) {
         let bytes = self.form.bytes();
-        if let Encoding::Base64 { url, .. } = self.form.encoding {
-            if let Some(digit) = six_bits(bytes, self.at) {
-                self.at += 6;
-                self.put(&[base64_character(digit, url)]);
-            }
-            return;
-        }
-        let Some(&byte) = bytes.get(self.at) else { return };
-        self.at += 1;
-        match self.form.encoding {
-            Encoding::Plain | Encoding::Base64 { .. } => self.put(&[byte]),
-            Encoding::Percent { kept, lower } => self.put_percent(byte, kept, lower),
-            Encoding::Json => self.put_json(byte),
-        }
-    }
-
-    fn put_percent(&mut self, byte: u8, kept: Kept, lower: bool) {
-        if byte.is_ascii_alphanumeric() || kept.marks.contains(&byte) {
-            self.put(&[byte]);
-        } else if byte == b' ' && kept.plus {
-            self.put(b"+");
+        let spelling = if let Encoding::Base64 { url, .. } = self.form.encoding {
+            let Some(digit) = six_bits(bytes, self.at) else { return };
+            self.at += 6;
+            Spelling::new(&[base64_character(digit, url)])
         } else {
-            let [high, low] = hex(byte, lower);
-            self.put(&[b'%', high, low]);
-        }
-    }
-
-    fn put_json(&mut self, byte: u8) {
-        match byte {
-            b'"' => self.put(b"\\\""),
-            b'\\' => self.put(b"\\\\"),
-            b'\n' => self.put(b"\\n"),
-            b'\r' => self.put(b"\\r"),
-            b'\t' => self.put(b"\\t"),
-            0x08 => self.put(b"\\b"),
-            0x0c => self.put(b"\\f"),
-            0..0x20 => {
-                let [high, low] = hex(byte, true);
-                self.put(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
-            _ => self.put(&[byte]),
-        }
+            let Some(&byte) = bytes.get(self.at) else { return };
+            self.at += 1;
+            self.form.encoding.spell(byte)
+        };
+        (self.ready, self.next) = (spelling, 0);
     }
 }
 
@@ -187,13 +258,13 @@ impl Iterator for Cursor {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {
-        if self.next == self.end {
+        if self.next == self.ready.length {
             self.fill();
         }
-        if self.next == self.end {
+        if self.next == self.ready.length {
             return None;
         }
-        let byte = self.ready.get(usize::from(self.next)).copied();
+        let byte = self.ready.bytes.get(usize::from(self.next)).copied();
         self.next += 1;
         byte
     }
@@ -223,7 +294,8 @@ fn base64_character(digit: u8, url: bool) -> u8 {
     }
 }
 
-/// All forms of a value that is long enough, each once.
+/// All forms of a value that is long enough. Of those in which each byte is written by
+/// itself there is none twice.
 pub(crate) fn forms(value: &[u8], depth: Depth) -> Vec<Form> {
     let value = trimmed(value);
     let mut forms = Vec::new();
@@ -233,17 +305,15 @@ pub(crate) fn forms(value: &[u8], depth: Depth) -> Vec<Form> {
     let length = value.len();
     let value = Arc::new(SecretSlice::from(value.to_vec()));
     let form = |part, encoding| Form { value: Arc::clone(&value), part, encoding };
-    for encoding in encodings() {
-        add(&mut forms, form(0..length, encoding));
-    }
+    let by_bytes = different(bytewise(), value.expose_secret());
+    forms.extend(by_bytes.into_iter().chain(base64()).map(|encoding| form(0..length, encoding)));
     if depth == Depth::Whole {
         return forms;
     }
     for part in lines(value.expose_secret()) {
-        let plain = form(part.clone(), Encoding::Plain);
-        let json = form(part, Encoding::Json);
-        let differ = !plain.cursor().eq(json.cursor());
-        forms.extend([plain].into_iter().chain(differ.then_some(json)));
+        let encodings = [Encoding::Plain].into_iter().chain(in_json());
+        let line = value.expose_secret().get(part.clone()).unwrap_or_default();
+        forms.extend(different(encodings, line).into_iter().map(|it| form(part.clone(), it)));
     }
     let standard = Encoding::Base64 { first_bit: 0, url: false };
     for size in BASE64_LINES.into_iter().filter(|size| length > *size) {
@@ -256,23 +326,46 @@ pub(crate) fn forms(value: &[u8], depth: Depth) -> Vec<Form> {
     forms
 }
 
-fn encodings() -> impl Iterator<Item = Encoding> {
-    // The value begins with the first, second or third byte of three.
-    let base64 = [0, 4, 2]
-        .into_iter()
-        .flat_map(|first_bit| [false, true].map(|url| Encoding::Base64 { first_bit, url }));
+/// Those that write each byte by itself.
+fn bytewise() -> impl Iterator<Item = Encoding> {
     let percent = KEPT
         .into_iter()
         .flat_map(|kept| [false, true].map(|lower| Encoding::Percent { kept, lower }));
-    [Encoding::Plain, Encoding::Json].into_iter().chain(base64).chain(percent)
+    [Encoding::Plain].into_iter().chain(in_json()).chain(percent)
 }
 
-/// Adds a form unless there is one that reads the same.
-fn add(forms: &mut Vec<Form>, form: Form) {
-    let known = |one: &Form| one.cursor().eq(form.cursor());
-    if !forms.iter().any(known) {
-        forms.push(form);
+fn in_json() -> impl Iterator<Item = Encoding> {
+    [Escaped::Nothing, Escaped::Html, Escaped::Slash]
+        .into_iter()
+        .map(|also| Encoding::Json { also })
+}
+
+fn base64() -> impl Iterator<Item = Encoding> {
+    // The value begins with the first, second or third byte of three.
+    [0, 4, 2]
+        .into_iter()
+        .flat_map(|first_bit| [false, true].map(|url| Encoding::Base64 { first_bit, url }))
+}
+
+/// Of these only those that write a text in different ways.
+fn different(encodings: impl Iterator<Item = Encoding>, text: &[u8]) -> Vec<Encoding> {
+    let present = present(text);
+    let mut found: Vec<Encoding> = Vec::new();
+    for encoding in encodings {
+        if !found.iter().any(|known| known.same(encoding, &present)) {
+            found.push(encoding);
+        }
     }
+    found
+}
+
+/// The bytes that a text has, each once.
+fn present(text: &[u8]) -> Vec<u8> {
+    let mut seen = [false; 256];
+    for byte in text {
+        seen[usize::from(*byte)] = true;
+    }
+    (0..=u8::MAX).filter(|byte| seen[usize::from(*byte)]).collect()
 }
 
 /// Lines of a value that has several. What only says that a key begins or ends is
@@ -300,6 +393,8 @@ fn lines(value: &[u8]) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -310,6 +405,8 @@ mod tests {
         forms(value, Depth::Lines)
             .iter()
             .map(|f| String::from_utf8_lossy(&f.cursor().collect::<Vec<_>>()).into_owned())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .collect()
     }
 
@@ -339,6 +436,16 @@ mod tests {
         assert!(all.contains(&whole), "{all:?}");
         assert!(all.contains(&whole.to_lowercase()) && all.contains(&whole.replace("%20", "+")));
         assert!(all.contains(&whole.replace("%2F", "/")));
+    }
+
+    #[test]
+    fn encoders_of_json_differ_in_what_they_escape() {
+        let all = texts(b"a/b&c<d>e\"\x01");
+        for expected in
+            [r#"a/b&c<d>e\"\u0001"#, r#"a/b\u0026c\u003cd\u003ee\"\u0001"#, r#"a\/b&c<d>e\"\u0001"#]
+        {
+            assert!(all.iter().any(|form| form == expected), "{expected} {all:?}");
+        }
     }
 
     #[test]

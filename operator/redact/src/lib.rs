@@ -16,6 +16,7 @@
 mod automaton;
 mod filter;
 mod form;
+mod pattern;
 mod redactor;
 mod span;
 mod stream;

@@ -6,12 +6,9 @@ use std::sync::{Arc, Weak};
 
 use crate::MARKER;
 use crate::automaton::Automaton;
+use crate::pattern::Room;
 use crate::span::{Spans, Writer};
 use crate::stream::Stream;
-
-/// As many bytes of forms are looked for at most. They take some 15 times as much
-/// memory, and a second to be prepared.
-const MOST_BYTES: usize = 2 << 20;
 
 /// Hides a set of values wherever they turn up. Clones share it.
 #[derive(Clone, Default)]
@@ -40,15 +37,29 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// For these values; those that are too short are left out. Where their forms are
-    /// more than 2 MiB, lines of values are no longer looked for one by one; where the
-    /// values alone are more, all text is hidden.
+    /// For these values; those that are too short are left out. There is room for 2 MiB
+    /// of what their forms begin with (128 bytes of each, each text once), and for 32 MiB
+    /// of values. Where that is too little, lines of values are no longer looked for one
+    /// by one; where it is too little for the values as a whole, all text is hidden.
     pub fn new<'a>(values: impl IntoIterator<Item = &'a [u8]> + Clone) -> Self {
-        Self::within(values, MOST_BYTES)
+        Self::with_former(values, [])
     }
 
-    fn within<'a>(values: impl IntoIterator<Item = &'a [u8]> + Clone, most: usize) -> Self {
-        match Automaton::new(values, most) {
+    /// For these values, and for as many of the `former` ones, the first of them first,
+    /// as there is room for besides.
+    pub fn with_former<'a>(
+        values: impl IntoIterator<Item = &'a [u8]> + Clone,
+        former: impl IntoIterator<Item = &'a [u8]> + Clone,
+    ) -> Self {
+        Self::within(values, former, Room::default())
+    }
+
+    fn within<'a>(
+        values: impl IntoIterator<Item = &'a [u8]> + Clone,
+        former: impl IntoIterator<Item = &'a [u8]> + Clone,
+        room: Room,
+    ) -> Self {
+        match Automaton::new(values, former, room) {
             Ok(automaton) if automaton.forms() == 0 => Self::default(),
             Ok(automaton) => Self(Knowledge::Values(Arc::new(automaton))),
             Err(_) => Self(Knowledge::TooMuch),
@@ -170,16 +181,63 @@ mod tests {
         let line = |number: usize, at: usize| format!("line {at:02} of value {number:02}");
         let value = |number| (0..30).map(|at| line(number, at)).collect::<Vec<_>>().join("\n");
         let values: Vec<String> = (0..10).map(value).collect();
-        let redactor = |most| Redactor::within(values.iter().map(|value| value.as_bytes()), most);
+        let redactor = |bytes| {
+            let room = Room { bytes, ..Room::default() };
+            Redactor::within(values.iter().map(|value| value.as_bytes()), [], room)
+        };
         let (text, one) = (value(7), "a line 15 of value 07 b");
         let is_hidden = |text: &str| {
             !text.is_empty() && text.chars().all(|character| "*\n".contains(character))
         };
-        let all = redactor(MOST_BYTES);
+        let all = redactor(Room::default().bytes);
         assert!(all.text(one) == "a *** b" && is_hidden(&all.text(&text)));
         let whole = redactor(15_000);
         assert!(whole.text(one) == one && is_hidden(&whole.text(&text)));
         assert!((1..all.memory()).contains(&whole.memory()));
         assert_eq!(redactor(5_000).text("nothing of it"), MARKER);
+    }
+
+    #[test]
+    fn former_values_make_room_for_lines_of_values_and_for_values() {
+        let bytes = |text: &String| text.clone().into_bytes();
+        let values: Vec<Vec<u8>> =
+            ["first line of a\nsecond line of a".to_owned()].iter().map(bytes).collect();
+        let former: Vec<Vec<u8>> = (0..50)
+            .map(|number| format!("former value {number:02} of many").into_bytes())
+            .collect();
+        let redactor = |bytes| {
+            let room = Room { bytes, ..Room::default() };
+            let (values, former) = (values.iter(), former.iter());
+            Redactor::within(values.map(Vec::as_slice), former.map(Vec::as_slice), room)
+        };
+        let text = "second line of a, former value 00 of many, former value 49 of many";
+        assert_eq!(redactor(100_000).text(text), "***, ***, ***");
+        let some = redactor(2_000);
+        assert_eq!(some.text(text), "***, ***, former value 49 of many");
+    }
+
+    #[test]
+    fn equal_values_and_chains_of_suffixes_take_no_more_than_others() {
+        // Each of the long ones has all others in the match list of nearly each state.
+        let long = |number: u16| {
+            let mut value = vec![b'a'; 200];
+            value[..2].copy_from_slice(&number.to_be_bytes());
+            value
+        };
+        let equal = vec![b"aaaaaa".to_vec(); 30_000];
+        let different: Vec<Vec<u8>> = (0..10).map(long).collect();
+        let all = equal.iter().chain(&different).map(Vec::as_slice);
+        let redactor = Redactor::new(all);
+        assert!(redactor.memory() < 8 << 20, "{redactor:?}: {}", redactor.memory());
+        assert_eq!(redactor.text("b aaaaaaa b"), "b *** b");
+        let chain: Vec<Vec<u8>> = (6..128).map(|length| vec![b'a'; length]).collect();
+        let redactor = Redactor::new(chain.iter().map(Vec::as_slice));
+        assert_eq!(redactor.text("b aaaaaaa b"), "b *** b");
+        let within = |matches| {
+            let all = chain.iter().chain(&different).map(Vec::as_slice);
+            Redactor::within(all, [], Room { matches, ..Room::default() })
+        };
+        assert_eq!(within(8 << 20).text("aaaaaaa b"), "*** b");
+        assert_eq!(within(1 << 20).text("aaaaaaa b"), MARKER);
     }
 }

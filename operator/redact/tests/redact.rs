@@ -194,6 +194,30 @@ fn keys_that_begin_alike_are_told_apart() {
 }
 
 #[test]
+fn of_many_that_begin_alike_all_is_hidden() {
+    let begin = format!("{{\"type\": \"service_account\", \"note\": \"{}\", ", "n".repeat(128));
+    let credential = |number: usize| format!("{begin}\"key\": \"key-of-{number:03}\"}}");
+    let credentials: Vec<String> = (0..40).map(credential).collect();
+    let redactor = Redactor::new(credentials.iter().map(|credential| credential.as_bytes()));
+    for credential in &credentials {
+        let text = format!("a line\nit is {credential}\nnext line\n");
+        let expected = "a line\nit is ***\nnext line\n";
+        assert_eq!(redactor.text(&text), expected);
+        for size in [1, 7, 100] {
+            let out = streamed(&redactor, text.as_bytes().chunks(size));
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+    // Also where a line of a value is too short to be looked for by itself.
+    let key = |number: usize| format!("{begin}\n{number:03}\nthe end of it {number:03}");
+    let keys: Vec<String> = (0..40).map(key).collect();
+    let redactor = Redactor::new(keys.iter().map(|key| key.as_bytes()));
+    for key in &keys {
+        assert_eq!(redactor.text(&format!("{key}\n")), "***\n***\n***\n");
+    }
+}
+
+#[test]
 fn the_bits_that_values_share_with_their_neighbours_are_hidden() {
     let redactor = redactor(&["hunter22"]);
     for before in ["", "a", "ab"] {

@@ -26,8 +26,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const MOST_REDIRECTS: usize = 5;
 /// Longest answer that is read; the longest manifest that registries keep.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
-/// Words of an error that are shown.
-const WORDS_SHOWN: usize = 200;
+/// Characters of an error that are shown.
+const WORDS_SHOWN: usize = 1000;
 /// Tags asked for at once.
 const TAGS_A_PAGE: usize = 1000;
 /// Pages of tags that are read: more tags than a repository has.
@@ -481,16 +481,24 @@ async fn words(question: &Question<'_>, answer: Response) -> String {
         let first = refusal.errors.into_iter().map(|problem| problem.message).next();
         first.or(refusal.details).filter(|words| !words.is_empty())
     });
-    let said: String = said
-        .into_iter()
-        .flat_map(|words| {
-            words.chars().filter(|c| !c.is_control()).take(WORDS_SHOWN).collect::<Vec<_>>()
-        })
-        .collect();
+    let said = said.map(|words| shorten(&words)).unwrap_or_default();
     match said.is_empty() {
         true => format!("HTTP status {status}"),
         false => format!("{said} (HTTP status {})", status.as_u16()),
     }
+}
+
+/// As much of a text as is shown. No word is cut in two: it may be a value of a Secret,
+/// whose half nobody would know again and hide.
+fn shorten(text: &str) -> String {
+    let mut words: String =
+        text.chars().filter(|character| !character.is_control()).take(WORDS_SHOWN + 1).collect();
+    if words.chars().count() > WORDS_SHOWN {
+        let end = words.rfind(char::is_whitespace).unwrap_or_default();
+        words.truncate(end);
+        words.push('…');
+    }
+    words
 }
 
 /// The body, up to a bound.
@@ -591,6 +599,13 @@ mod tests {
         assert_eq!(url("example.com:5000"), "https://example.com:5000/v2/a/tags/list");
         assert_eq!(url("docker.io"), "https://registry-1.docker.io/v2/a/tags/list");
         assert!(address("a b", "").is_err());
+    }
+
+    #[test]
+    fn no_word_of_an_answer_is_cut_in_two() {
+        let begin = "x".repeat(WORDS_SHOWN - 4);
+        assert_eq!(shorten(&format!("{begin} hunter22")), format!("{begin}…"));
+        assert_eq!(shorten("denied\u{7}"), "denied");
     }
 
     #[test]

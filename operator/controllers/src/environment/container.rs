@@ -7,7 +7,7 @@ use futures::future::join_all;
 use hades_api::{DockerHost, Environment, label};
 use hades_plan::observed::is_owned;
 use hades_plan::{ContainerState, ObservedContainer};
-use hades_provider::Provider;
+use hades_provider::{Provider, ProviderError};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
@@ -85,8 +85,12 @@ async fn of_host(
     environment: &str,
 ) -> Result<Vec<FoundContainer>, String> {
     let name = host.name_any();
-    let provider = context.hosts.get(&name, &host.spec).await.map_err(|error| error.message)?;
-    let snapshot = provider.observe().await.map_err(|error| error.message)?;
+    let clear = |mut error: ProviderError| {
+        context.project_values(project).clear(&mut error);
+        error.message
+    };
+    let provider = context.hosts.get(&name, &host.spec).await.map_err(clear)?;
+    let snapshot = provider.observe().await.map_err(clear)?;
     let owned = snapshot
         .containers
         .iter()

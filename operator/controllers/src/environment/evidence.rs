@@ -8,17 +8,22 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use hades_plan::{Plan, Target, WaitCause, Waiting};
-use hades_provider::{LogOptions, Provider};
+use hades_provider::{LogChunk, LogOptions, Provider};
 use hades_redact::Redactor;
 
 use super::gather::Gathered;
 
 /// Lines that are shown.
 const LINES: u32 = 5;
+/// Entries of the engine's log that are read. The first may go on with a line that is
+/// longer than an entry, and with a value that began in the one before.
+const ENTRIES: usize = 15;
+/// So many entries after the beginning of a line nothing goes on with it any more.
+const FAR: usize = 10;
 /// Characters that are shown of a line.
 const LONGEST_LINE: usize = 200;
-/// Bytes that are read: enough for the lines, and no more than fits anywhere.
-const MOST_BYTES: usize = 64 * 1024;
+/// Bytes that are read: enough for entries of 16 KiB, and no more than fits anywhere.
+const MOST_BYTES: usize = 256 * 1024;
 /// Containers of an environment that are asked.
 const MOST_CONTAINERS: usize = 3;
 /// How long an engine may take to tell.
@@ -105,23 +110,43 @@ fn id_of(plan: &Plan, target: &Target) -> Option<String> {
 
 /// The last output without values of Secrets, or none if it can't be had.
 async fn read(provider: &dyn Provider, id: &str, redactor: &Redactor) -> Option<String> {
-    let options = LogOptions { tail: Some(LINES), ..LogOptions::default() };
+    let options = LogOptions { tail: u32::try_from(ENTRIES).ok(), ..LogOptions::default() };
     let mut output = provider.logs(id, &options).await.ok()?;
-    let (mut stdout, mut stderr) = (redactor.stream(), redactor.stream());
-    let mut bytes = Vec::new();
+    let mut pieces = Vec::new();
+    let mut size = 0;
     while let Some(chunk) = output.next().await {
         let chunk = chunk.ok()?;
-        let stream = if chunk.stderr { &mut stderr } else { &mut stdout };
-        stream.push(&chunk.bytes, &mut bytes);
-        if bytes.len() >= MOST_BYTES {
-            // What is held back may be the beginning of a value.
-            bytes.truncate(MOST_BYTES);
-            return Some(String::from_utf8_lossy(&bytes).into_owned());
+        size += chunk.bytes.len();
+        pieces.push(chunk);
+        if size >= MOST_BYTES {
+            break;
         }
+    }
+    Some(clear(&pieces, redactor))
+}
+
+/// What the last entries of a log say. Of each output what may go on with an earlier
+/// line is left out, unless these are all entries.
+fn clear(entries: &[LogChunk], redactor: &Redactor) -> String {
+    let mut within = [entries.len() >= ENTRIES; 2];
+    let mut seen = [false; 2];
+    let (mut stdout, mut stderr) = (redactor.stream(), redactor.stream());
+    let mut bytes = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let of = usize::from(entry.stderr);
+        within[of] &= seen[of] || index < FAR;
+        seen[of] = true;
+        let mut text = entry.bytes.as_ref();
+        if within[of] {
+            let Some(end) = text.iter().position(|byte| *byte == b'\n') else { continue };
+            (within[of], text) = (false, &text[end + 1..]);
+        }
+        let stream = if entry.stderr { &mut stderr } else { &mut stdout };
+        stream.push(text, &mut bytes);
     }
     stdout.finish(&mut bytes);
     stderr.finish(&mut bytes);
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The lines in one, each cut short.
@@ -139,6 +164,27 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_second_half_of_a_value_is_not_shown() {
+        let entry = |stderr: bool, text: &str| LogChunk { stderr, bytes: text.to_owned().into() };
+        let redactor = Redactor::new([b"hunter22-hunter22".as_slice()]);
+        let mut entries: Vec<LogChunk> =
+            (0..ENTRIES - 3).map(|number| entry(false, &format!("line {number}\n"))).collect();
+        entries.insert(0, entry(false, "-hunter22 said\n"));
+        entries.insert(1, entry(true, "22 complained\n"));
+        entries.push(entry(true, "it ends with hunter22-hunter22\n"));
+        let text = clear(&entries, &redactor);
+        assert!(text.starts_with("line 0\n") && text.ends_with("it ends with ***\n"), "{text}");
+        // The only line of its output.
+        entries.remove(1);
+        entries.insert(0, entry(false, "begin\n"));
+        let text = clear(&entries, &redactor);
+        assert!(text.ends_with("it ends with ***\n") && !text.contains("begin"), "{text}");
+        // Fewer than were asked for are all.
+        let text = clear(&entries[..2], &redactor);
+        assert_eq!(text, "begin\n-hunter22 said\n");
+    }
 
     #[test]
     fn the_last_lines_in_one() {

@@ -24,7 +24,7 @@ pub enum ExecError {
 /// environment. `container` is `SERVICE`, `SERVICE/REPLICA` or a container's name.
 ///
 /// # Errors
-/// See [`ExecError`].
+/// See [`ExecError`]; without values of the project's Secrets.
 pub async fn exec(
     context: &Context,
     project: &str,
@@ -34,6 +34,9 @@ pub async fn exec(
 ) -> Result<Option<ExecSession>, ExecError> {
     let Some(survey) = survey(context, project, environment).await? else { return Ok(None) };
     let found = survey.pick(&format!("{project}/{environment}"), container)?;
-    let session = found.provider.exec(&found.seen.id, options).await?;
+    let session = found.provider.exec(&found.seen.id, options).await.map_err(|mut error| {
+        context.project_values(project).clear(&mut error);
+        error
+    })?;
     Ok(Some(session))
 }

@@ -1,18 +1,15 @@
 //! Output of an environment's containers, merged.
 
-use std::sync::Arc;
-
 use futures::stream::{BoxStream, select_all};
 use futures::{StreamExt, stream};
 use hades_provider::{LogOptions, LogStream};
-use hades_redact::Redactor;
 use serde::{Deserialize, Serialize};
 
 use super::container::{self, FoundContainer};
 use super::output::Output;
 use crate::Context;
 use crate::driver::ReconcileError;
-use crate::redaction::SecretValues;
+use crate::redaction::{ProjectValues, redact};
 
 /// Which output.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -73,10 +70,9 @@ pub async fn logs(
         since: query.since,
         timestamps: query.timestamps,
     };
-    let values = Values { all: Arc::clone(&context.secret_values), project: Arc::from(project) };
+    let values = context.project_values(project);
     let failure = |origin, message: String| {
-        let error = Some(values.redactor().text(&message).into_owned());
-        stream::iter([LogLine { error, ..origin }]).boxed()
+        stream::iter([LogLine { error: Some(message), ..origin }]).boxed()
     };
     let mut streams = Vec::new();
     for (_, message) in survey.unseen {
@@ -91,7 +87,10 @@ pub async fn logs(
         };
         streams.push(match found.provider.logs(&found.seen.id, &options).await {
             Ok(output) => lines(origin, output, query.timestamps, values.clone()),
-            Err(error) => failure(origin, error.message),
+            Err(mut error) => {
+                values.clear(&mut error);
+                failure(origin, error.message)
+            }
         });
     }
     Ok(Some(select_all(streams).boxed()))
@@ -101,19 +100,6 @@ impl LogQuery {
     fn fits(&self, found: &FoundContainer) -> bool {
         self.service.as_ref().is_none_or(|wanted| *wanted == found.service)
             && self.replica.is_none_or(|wanted| wanted == found.replica)
-    }
-}
-
-/// The values that nobody must read in a project's logs, as they are at the time.
-#[derive(Clone)]
-struct Values {
-    all: Arc<dyn SecretValues>,
-    project: Arc<str>,
-}
-
-impl Values {
-    fn redactor(&self) -> Redactor {
-        self.all.redactor(&self.project)
     }
 }
 
@@ -127,15 +113,20 @@ fn lines(
     origin: LogLine,
     output: LogStream,
     timestamps: bool,
-    values: Values,
+    values: ProjectValues,
 ) -> BoxStream<'static, LogLine> {
     let end = stream::iter([None]);
     let chunks = output.map(Some).chain(end);
-    let of = |name| Output::new(name, timestamps, &values.redactor());
+    let mut redactor = values.redactor();
+    let of = |name| Output::new(name, timestamps, &redactor);
     let begin = Unfinished { stdout: of("stdout"), stderr: of("stderr") };
     let lines = chunks.scan(begin, move |unfinished, chunk| {
         let mut found = Vec::new();
-        let redactor = values.redactor();
+        let now = values.redactor();
+        // With the project its values are forgotten, and its containers write on for a while.
+        if !now.is_empty() {
+            redactor = now;
+        }
         match chunk {
             Some(Ok(chunk)) => {
                 let output =
@@ -143,9 +134,10 @@ fn lines(
                 output.renew(&redactor);
                 output.push(&chunk.bytes, &origin, &mut found);
             }
-            Some(Err(error)) => {
-                let error = Some(redactor.text(&error.message).into_owned());
-                found.push(LogLine { error, ..origin.clone() });
+            Some(Err(mut error)) => {
+                redact(&redactor, &mut error);
+                values.clear(&mut error);
+                found.push(LogLine { error: Some(error.message), ..origin.clone() });
             }
             None => {
                 unfinished.stdout.finish(&origin, &mut found);
@@ -159,12 +151,14 @@ fn lines(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use bytes::Bytes;
     use hades_provider::LogChunk;
+    use hades_redact::Redactor;
 
     use super::*;
+    use crate::redaction::SecretValues;
 
     /// The values of one project, which change.
     struct Changing(Mutex<Vec<Redactor>>);
@@ -176,16 +170,16 @@ mod tests {
         }
     }
 
-    fn values(of_each_look: &[&[&str]]) -> Values {
+    fn values(of_each_look: &[&[&str]]) -> ProjectValues {
         let redactor = |values: &&[&str]| Redactor::new(values.iter().map(|v| v.as_bytes()));
         let all = of_each_look.iter().map(redactor).collect();
-        Values { all: Arc::new(Changing(Mutex::new(all))), project: "shop".into() }
+        ProjectValues::new(Arc::new(Changing(Mutex::new(all))), "shop")
     }
 
     async fn read(
         pieces: &[(bool, &'static str)],
         timestamps: bool,
-        values: Values,
+        values: ProjectValues,
     ) -> Vec<LogLine> {
         let chunks: Vec<_> = pieces
             .iter()
@@ -234,8 +228,15 @@ mod tests {
     async fn a_secret_that_changes_is_hidden_in_what_comes_next() {
         let (old, new): (&[&str], &[&str]) = (&["old-value"], &["old-value", "new-value"]);
         let pieces = [(false, "old-value new-value\n"), (false, "old-value new-value\n")];
-        // Looked up at the beginning for both streams, then for each piece.
-        let found = read(&pieces, false, values(&[old, old, old, new])).await;
+        // Looked up at the beginning, then for each piece.
+        let found = read(&pieces, false, values(&[old, old, new])).await;
         assert_eq!(pairs(&found), [("stdout", "*** new-value"), ("stdout", "*** ***")]);
+    }
+
+    #[tokio::test]
+    async fn values_stay_hidden_when_their_project_goes() {
+        let pieces = [(false, "old-value\n"), (false, "old-value\n"), (true, "old-value\n")];
+        let found = read(&pieces, false, values(&[&["old-value"], &["old-value"], &[]])).await;
+        assert_eq!(pairs(&found), [("stdout", "***"), ("stdout", "***"), ("stderr", "***")]);
     }
 }

@@ -16,7 +16,8 @@ const LINE_LIMIT: usize = 64 * 1024;
 /// pieces ─▶ raw ─▶ lines, times put aside ─▶ redactor ─▶ clear ─▶ lines with their times
 /// ```
 ///
-/// A value of several lines is found only where no times are between them.
+/// The engine writes down what a container puts out in pieces of 16 KiB at most, and each
+/// that goes on with a line comes by itself and has a time as well.
 pub(super) struct Output {
     name: &'static str,
     timestamps: bool,
@@ -51,6 +52,12 @@ impl Output {
 
     /// Takes a piece and adds the lines that are whole.
     pub(super) fn push(&mut self, piece: &[u8], origin: &LogLine, found: &mut Vec<LogLine>) {
+        if !self.timestamps {
+            self.redactor.push(piece, &mut self.clear);
+            return self.give(origin, found);
+        }
+        let goes_on = self.within_line || !self.raw.is_empty();
+        let piece = if goes_on { after_time(piece).unwrap_or(piece) } else { piece };
         let mut raw = std::mem::take(&mut self.raw);
         raw.extend_from_slice(piece);
         let mut rest = raw.as_slice();
@@ -85,9 +92,7 @@ impl Output {
         let mut text = line;
         if !self.within_line {
             let mut time = None;
-            if self.timestamps
-                && let Some(at) = line.iter().position(|byte| *byte == b' ')
-            {
+            if let Some(at) = line.iter().position(|byte| *byte == b' ') {
                 time = Some(String::from_utf8_lossy(&line[..at]).into_owned());
                 text = &line[at + 1..];
             }
@@ -123,6 +128,22 @@ impl Output {
     }
 }
 
+/// What follows the time that an engine writes, `2006-01-02T15:04:05.000000000Z`, if that
+/// is what bytes begin with.
+fn after_time(bytes: &[u8]) -> Option<&[u8]> {
+    const PATTERN: &[u8] = b"0000-00-00T00:00:00";
+    let is_one = |(byte, pattern): (&u8, &u8)| match pattern {
+        b'0' => byte.is_ascii_digit(),
+        other => byte == other,
+    };
+    let (begin, rest) = bytes.split_at_checked(PATTERN.len())?;
+    let end = rest.iter().take(20).position(|byte| *byte == b' ')?;
+    let fraction = rest.get(..end)?;
+    let fits = fraction.iter().all(|byte| byte.is_ascii_digit() || b".Z+-:".contains(byte));
+    let fits = fits && begin.iter().zip(PATTERN).all(is_one);
+    fits.then(|| rest.get(end + 1..)).flatten()
+}
+
 /// Bytes of the first line, its end included; None while it goes on.
 fn line_length(bytes: &[u8]) -> Option<usize> {
     match bytes.iter().position(|&byte| byte == b'\n') {
@@ -135,6 +156,26 @@ fn line_length(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_in_two_pieces_of_a_line_is_found_between_their_times() {
+        let redactor = Redactor::new([b"hunter22-hunter22".as_slice()]);
+        let mut output = Output::new("stdout", true, &redactor);
+        let mut found = Vec::new();
+        let x = "x".repeat(16 * 1024 - 8);
+        for piece in [
+            "2026-11-23T07:00:00.123456789Z before\n".to_owned(),
+            format!("2026-11-23T07:00:01.1Z {x}hunter22"),
+            "2026-11-23T07:00:01.123456790Z -hunter22 2026-11-23T07:00:05Z after\n".to_owned(),
+            "2026-11-23T07:00:02Z next\n".to_owned(),
+        ] {
+            output.push(piece.as_bytes(), &LogLine::default(), &mut found);
+        }
+        let lines: Vec<_> = found.iter().map(|line| line.line.as_str()).collect();
+        let long = format!("{x}*** 2026-11-23T07:00:05Z after");
+        assert_eq!(lines, ["before", long.as_str(), "next"]);
+        assert_eq!(found[2].time.as_deref(), Some("2026-11-23T07:00:02Z"));
+    }
 
     #[test]
     fn endless_lines_are_cut_and_keep_their_time() {

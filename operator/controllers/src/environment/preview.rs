@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::gather;
 use crate::Context;
 use crate::driver::ReconcileError;
+use crate::redaction::{Before, redact};
 
 /// A plan, or why there is none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,8 +33,18 @@ pub struct Instead {
     pub project: Option<HadesProject>,
 }
 
+impl Instead {
+    fn is_empty(&self) -> bool {
+        let Self { environment, templates, project } = self;
+        environment.is_none() && templates.is_empty() && project.is_none()
+    }
+}
+
 /// Plans an environment as it is stored, or as `instead` has it. Changes
 /// nothing. None when there is no such environment.
+///
+/// Values of the project's Secrets are hidden, but not in what comes out of `instead`:
+/// its author knows it, and could try which of his guesses are hidden.
 ///
 /// # Errors
 /// When the API server doesn't answer.
@@ -43,6 +54,7 @@ pub async fn preview(
     name: &str,
     instead: Instead,
 ) -> Result<Option<PlanReply>, ReconcileError> {
+    let is_stored = instead.is_empty();
     let Instead { environment, templates, project: of_project } = instead;
     let api: Api<Environment> = Api::namespaced(context.client.clone(), project);
     let stored = api
@@ -59,13 +71,23 @@ pub async fn preview(
         Ok(template) => gather::gather_with(context, &environment, template, of_project).await?,
         Err(fault) => Err(vec![fault]),
     };
-    Ok(Some(match gathered {
-        Ok(gathered) => PlanReply {
-            plan: Some(hades_plan::plan(&gathered.desired, &gathered.observed)),
-            errors: Vec::new(),
-        },
+    let redactor = context.redactor(project);
+    let mut reply = match gathered {
+        Ok(mut gathered) => {
+            // Before it is joined with what was asked for.
+            redact(&redactor, &mut gathered.observed);
+            PlanReply {
+                plan: Some(hades_plan::plan(&gathered.desired, &gathered.observed)),
+                errors: Vec::new(),
+            }
+        }
         Err(faults) => PlanReply { plan: None, errors: faults.into_iter().map(error).collect() },
-    }))
+    };
+    match is_stored {
+        true => redact(&redactor, &mut reply),
+        false => redact(&redactor, &mut Before(&mut reply)),
+    }
+    Ok(Some(reply))
 }
 
 /// The spec of `instead` over what is stored: identity, status and annotations

@@ -57,7 +57,7 @@ pub async fn stats(
     let Some(survey) = survey(context, project, environment).await? else { return Ok(None) };
     // Boxed: the compiler can't tell that a stream of borrowing futures is Send.
     let looks: Vec<BoxFuture<'_, StatsEntry>> =
-        survey.containers.iter().map(|found| look(context, found).boxed()).collect();
+        survey.containers.iter().map(|found| look(context, project, found).boxed()).collect();
     let mut items: Vec<StatsEntry> = stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await;
     items.extend(survey.unseen.iter().map(|(host, why)| StatsEntry {
         service: String::new(),
@@ -71,11 +71,14 @@ pub async fn stats(
     Ok(Some(StatsReply { items }))
 }
 
-async fn look(context: &Context, found: &FoundContainer) -> StatsEntry {
+async fn look(context: &Context, project: &str, found: &FoundContainer) -> StatsEntry {
     let (stats, error) = if found.seen.state == ContainerState::Running {
         match found.provider.stats(&found.seen.id).await {
             Ok(stats) => (Some(stats), None),
-            Err(error) => (None, Some(error.message)),
+            Err(mut error) => {
+                context.project_values(project).clear(&mut error);
+                (None, Some(error.message))
+            }
         }
     } else {
         (None, Some(format!("it is {}", found.seen.state)))

@@ -172,10 +172,18 @@ fn with(mut body: Value, field: &str, value: &str) -> Value {
 /// GitLab `message` or `error`.
 pub(super) fn complaint(answer: &Value) -> Option<String> {
     /// Much of a forge's text is enough to recognise it.
-    const MOST: usize = 200;
+    const MOST: usize = 1000;
     let message = answer.get("message").or_else(|| answer.get("error"))?;
     let text = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
-    Some(text.chars().filter(|c| !c.is_control()).take(MOST).collect())
+    // No word is cut in two: it may be a credential, whose half nobody would know again.
+    let mut words: String =
+        text.chars().filter(|character| !character.is_control()).take(MOST + 1).collect();
+    if words.chars().count() > MOST {
+        let end = words.rfind(char::is_whitespace).unwrap_or_default();
+        words.truncate(end);
+        words.push('…');
+    }
+    Some(words)
 }
 
 #[cfg(test)]
@@ -261,5 +269,7 @@ mod tests {
         let validation = json!({"message": {"url": ["is blocked"]}});
         assert_eq!(complaint(&validation).unwrap(), "{\"url\":[\"is blocked\"]}");
         assert_eq!(complaint(&json!([])), None);
+        let long = format!("{} hunter22", "x".repeat(995));
+        assert_eq!(complaint(&json!({"message": long})).unwrap(), format!("{}…", "x".repeat(995)));
     }
 }

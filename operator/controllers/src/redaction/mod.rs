@@ -2,16 +2,21 @@
 //! outside, or that somebody wrote a value into, are searched for them.
 
 mod plan;
+mod project;
 mod status;
 pub(crate) mod used;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hades_api::SYSTEM_NAMESPACE;
 use hades_redact::Redactor;
 use kube::Resource;
 
 use crate::Context;
+
+pub(crate) use plan::Before;
+pub use project::ProjectValues;
 
 /// Knows the values of Secrets.
 pub trait SecretValues: Send + Sync {
@@ -79,8 +84,13 @@ impl Context {
         self.redactor(object.meta().namespace.as_deref().unwrap_or(SYSTEM_NAMESPACE))
     }
 
+    /// What hides values from a project's people.
+    pub fn project_values(&self, project: &str) -> ProjectValues {
+        ProjectValues::new(Arc::clone(&self.secret_values), project)
+    }
+
     /// What hides the credentials of hosts, forges and registries.
-    pub fn system_redactor(&self) -> Redactor {
+    pub(crate) fn system_redactor(&self) -> Redactor {
         self.redactor(SYSTEM_NAMESPACE)
     }
 }

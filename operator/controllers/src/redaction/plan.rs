@@ -2,10 +2,11 @@
 //! a manifest although it is a secret.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hades_plan::{
-    Action, Change, ContainerSpec, EngineCheck, EnvVar, Lint, Operation, Plan, Reason,
-    ResourceState, SpecError, WaitCause, Waiting,
+    Action, Change, ContainerSpec, EngineCheck, EnvVar, HostView, Lint, Observed, Operation, Plan,
+    Reason, ResourceState, SpecError, WaitCause, Waiting,
 };
 
 use super::Texts;
@@ -15,6 +16,34 @@ impl Texts for PlanReply {
     fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
         self.plan.texts(each);
         self.errors.texts(each);
+    }
+}
+
+/// What a plan says of how things are now.
+pub(crate) struct Before<'a>(pub &'a mut PlanReply);
+
+impl Texts for Before<'_> {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+        for action in self.0.plan.iter_mut().flat_map(|plan| &mut plan.actions) {
+            if let Reason::SpecChanged { changes } = &mut action.reason {
+                changes.iter_mut().for_each(|change| change.from.texts(each));
+            }
+        }
+    }
+}
+
+/// What checks say; the rest isn't for people or told by other words.
+impl Texts for Observed {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut String)) {
+        for view in self.hosts.values_mut() {
+            if let HostView::Snapshot(snapshot) = view {
+                if snapshot.containers.iter().all(|found| found.health_message.is_none()) {
+                    continue;
+                }
+                let containers = Arc::make_mut(snapshot).containers.iter_mut();
+                containers.for_each(|found| found.health_message.texts(each));
+            }
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! The values of all Secrets by namespace, in step with the store.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hades_apiserver::{Key, Observer};
 use hades_controllers::SecretValues;
-use hades_redact::{Redactor, WeakRedactor};
+use hades_redact::{Redactor, WeakRedactor, is_too_short};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::kept::Kept;
 use super::{SECRETS, registry_login};
 
 const NAMESPACES: &str = "/namespaces";
@@ -18,10 +21,12 @@ const NAMESPACES: &str = "/namespaces";
 /// Values of a namespace that are no longer in any Secret and are hidden all the
 /// same: containers have them until they are replaced, and logs for longer.
 const FORMER_VALUES: usize = 256;
+const FORMER_BYTES: usize = 1 << 20;
 
-/// As many bytes of redactors are kept while nobody uses them. One of 100 values takes
-/// some 400 kB, and a millisecond to be made anew.
-const KEPT_BYTES: usize = 4 << 20;
+/// A redactor that takes this long to be made is made once a second at most, or somebody
+/// who changes Secrets all the time would keep a processor busy. Whoever needs it waits.
+const SLOW: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_secs(1);
 
 type Value = Arc<SecretSlice<u8>>;
 
@@ -36,7 +41,7 @@ pub(crate) struct SecretIndex {
 struct Namespace {
     values: Mutex<Values>,
     /// Held by whoever makes its redactor, so that of many who need it only one does.
-    making: Mutex<()>,
+    making: Mutex<Option<Made>>,
 }
 
 impl Namespace {
@@ -49,24 +54,19 @@ impl Namespace {
     }
 }
 
-/// The redactors that were made last, by namespace.
-#[derive(Default)]
-struct Kept(VecDeque<(String, Redactor)>);
+/// When a redactor was made.
+#[derive(Clone, Copy)]
+struct Made {
+    at: Instant,
+    took: Duration,
+}
 
-impl Kept {
-    fn forget(&mut self, namespace: &str) {
-        self.0.retain(|(known, _)| known != namespace);
-    }
-
-    /// Keeps one in place of that which the namespace had. The newest stays whatever
-    /// it takes.
-    fn keep(&mut self, namespace: &str, redactor: Redactor) {
-        self.forget(namespace);
-        self.0.push_back((namespace.to_owned(), redactor));
-        let mut size: usize = self.0.iter().map(|(_, redactor)| redactor.memory()).sum();
-        while size > KEPT_BYTES && self.0.len() > 1 {
-            let oldest = self.0.pop_front();
-            size -= oldest.map_or(0, |(_, redactor)| redactor.memory());
+impl Made {
+    /// How long to wait before the next is made.
+    fn pause(self, now: Instant) -> Duration {
+        match self.took >= SLOW {
+            true => PAUSE.saturating_sub(now.saturating_duration_since(self.at)),
+            false => Duration::ZERO,
         }
     }
 }
@@ -96,18 +96,33 @@ impl Values {
         if old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| same(old, new)) {
             return;
         }
-        for value in old.into_iter().filter(|old| !new.iter().any(|new| same(old, new))) {
-            self.former.retain(|known| !same(known, &value));
-            self.former.push_back(value);
-        }
-        let surplus = self.former.len().saturating_sub(FORMER_VALUES);
-        self.former.drain(..surplus);
+        self.retire(old, &new);
         self.changes += 1;
         self.redactor = None;
     }
 
-    fn all(&self) -> Vec<Value> {
-        self.by_secret.values().flatten().chain(&self.former).cloned().collect()
+    /// Remembers old values that aren't among the new ones, the last of them at least.
+    fn retire(&mut self, old: Vec<Value>, new: &[Value]) {
+        let mut known: HashSet<&[u8]> = new.iter().map(|value| value.expose_secret()).collect();
+        let gone: Vec<&Value> = old
+            .iter()
+            .rev()
+            .filter(|old| !is_too_short(old.expose_secret()) && known.insert(old.expose_secret()))
+            .take(FORMER_VALUES)
+            .collect();
+        let again: HashSet<&[u8]> = gone.iter().map(|value| value.expose_secret()).collect();
+        self.former.retain(|value| !again.contains(value.expose_secret()));
+        self.former.extend(gone.into_iter().rev().cloned());
+        let mut bytes: usize = self.former.iter().map(|value| value.expose_secret().len()).sum();
+        while self.former.len() > FORMER_VALUES || bytes > FORMER_BYTES {
+            bytes -= self.former.pop_front().map_or(bytes, |value| value.expose_secret().len());
+        }
+    }
+
+    /// Those in Secrets, and the former ones, the last of them first.
+    fn all(&self) -> (Vec<Value>, Vec<Value>) {
+        let in_secrets = self.by_secret.values().flatten().cloned().collect();
+        (in_secrets, self.former.iter().rev().cloned().collect())
     }
 }
 
@@ -125,6 +140,35 @@ impl SecretIndex {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the redactor of a namespace, or waits for whoever does.
+    fn make(&self, namespace: &str, place: &Namespace) -> Redactor {
+        let mut made = place.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = place.known() {
+            return known;
+        }
+        if let Some(made) = *made {
+            std::thread::sleep(made.pause(Instant::now()));
+        }
+        let ((all, former), changes) = {
+            let values = place.values();
+            (values.all(), values.changes)
+        };
+        // Made while the values are free for the writer of the store.
+        let begin = Instant::now();
+        let redactor = Redactor::with_former(
+            all.iter().map(|value| value.expose_secret()),
+            former.iter().map(|value| value.expose_secret()),
+        );
+        *made = Some(Made { at: Instant::now(), took: begin.elapsed() });
+        let mut values = place.values();
+        if values.changes == changes {
+            values.redactor = Some(redactor.downgrade());
+        }
+        drop(values);
+        self.kept().keep(namespace, redactor.clone());
+        redactor
     }
 
     fn forget(&self, namespace: &str) {
@@ -161,25 +205,18 @@ impl SecretValues for SecretIndex {
     fn redactor(&self, namespace: &str) -> Redactor {
         let Some(place) = self.of(namespace) else { return Redactor::default() };
         if let Some(known) = place.known() {
+            self.kept().touch(namespace);
             return known;
         }
-        let _alone = place.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = place.known() {
-            return known;
-        }
-        let (all, changes) = {
-            let values = place.values();
-            (values.all(), values.changes)
-        };
-        // Made while the values are free for the writer of the store.
-        let redactor = Redactor::new(all.iter().map(|value| value.expose_secret()));
-        let mut values = place.values();
-        if values.changes == changes {
-            values.redactor = Some(redactor.downgrade());
-        }
-        drop(values);
-        self.kept().keep(namespace, redactor.clone());
-        redactor
+        aside(|| self.make(namespace, &place))
+    }
+}
+
+/// Does what takes long without holding up the other tasks of the thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
@@ -196,7 +233,7 @@ fn read(object: &[u8]) -> Vec<Value> {
     let mut values = Vec::new();
     for (key, text) in data.unwrap_or_default() {
         let value = STANDARD.decode(&text).unwrap_or_else(|_| text.into_bytes());
-        if key == ".dockerconfigjson" {
+        if key == registry_login::KEY {
             values.extend(registry_login::secrets(&value));
         }
         values.push(value);
@@ -259,22 +296,76 @@ mod tests {
     }
 
     #[test]
-    fn redactors_that_nobody_uses_take_little_memory() {
+    fn former_values_are_bounded_and_short_ones_left_out() {
+        let mut values = Values::default();
+        let secret = |text: String| Some(vec![Arc::new(SecretSlice::from(text.into_bytes()))]);
+        for number in 0..20 {
+            values.set("db", secret(format!("{}{number:02}", "x".repeat(99_998))));
+            values.set("pin", secret(format!("{number:05}")));
+        }
+        let (_, former) = values.all();
+        let bytes: usize = former.iter().map(|value| value.expose_secret().len()).sum();
+        assert!(bytes <= FORMER_BYTES && former.len() == 10, "{bytes} {}", former.len());
+        // The last one first.
+        assert!(former[0].expose_secret().ends_with(b"18"));
+        let many = |first: usize| {
+            let value =
+                |number| Arc::new(SecretSlice::from(format!("value-{number}").into_bytes()));
+            Some((first..first + 30_000).map(value).collect())
+        };
+        values.set("many", many(0));
+        // Compared one with each other these would take minutes.
+        values.set("many", many(15_000));
+        assert_eq!(values.all().1.len(), FORMER_VALUES);
+        assert_eq!(values.all().1[0].expose_secret(), b"value-14999");
+    }
+
+    #[test]
+    fn what_takes_long_is_made_once_a_second() {
+        let at = Instant::now();
+        let (quick, slow) = (Made { at, took: SLOW / 2 }, Made { at, took: SLOW });
+        assert_eq!(quick.pause(at), Duration::ZERO);
+        assert_eq!(slow.pause(at + PAUSE / 4), PAUSE * 3 / 4);
+        assert_eq!(slow.pause(at + PAUSE * 2), Duration::ZERO);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_go_on_while_one_waits_for_a_redactor() {
+        let index = Arc::new(SecretIndex::default());
+        set(&index, "shop", "db", Some(&["hunter22"]));
+        let place = index.of("shop").unwrap();
+        let (locked, held) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let maker = std::thread::spawn(move || {
+            let _alone = place.making.lock().unwrap();
+            locked.send(()).unwrap();
+            let _ = released.recv_timeout(Duration::from_secs(60));
+        });
+        held.recv().unwrap();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let waits = tokio::spawn({
+            let index = Arc::clone(&index);
+            async move {
+                begun.send(()).unwrap();
+                shown(&index, "shop", "hunter22")
+            }
+        });
+        begins.await.unwrap();
+        let other = tokio::spawn(async { tokio::task::yield_now().await });
+        tokio::time::timeout(Duration::from_secs(30), other).await.unwrap().unwrap();
+        assert!(!waits.is_finished());
+        release.send(()).unwrap();
+        assert_eq!(waits.await.unwrap(), "***");
+        maker.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_is_in_use_is_never_made_twice() {
         let index = SecretIndex::default();
-        for number in 0..40 {
-            let values: Vec<String> =
-                (0..200).map(|value| format!("{value:03}-of-project-{number:03}")).collect();
-            let values: Vec<&str> = values.iter().map(String::as_str).collect();
-            set(&index, &format!("p{number}"), "all", Some(&values));
-        }
+        set(&index, "p0", "db", Some(&["hunter22"]));
         let used = index.redactor("p0");
-        for number in 0..40 {
-            let text = format!("150-of-project-{number:03}");
-            assert_eq!(shown(&index, &format!("p{number}"), &text), "***");
-        }
-        let size: usize = index.kept().0.iter().map(|(_, redactor)| redactor.memory()).sum();
-        assert!(size <= KEPT_BYTES && index.kept().0.len() < 40, "{size}");
-        assert!(index.redactor("p0").is(&used), "one that a stream has is never made twice");
+        index.kept().forget("p0");
+        assert!(index.redactor("p0").is(&used));
     }
 
     #[test]

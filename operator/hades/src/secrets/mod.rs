@@ -2,6 +2,7 @@
 //! can't be, and which may be revealed.
 
 mod index;
+mod kept;
 mod registry_login;
 mod reveal;
 mod short;

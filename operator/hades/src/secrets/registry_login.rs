@@ -4,6 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+/// The key of a Secret that has it.
+pub(super) const KEY: &str = ".dockerconfigjson";
+
 /// The fields of an entry that are secret.
 const FIELDS: [&str; 4] = ["auth", "identitytoken", "password", "registrytoken"];
 

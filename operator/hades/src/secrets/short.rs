@@ -6,6 +6,8 @@ use hades_apiserver::{Admission, Cause, Validator};
 use hades_redact::{MIN_CHARACTERS, is_too_short};
 use serde_json::Value;
 
+use super::registry_login;
+
 /// Warns of values that are too short to be hidden in logs and messages.
 pub(crate) struct ShortValues;
 
@@ -21,20 +23,28 @@ impl Validator for ShortValues {
         }
         let old = |key: &str| admission.old.and_then(|old| old["data"].get(key));
         let data = admission.object["data"].as_object().into_iter().flatten();
-        data.filter(|(key, value)| old(key) != Some(*value) && is_short(value))
-            .map(|(key, _)| {
-                format!(
-                    "data[{key}]: the value has fewer than {MIN_CHARACTERS} characters, so it is \
-                     not hidden where it turns up in logs, events and messages"
-                )
-            })
+        data.filter(|(key, value)| old(key) != Some(*value))
+            .filter_map(|(key, value)| Some(warning(key, short_part(key, value)?)))
             .collect()
     }
 }
 
-fn is_short(value: &Value) -> bool {
-    let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok());
-    bytes.is_some_and(|bytes| is_too_short(&bytes))
+fn warning(key: &str, part: &str) -> String {
+    format!(
+        "data[{key}]: {part} has fewer than {MIN_CHARACTERS} characters, so it is not hidden \
+         where it turns up in logs, events and messages"
+    )
+}
+
+/// What of a value is looked for and too short, in words.
+fn short_part(key: &str, value: &Value) -> Option<&'static str> {
+    let bytes = STANDARD.decode(value.as_str()?).ok()?;
+    if is_too_short(&bytes) {
+        return Some("the value");
+    }
+    let in_login = key == registry_login::KEY
+        && registry_login::secrets(&bytes).iter().any(|secret| is_too_short(secret));
+    in_login.then_some("a password in it")
 }
 
 #[cfg(test)]
@@ -92,6 +102,15 @@ mod tests {
         let second = secret(json!({"pin": "1234", "password": "hunter23"}));
         assert!(send(&server, "PUT", &path, &second).await.is_empty());
         assert_eq!(shown("1234 hunter22 hunter23"), "1234 *** ***");
+        let login = r#"{"auths":{"registry.example.com":{"auth":"YW5uYToxMjM0"}}}"#;
+        let third = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": login},
+        });
+        let warnings = send(&server, "POST", PATH, &third).await;
+        let expected = "data[.dockerconfigjson]: a password in it has fewer";
+        assert!(warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
         // Known anew after a start.
         let again = SecretIndex::default();
         let again = Arc::new(again);

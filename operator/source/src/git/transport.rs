@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::follow::References;
 
 /// Much of a server's error text is enough to recognise it.
-const MAX_REASON: usize = 200;
+const MAX_REASON: usize = 1000;
 
 /// A repository that can be asked and fetched from.
 pub(super) trait Origin {
@@ -117,7 +117,28 @@ impl Read for Body<'_> {
     }
 }
 
-/// What a server says, short and without control characters.
+/// What a server says, short and without control characters. No word is cut in two: it
+/// may be a value of a Secret, whose half nobody would know again and hide.
 pub(super) fn shorten(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(MAX_REASON).collect()
+    let mut words: String =
+        text.chars().filter(|character| !character.is_control()).take(MAX_REASON + 1).collect();
+    if words.chars().count() > MAX_REASON {
+        let end = words.rfind(char::is_whitespace).unwrap_or_default();
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_cut_in_two() {
+        assert_eq!(shorten("all\nof it"), "allof it");
+        let begin = "x".repeat(MAX_REASON - 4);
+        assert_eq!(shorten(&format!("{begin} hunter22")), format!("{begin}…"));
+        assert_eq!(shorten(&"y".repeat(MAX_REASON + 1)), "…");
+    }
 }
