@@ -257,7 +257,8 @@ class Hades:
         return {name: int(size) * 1024 for name, size in sizes.items()}
 
     def forget_peak(self):
-        """Lets the peak of memory() begin at what is used now."""
+        """Lets the peak of memory() begin at what is used now. Takes root: the server
+        forbids core dumps, and with them gives its files under /proc away."""
         pathlib.Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
 
 

@@ -26,10 +26,20 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(temporary, path)?;
+    sync_folder(path)
+}
+
+/// The folder that a file lies in: the current one where the path names none.
+pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
+}
+
+/// Makes a rename in the folder of `path` last.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
 }
 
 /// Reads a text file; `None` when there is none.
@@ -38,5 +48,22 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_alone_is_in_the_current_folder() {
+        for (path, expected) in [("key", "."), ("/data/key", "/data"), ("data/key", "data")] {
+            assert_eq!(folder(Path::new(path)), Path::new(expected));
+        }
+        sync_folder(Path::new("key")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write(&path, b"new").unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some("new"));
     }
 }

@@ -119,3 +119,44 @@ fn no_secret_is_lost_however_often_the_server_is_killed_while_it_rotates() {
     assert_eq!(IdentityInfo::read(directory.path(), &source).unwrap().former, Vec::<String>::new());
     assert_eq!(maintenance::verify(directory.path()).unwrap().problems, Vec::<String>::new());
 }
+
+#[test]
+fn a_rotation_that_a_later_start_ends_leaves_a_record_of_its_end() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let identity = |data: &Path| data.join("identity.age");
+    let recorded = || -> String {
+        let log = std::fs::read_dir(directory.path().join("audit")).unwrap();
+        log.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok()).collect()
+    };
+    let is_end = |line: &str| {
+        line.contains(r#""verb":"rotate""#) && line.contains(r#""username":"system:apiserver""#)
+    };
+    runtime.block_on(async {
+        let (server, api) = open(directory.path()).await;
+        api.create(&PostParams::default(), &secret("a", "planted")).await.unwrap();
+        server.shutdown().await;
+        open(other.path()).await.0.shutdown().await;
+    });
+    assert!(!recorded().lines().any(is_end), "there was none");
+    // As a kill leaves it when nothing is sealed for the new identity yet.
+    let both = [&other, &directory]
+        .map(|it| std::fs::read_to_string(identity(it.path())).unwrap())
+        .concat();
+    std::fs::write(identity(directory.path()), both).unwrap();
+    runtime.block_on(async {
+        let (server, _) = open(directory.path()).await;
+        let is_done = || {
+            let info = IdentityInfo::read(directory.path(), &IdentitySource::default()).unwrap();
+            info.former.is_empty()
+        };
+        while !is_done() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // Another one comes after the first has left its record.
+        server.rotate_identity().await.unwrap();
+        server.shutdown().await;
+    });
+    let log = recorded();
+    assert_eq!(log.lines().filter(|line| is_end(line)).count(), 1, "{log}");
+}

@@ -8,17 +8,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use hades_apiserver::audit::{AuditEvent, AuditOptions};
-use hades_apiserver::bootstrap::{self, BootstrapError, DirectoryError, DirectoryLock};
-use hades_apiserver::{
-    ApiServer, IdentityInfo, IdentitySource, OpenError, Rotated, RotationError, SealError,
-};
+use hades_apiserver::audit::AuditEvent;
+use hades_apiserver::bootstrap::{self, DirectoryError};
+use hades_apiserver::{ApiServer, IdentityInfo, IdentitySource, Rotated, RotationError, SealError};
 use serde::{Deserialize, Serialize};
 
 use crate::admin_client::{AdminClient, AdminClientError};
 use crate::admin_socket::{self, PREFIX, Refusal};
 use crate::identity_flags::{IdentityCommand, IdentityRotateFlags, IdentityShowFlags};
-use crate::serve;
+use crate::stopped::{Stopped, StoppedError};
 
 /// Why a command about the identity ended early.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +27,8 @@ pub(crate) enum IdentityCommandError {
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("{} holds no store; name the data directory of the server with --data-dir", .0.display())]
-    NoStore(PathBuf),
     #[error(transparent)]
-    InUse(#[from] BootstrapError),
-    #[error("cannot open the store in {}", path.display())]
-    Open { path: PathBuf, source: OpenError },
+    Stopped(#[from] StoppedError),
     #[error(transparent)]
     Identity(#[from] SealError),
     #[error(transparent)]
@@ -76,13 +70,16 @@ async fn rotate_by_socket(State(server): State<ApiServer>) -> Result<Json<Answer
     }
 }
 
-/// Rotates, and leaves a record of it in the audit log.
+/// Rotates, and leaves records of its beginning and its end in the audit log: whoever
+/// kills the server in between is left with the first one, and the next start adds that
+/// of the end.
 async fn rotate_recorded(server: &ApiServer) -> Result<Rotated, RotationError> {
-    let rotated = server.rotate_identity().await;
     let event = AuditEvent::new("rotate", "/admin/identity/rotate").by(&admin_socket::identity());
+    let begun = server.audit().begin(event);
+    let rotated = server.rotate_identity().await;
     server.audit().record(match &rotated {
-        Ok(_) => event.answered(200, "", ""),
-        Err(_) => event.answered(500, "InternalError", ""),
+        Ok(_) => begun.answered(200, "", ""),
+        Err(_) => begun.answered(500, "InternalError", ""),
     });
     rotated
 }
@@ -100,6 +97,7 @@ pub(crate) async fn run(
 
 fn show(flags: &IdentityShowFlags, out: &mut impl Write) -> Result<(), IdentityCommandError> {
     let IdentityShowFlags { data_dir, identity } = flags;
+    bootstrap::check_owner(data_dir)?;
     let IdentityInfo { path, recipient, former, is_protected } =
         IdentityInfo::read(data_dir, &identity.source())?;
     writeln!(out, "file: {}", path.display())?;
@@ -150,16 +148,8 @@ async fn rotate_stopped(
     audit_dir: Option<PathBuf>,
     identity: IdentitySource,
 ) -> Result<Rotated, IdentityCommandError> {
-    bootstrap::check_directory(data_dir)?;
-    if !data_dir.join("store.redb").exists() {
-        return Err(IdentityCommandError::NoStore(data_dir.to_owned()));
-    }
-    let _lock = DirectoryLock::take(data_dir)?;
-    let audit = AuditOptions { directory: audit_dir, ..AuditOptions::default() };
-    let server = ApiServer::open(serve::server_config(data_dir, audit, identity))
-        .await
-        .map_err(|source| IdentityCommandError::Open { path: data_dir.to_owned(), source })?;
-    let rotated = rotate_recorded(&server).await;
+    let Stopped { server, .. } = &Stopped::open(data_dir, audit_dir, identity).await?;
+    let rotated = rotate_recorded(server).await;
     server.shutdown().await;
     Ok(rotated?)
 }
@@ -182,9 +172,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use clap::Parser;
+    use hades_apiserver::audit::AuditOptions;
+    use hades_apiserver::bootstrap::DirectoryLock;
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::serve;
 
     fn command(args: &[&str], data_dir: &Path) -> IdentityCommand {
         let data_dir = data_dir.to_str().unwrap();
@@ -212,7 +205,10 @@ mod tests {
         let data = directory.path();
         std::fs::set_permissions(data, PermissionsExt::from_mode(0o700)).unwrap();
         let error = done(&["rotate"], data).await.unwrap_err();
-        assert!(matches!(error, IdentityCommandError::NoStore(_)), "{error}");
+        assert!(
+            matches!(error, IdentityCommandError::Stopped(StoppedError::NoStore(_))),
+            "{error}"
+        );
         assert_eq!(std::fs::read_dir(data).unwrap().count(), 0);
         let config =
             || serve::server_config(data, AuditOptions::default(), IdentitySource::default());
@@ -234,11 +230,17 @@ mod tests {
         assert_eq!(found.value, "planted");
         let held = DirectoryLock::take(data).unwrap();
         let error = done(&["rotate"], data).await.unwrap_err();
-        assert!(matches!(error, IdentityCommandError::InUse(_)), "{error}");
+        assert!(matches!(error, IdentityCommandError::Stopped(StoppedError::InUse(_))), "{error}");
         drop((held, server));
         let log = std::fs::read_dir(data.join("audit")).unwrap();
         let log: String =
             log.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok()).collect();
-        assert!(log.contains("/admin/identity/rotate"), "{log}");
+        let of_rotation: Vec<&str> =
+            log.lines().filter(|line| line.contains("/admin/identity/rotate")).collect();
+        let id = |line: &str| line.split(r#""auditID":""#).nth(1).unwrap()[..36].to_owned();
+        let [begun, ended] = of_rotation[..] else { panic!("{log}") };
+        assert!(begun.contains(r#""stage":"ResponseStarted""#), "{begun}");
+        assert!(ended.contains(r#""stage":"ResponseComplete""#), "{ended}");
+        assert_eq!(id(begun), id(ended));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -30,9 +31,23 @@ pub(crate) fn init(format: LogFormat) {
         LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, text = harmless_text(panic.payload()), "a panic");
+        let (place, text) = harmless(panic);
+        tracing::error!(place, text, "a panic");
     }));
+}
+
+/// Has a panic of a command, which has no log, say no value either.
+pub(crate) fn hide_values_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let (place, text) = harmless(panic);
+        eprintln!("hades: a panic at {place}, which is a bug: {text}");
+    }));
+}
+
+/// Where a panic was, and what may be shown of what it says.
+fn harmless(panic: &PanicHookInfo<'_>) -> (String, &'static str) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    (place, harmless_text(panic.payload()))
 }
 
 /// Whether a line may be logged, whatever `HADES_LOG` says. In their details other crates
@@ -88,6 +103,25 @@ mod tests {
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let told = ["one", "two", "three", "four", "five"].map(|word| text.contains(word));
         assert_eq!(told, [false, false, true, true, true], "{text}");
+    }
+
+    #[test]
+    fn a_panic_of_a_command_tells_its_place_and_no_value() {
+        // The hook writes to standard error, so another process has to panic.
+        const ASKED: &str = "HADES_TEST_PANICS";
+        if std::env::var_os(ASKED).is_some() {
+            hide_values_of_panics();
+            panic!("token {}", 40 + 2);
+        }
+        let name = std::thread::current().name().unwrap().to_owned();
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--nocapture"])
+            .env(ASKED, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("hades: a panic at ") && text.contains("logging.rs:"), "{text}");
+        assert!(!text.contains("token 42"), "{text}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod scheduled_backups;
 mod secrets;
 mod self_projects;
 mod serve;
+mod stopped;
 mod store;
 mod suspended;
 mod sync_request;
@@ -43,6 +44,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     core_dump::forbid();
+    logging::hide_values_of_panics();
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Serve(flags) => {

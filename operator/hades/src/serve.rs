@@ -52,8 +52,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) enum ServeError {
     #[error("cannot listen on {address}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
+    #[error("{}{}", .0, give_away(.0))]
+    Directory(DirectoryError),
     #[error("the certificate of --tls-cert can't be used")]
     Certificate(#[from] CertificateError),
     #[error(
@@ -90,6 +90,21 @@ pub(crate) enum ServeError {
     Signals { source: io::Error },
 }
 
+/// What else can be done about a directory of somebody else: only whoever is to be the
+/// server may have it.
+fn give_away(error: &DirectoryError) -> String {
+    match error {
+        DirectoryError::Foreign { path, me, .. } => {
+            let path = path.display();
+            format!(
+                "; or, if the server is to run as user {me}, give everything in it away: chown -R \
+                 {me} {path}"
+            )
+        }
+        _ => String::new(),
+    }
+}
+
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
     let provider = flags.oidc.settings()?;
@@ -102,7 +117,7 @@ pub(crate) async fn serve(flags: ServeFlags) -> Result<(), ServeError> {
         .local_addr()
         .map_err(|source| ServeError::Listen { address: flags.listen, source })?;
     let public = PublicListener::open(&flags.public).await?;
-    bootstrap::check_directory(&flags.data_dir)?;
+    bootstrap::check_directory(&flags.data_dir).map_err(ServeError::Directory)?;
     let installation = Arc::new(prepare(&flags, address)?);
     let given = flags.tls_cert.clone().zip(flags.tls_key.clone());
     api_certificate::keep(Arc::clone(&installation), given, &shutdown)?;
@@ -429,6 +444,26 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+
+    #[test]
+    fn only_a_server_may_be_given_the_directory_of_somebody_else() {
+        let path = PathBuf::from("/var/lib/hades");
+        let foreign = DirectoryError::Foreign { path: path.clone(), owner: 999, me: 7 };
+        let of_command = foreign.to_string();
+        assert!(of_command.ends_with("run it as the owner: sudo -u '#999' hades …"));
+        let error = ServeError::Directory(foreign);
+        let text = hades_controllers::error_chain(&error);
+        assert_eq!(text.strip_prefix(&of_command), Some(&*give_away_to(7)), "{text}");
+        let open = DirectoryError::Open { path, mode: 0o755 };
+        assert_eq!(ServeError::Directory(open).to_string().matches("chmod 700").count(), 1);
+    }
+
+    fn give_away_to(me: u32) -> String {
+        format!(
+            "; or, if the server is to run as user {me}, give everything in it away: chown -R {me} \
+             /var/lib/hades"
+        )
+    }
 
     #[tokio::test]
     async fn the_same_value_looks_different_in_every_project() {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use hades_apiserver::IdentitySource;
+use hades_apiserver::bootstrap::{self, DirectoryError};
 use hades_apiserver::maintenance::{self, Compacted, Report, StoreError};
 
 use crate::cli::{StoreCommand, StoreFlags, StoreVerifyFlags};
@@ -17,6 +18,8 @@ pub(crate) enum StoreCommandError {
          fingerprint.key into another folder and name that with --data-dir"
     )]
     InUse { path: String },
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     #[error(transparent)]
     Store(StoreError),
     #[error(transparent)]
@@ -50,6 +53,7 @@ fn verify(
     identity: &IdentitySource,
     out: &mut impl Write,
 ) -> Result<bool, StoreCommandError> {
+    bootstrap::check_owner(directory)?;
     let report = maintenance::verify_with(directory, identity)?;
     write_report(&report, out)?;
     Ok(report.problems.is_empty())
@@ -104,6 +108,8 @@ fn percent(part: u64, whole: u64) -> u64 {
 }
 
 fn compact(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandError> {
+    // The file is a new one then, and of whoever runs this: the server couldn't open it.
+    bootstrap::check_directory(directory)?;
     let Compacted { before, after, clean } = maintenance::compact(directory)?;
     writeln!(
         out,
@@ -125,6 +131,7 @@ fn adopt(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandErr
         writeln!(out, "{} holds no store", directory.display())?;
         return Ok(false);
     }
+    bootstrap::check_owner(directory)?;
     instance::adopt(directory)?;
     writeln!(
         out,
@@ -136,10 +143,30 @@ fn adopt(directory: &Path, out: &mut impl Write) -> Result<bool, StoreCommandErr
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use hades_apiserver::{ApiServer, ServerConfig};
 
     use super::*;
     use crate::identity_flags::IdentityFlags;
+
+    /// For its owner alone, as a data directory must be.
+    fn closed_directory() -> tempfile::TempDir {
+        let mode = std::fs::Permissions::from_mode(0o700);
+        tempfile::Builder::new().permissions(mode).tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_store_is_compacted_in_a_data_directory_only_and_looked_at_in_copies_too() {
+        let directory = closed_directory();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), mode).unwrap();
+        let flags = flags(directory.path());
+        let error = run(&StoreCommand::Compact(flags.clone()), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, StoreCommandError::Directory(_)), "{error}");
+        let error = run(&to_verify(flags), &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, StoreCommandError::Store(_)), "{error}");
+    }
 
     fn flags(directory: &Path) -> StoreFlags {
         StoreFlags { data_dir: directory.to_owned() }
@@ -158,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_is_summed_up_and_its_problems_are_listed() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = closed_directory();
         let server = ApiServer::open(ServerConfig::new(directory.path(), Vec::new())).await;
         let server = server.unwrap();
         let flags = flags(directory.path());
@@ -184,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_folder_without_a_store_is_an_error_and_stays_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = closed_directory();
         let flags = flags(directory.path());
         for command in [to_verify(flags.clone()), StoreCommand::Compact(flags)] {
             let error = run(&command, &mut Vec::new()).unwrap_err().to_string();

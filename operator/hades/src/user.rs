@@ -10,9 +10,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use hades_accounts::{ADMINISTRATORS, Accounts, AccountsError, FIRST_USER};
 use hades_api::{User, UserSpec};
-use hades_apiserver::audit::{AuditEvent, AuditOptions};
-use hades_apiserver::bootstrap::{self, BootstrapError, DirectoryError, DirectoryLock};
-use hades_apiserver::{ApiServer, IdentitySource, OpenError};
+use hades_apiserver::audit::AuditEvent;
+use hades_apiserver::{ApiServer, IdentitySource};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,7 +20,8 @@ use serde_json::{Value, json};
 use crate::admin_client::{AdminClient, AdminClientError};
 use crate::admin_socket::{self, PREFIX, Refusal};
 use crate::cli::{RecoverFlags, UserCommand};
-use crate::{operations, serve};
+use crate::operations;
+use crate::stopped::{Stopped, StoppedError};
 
 /// Why a user wasn't recovered.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +31,7 @@ pub(crate) enum UserCommandError {
     #[error("the server's answer can't be read")]
     Answer(#[source] reqwest::Error),
     #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    #[error("{} holds no store; name the data directory of the server with --data-dir", .0.display())]
-    NoStore(PathBuf),
-    #[error(transparent)]
-    InUse(#[from] BootstrapError),
-    #[error("cannot open the store in {}", path.display())]
-    Open { path: PathBuf, source: OpenError },
+    Stopped(#[from] StoppedError),
     #[error("cannot read the accounts of users")]
     Accounts(#[from] AccountsError),
     #[error("{name:?} is no name of a user")]
@@ -117,16 +111,8 @@ async fn recover_stopped(
     identity: IdentitySource,
     name: &str,
 ) -> Result<SecretString, UserCommandError> {
-    bootstrap::check_directory(data_dir)?;
-    if !data_dir.join("store.redb").exists() {
-        return Err(UserCommandError::NoStore(data_dir.to_owned()));
-    }
-    let _lock = DirectoryLock::take(data_dir)?;
-    let audit = AuditOptions { directory: audit_dir, ..AuditOptions::default() };
-    let server = ApiServer::open(serve::server_config(data_dir, audit, identity))
-        .await
-        .map_err(|source| UserCommandError::Open { path: data_dir.to_owned(), source })?;
-    let accounts = Accounts::open(&server, hades_accounts::Settings::new(data_dir)).await?;
+    let Stopped { server, .. } = &Stopped::open(data_dir, audit_dir, identity).await?;
+    let accounts = Accounts::open(server, hades_accounts::Settings::new(data_dir)).await?;
     let served = server.clone().with_routes(operations::PREFIX, accounts.router());
     let recovered = recover_recorded(&served, name).await;
     accounts.flush().await;
@@ -254,6 +240,7 @@ mod tests {
     use axum::http::StatusCode;
     use axum::response::IntoResponse;
     use hades_accounts::{Cost, Origin, Settings};
+    use hades_apiserver::bootstrap::DirectoryLock;
     use hades_apiserver::{Identity, ServerConfig};
     use kube::api::DeleteParams;
 
@@ -305,10 +292,13 @@ mod tests {
         let password = SecretString::from(password.to_owned());
         accounts.log_in(FIRST_USER, &password, None, &Origin::default()).await.unwrap();
         let error = run(&flags(FIRST_USER), &mut Vec::new()).await.unwrap_err();
-        assert!(matches!(error, UserCommandError::Open { .. }), "it is in use: {error}");
+        assert!(
+            matches!(error, UserCommandError::Stopped(StoppedError::Open { .. })),
+            "it is in use: {error}"
+        );
         let held = DirectoryLock::take(data).unwrap();
         let error = run(&flags(FIRST_USER), &mut Vec::new()).await.unwrap_err();
-        assert!(matches!(error, UserCommandError::InUse(_)), "{error}");
+        assert!(matches!(error, UserCommandError::Stopped(StoppedError::InUse(_))), "{error}");
         drop((held, server));
         for bad in ["", "../x", "a/b", "A", "a b", "-"] {
             let error = run(&flags(bad), &mut Vec::new()).await.unwrap_err();
@@ -324,7 +314,7 @@ mod tests {
             name,
         });
         let error = run(&command, &mut Vec::new()).await.unwrap_err();
-        assert!(matches!(error, UserCommandError::NoStore(_)), "{error}");
+        assert!(matches!(error, UserCommandError::Stopped(StoppedError::NoStore(_))), "{error}");
         assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
     }
 

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::chain::ChainKey;
-use super::event::AuditEvent;
+use super::event::{AuditEvent, Stage};
 use super::queue::Queue;
 use super::read::{self, Query};
 use super::secret_use::SecretUses;
@@ -152,6 +152,16 @@ impl Auditor {
             uses: SecretUses::default(),
             refusals: Rates::new(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE),
         })))
+    }
+
+    /// Records that something has begun which may take long or be cut off. When it ends,
+    /// give what this answers to [`Auditor::record`], with how it ended.
+    #[must_use]
+    pub fn begin(&self, mut event: AuditEvent) -> AuditEvent {
+        event.audit_id = random::uuid().unwrap_or_default();
+        event.received = (self.0.clock)();
+        self.record(event.clone().at(Stage::ResponseStarted));
+        event
     }
 
     /// Records something. Never waits; it is on the disk a second later.

@@ -10,10 +10,10 @@ pub enum DirectoryError {
     /// It isn't a directory.
     #[error("{0} is not a directory; choose another with --data-dir")]
     NotOne(PathBuf),
-    /// Somebody else owns it.
+    /// Somebody else owns it. What another user makes in it, the owner can't use.
     #[error(
-        "{path} belongs to user {owner}, and this hades runs as user {me}; run it as the owner, or \
-         give everything in it away: chown -R {me} {path}"
+        "{path} belongs to user {owner}, and this hades runs as user {me}; run it as the owner: \
+         sudo -u '#{owner}' hades …"
     )]
     Foreign {
         /// The directory.
@@ -44,6 +44,18 @@ pub fn check(path: &Path) -> Result<(), DirectoryError> {
     // What isn't there is made, for its owner alone.
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
     judge(path, &metadata, rustix::process::geteuid().as_raw())
+}
+
+/// Checks that a directory, if it is there, is this user's, whoever else may look into
+/// it: for what only reads, in copies too.
+///
+/// # Errors
+/// When it isn't.
+pub fn check_owner(path: &Path) -> Result<(), DirectoryError> {
+    match check(path) {
+        Err(DirectoryError::Open { .. }) => Ok(()),
+        checked => checked,
+    }
 }
 
 fn judge(path: &Path, metadata: &Metadata, me: u32) -> Result<(), DirectoryError> {
@@ -84,11 +96,13 @@ mod tests {
             let error = check(&path).unwrap_err();
             assert_eq!(error, DirectoryError::Open { path: path.clone(), mode });
             assert!(error.to_string().contains(&format!("chmod 700 {}", path.display())));
+            assert_eq!(check_owner(&path), Ok(()));
         }
         set(0o700);
         let metadata = std::fs::metadata(&path).unwrap();
         let other = metadata.uid() + 1;
         let error = judge(&path, &metadata, other).unwrap_err().to_string();
-        assert!(error.contains(&format!("chown -R {other}")), "{error}");
+        let owner = metadata.uid();
+        assert!(error.ends_with(&format!("sudo -u '#{owner}' hades …")), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-pub use directory::{DirectoryError, check as check_directory};
+pub use directory::{DirectoryError, check as check_directory, check_owner};
 pub use kubeconfig::CONTEXT;
 
 use crate::authn::{Credential, Identity, digest_hex};

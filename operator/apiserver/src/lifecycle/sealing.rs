@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::AuditEvent;
+use crate::authn::Identity;
 use crate::rotation;
 use crate::state::State;
 
@@ -16,7 +18,12 @@ pub(super) async fn run(state: Arc<State>) {
         let finished = rotation::finish(&state.store, &state.keyring, &state.rotations);
         tokio::select! {
             finished = finished => match finished {
-                Ok(()) => return,
+                Ok(rotated) => {
+                    if rotated.is_some() {
+                        record(&state);
+                    }
+                    return;
+                }
                 Err(error) => {
                     let reason = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, reason, "the rotation of the identity goes on later");
@@ -29,4 +36,11 @@ pub(super) async fn run(state: Arc<State>) {
             () = state.shutdown.cancelled() => return,
         }
     }
+}
+
+/// The end of a rotation whose beginning is in the audit log, or that somebody began in
+/// the file of the identity.
+fn record(state: &State) {
+    let event = AuditEvent::new("rotate", "").by(&Identity::server());
+    state.auditor.record(event.answered(200, "", ""));
 }

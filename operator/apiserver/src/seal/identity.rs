@@ -91,10 +91,7 @@ impl IdentityFile {
     /// Whether the file can be replaced.
     pub fn can_be_written(&self) -> bool {
         let path = self.target();
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let folder = private_file::folder(&path);
         !self.is_credential && rustix::fs::access(folder, Access::WRITE_OK).is_ok()
     }
 
@@ -317,6 +314,9 @@ mod tests {
         let error = judge(&file.path, &metadata, 0o077, Some(metadata.uid() + 1));
         // Root's own file is nobody else's.
         assert_eq!(error.is_err(), metadata.uid() != 0);
+        // To root: the server couldn't read what root is given.
+        let error = SealError::Foreign { path: file.path.clone(), owner: 999, me: 0 }.to_string();
+        assert!(error.contains("run it as that user: sudo -u '#999' hades …; or, if"), "{error}");
     }
 
     fn set_mode(path: &Path, mode: u32) {

@@ -90,8 +90,9 @@ pub enum SealError {
     },
     /// An identity belongs to somebody else.
     #[error(
-        "{path} belongs to user {owner}, who can read it, and this hades runs as user {me}; give \
-         it away: chown {me} {path}"
+        "{path} belongs to user {owner}, who can read it, and this hades runs as user {me}; run it \
+         as that user: sudo -u '#{owner}' hades …; or, if the server is to run as user {me}, give \
+         the file away: chown {me} {path}"
     )]
     Foreign {
         /// The file.
@@ -340,11 +341,13 @@ impl Keyring {
 
     /// Puts a new identity before those that are there: on the disk first, then in
     /// use. Where somebody put another one first in the file, that is the new one.
+    /// Takes as long as the disk, and a passphrase, need for it; only whoever has the
+    /// turn to rotate calls it.
     ///
     /// # Errors
     /// When the file can't be read or written; then nothing has changed.
     pub(crate) fn renew(&self) -> Result<(), SealError> {
-        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        let identities = self.identities();
         let found = self.file.read()?;
         let found = found.ok_or_else(|| SealError::IdentityMissing(self.file.path.clone()))?;
         let mut wanted = found.all;
@@ -356,16 +359,20 @@ impl Keyring {
             wanted.insert(0, x25519::Identity::generate());
         }
         let count = wanted.len();
-        for old in identities.iter() {
-            if !wanted.iter().any(|one| recipient(one) == recipient(old)) {
-                wanted.push(old.clone());
+        for old in identities {
+            if !wanted.iter().any(|one| recipient(one) == recipient(&old)) {
+                wanted.push(old);
             }
         }
         if is_same || wanted.len() > count {
             self.file.write(&wanted)?;
         }
-        *identities = wanted;
+        self.use_identities(wanted);
         Ok(())
+    }
+
+    fn use_identities(&self, identities: Vec<x25519::Identity>) {
+        *self.identities.write().unwrap_or_else(PoisonError::into_inner) = identities;
     }
 
     /// Whether there are identities that only open, and that can be removed.
@@ -374,12 +381,13 @@ impl Keyring {
     }
 
     /// Removes the identities that only open, in the file and from memory. Nothing may
-    /// be sealed for them any more.
+    /// be sealed for them any more. Takes as long as [`Keyring::renew`], and is called as
+    /// that is.
     ///
     /// # Errors
     /// When the file can't be written.
     pub(crate) fn forget_former(&self) -> Result<(), SealError> {
-        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        let mut identities = self.identities();
         if identities.len() < 2 {
             return Ok(());
         }
@@ -392,6 +400,7 @@ impl Keyring {
             );
         }
         identities.truncate(1);
+        self.use_identities(identities);
         Ok(())
     }
 

@@ -152,3 +152,30 @@ fn fingerprints_depend_on_key_place_and_value() {
     assert_ne!(base, one.fingerprint(&["shop", "db2", "password"], b"x"));
     assert_ne!(base, two.fingerprint(&["shop", "db", "password"], b"x"));
 }
+
+#[test]
+fn nobody_waits_for_the_file_of_the_identity_while_it_is_replaced() {
+    let directory = stored();
+    let keyring = Arc::new(Keyring::load_or_create(directory.path()).unwrap());
+    let (path, before) = (directory.path().join(IDENTITY_FILE), keyring.recipient());
+    let text = std::fs::read(&path).unwrap();
+    // A file that is read only when somebody writes it.
+    std::fs::remove_file(&path).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+    let renewing = std::thread::spawn({
+        let keyring = Arc::clone(&keyring);
+        move || keyring.renew()
+    });
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn({
+        let keyring = Arc::clone(&keyring);
+        move || tell.send(keyring.recipient())
+    });
+    assert_eq!(told.recv_timeout(std::time::Duration::from_secs(20)).unwrap(), before);
+    io::Write::write_all(&mut file, &text).unwrap();
+    drop(file);
+    renewing.join().unwrap().unwrap();
+    assert_ne!(keyring.recipient(), before);
+}

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use super::StoreError;
 #[cfg(test)]
 use super::faults::{Faults, Verdict};
+use crate::private_file;
 
 /// redb caches a gigabyte unless told otherwise.
 const CACHE_BYTES: usize = 8 << 20;
@@ -84,6 +85,16 @@ impl Disk {
                 other => StoreError::database(other),
             })?;
         Ok((database, file))
+    }
+
+    /// Makes a rename of the file at `path` last.
+    ///
+    /// # Errors
+    /// When its folder can't be read or written to the disk.
+    pub fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.sync_folder()?;
+        private_file::sync_folder(path)
     }
 
     fn file(&self, path: &Path) -> io::Result<DiskFile> {

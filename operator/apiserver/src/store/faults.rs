@@ -38,6 +38,8 @@ struct State {
     /// How many calls fail from then on.
     remaining: u64,
     full: bool,
+    /// Renames don't last.
+    forgetful: bool,
     calls: u64,
     failed: u64,
     /// What was overwritten since the last sync: the length of the file then,
@@ -70,12 +72,22 @@ impl Faults {
         let mut state = self.state();
         state.countdown = None;
         state.full = false;
+        state.forgetful = false;
         state.failed
     }
 
     /// There is no room to set aside any more.
     pub fn fill(&self) {
         self.state().full = true;
+    }
+
+    /// Folders can't be written to the disk any more.
+    pub fn forget_renames(&self) {
+        self.state().forgetful = true;
+    }
+
+    pub fn sync_folder(&self) -> io::Result<()> {
+        if self.state().forgetful { Err(io::Error::other("as it was told to")) } else { Ok(()) }
     }
 
     pub fn error(&self) -> io::Error {

@@ -15,8 +15,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTran
 
 use super::disk::{Cached, Disk};
 use super::handle::Opened;
-use super::vacuum::{beside, sync_directory};
+use super::vacuum::beside;
 use super::{CEILING, COUNTERS, FORMAT, OBJECTS, StoreError, VERSION};
+use crate::private_file;
 
 /// The first format: rows of [`super::row`] under keys of [`super::key`], and the
 /// counters `format`, `version` and `ceiling`. Sealed rows are sealed for the identity.
@@ -135,7 +136,7 @@ fn keep_copy(path: &Path, format: u64) -> Result<(), StoreError> {
             std::fs::remove_file(&unfinished)?;
         }
         copied?;
-        sync_directory(&copy)
+        private_file::sync_folder(&copy)
     };
     made().map_err(|source| StoreError::Copy { format, path: copy.clone(), source })?;
     tracing::info!(format, copy = %copy.display(), "a copy of the store was kept for its upgrade");

@@ -74,12 +74,13 @@ pub use snapshot::Snapshot;
 pub use verify::{Report, Tally, verify, verify_with};
 
 use crate::metrics::Metrics;
-use crate::seal::Keyring;
+use crate::seal::{Keyring, SealError};
 use crate::vital::Vital;
 use crate::watch::Ring;
 use disk::Disk;
 use format::Step;
 use handle::{Handle, Reading};
+use key::Parts;
 use observer::Observers;
 use order::Order;
 use owners::Owners;
@@ -92,6 +93,9 @@ const COUNTERS: TableDefinition<'static, &'static str, u64> = TableDefinition::n
 const VERSION: &str = "version";
 const CEILING: &str = "ceiling";
 const FORMAT: &str = "format";
+/// There, and more than zero, where the file may hold what was sealed for a former key:
+/// it has to be rewritten. A new file begins without it.
+const UNCLEAN: &str = "unclean";
 
 /// The store file inside the data directory.
 pub const FILE: &str = "store.redb";
@@ -208,11 +212,23 @@ pub(crate) struct Shared {
     jobs: mpsc::WeakSender<Job>,
     /// Cancelled when the writer panicked.
     broken: CancellationToken,
+    /// Cancelled when the store is to be closed: what takes long is given up.
+    closing: CancellationToken,
 }
 
 impl Shared {
     fn owners(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a row that lies in the clear where none does: whoever can write the file,
+    /// but not seal, put it there.
+    fn judge(&self, key: &[u8], header: Header) -> Result<(), StoreError> {
+        if header.is_sealed() {
+            return Ok(());
+        }
+        let resource = Parts::of(key).ok_or(StoreError::CorruptRow)?.resource;
+        if self.policy.seals(resource) { Err(SealError::Damaged.into()) } else { Ok(()) }
     }
 
     fn open_payload(
@@ -221,6 +237,7 @@ impl Shared {
         header: Header,
         payload: &[u8],
     ) -> Result<Bytes, StoreError> {
+        self.judge(key, header)?;
         Ok(match sealed::open(&self.keyring, key, header, payload)? {
             Cow::Borrowed(payload) => Bytes::copy_from_slice(payload),
             Cow::Owned(payload) => Bytes::from(payload),
@@ -318,6 +335,7 @@ impl Store {
             metrics,
             jobs: jobs.downgrade(),
             broken: CancellationToken::new(),
+            closing: CancellationToken::new(),
         });
         let writer = Writer::new(Arc::clone(&shared), version, queue);
         Ok((Self { shared, jobs }, writer))
@@ -441,6 +459,7 @@ impl Store {
     /// Commits what is queued, makes it durable and closes the file. Later calls
     /// answer [`StoreError::Closed`].
     pub async fn close(&self) {
+        self.shared.closing.cancel();
         let (reply, answer) = oneshot::channel();
         if self.jobs.send(Job::Close(reply)).await.is_ok() {
             // An error only says that the writer ended before it could answer.

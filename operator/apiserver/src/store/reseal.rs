@@ -13,12 +13,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redb::ReadableTable;
+use redb::{ReadableTable, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::row::{self, Header, Seal};
 use super::writer::Job;
-use super::{OBJECTS, Shared, Store, StoreError, keys, sealed, vacuum};
+use super::{COUNTERS, OBJECTS, Shared, Store, StoreError, UNCLEAN, keys, sealed, vacuum};
 
 /// How many rows the writer gets at once, and how many bytes of them: others wait for
 /// so long.
@@ -79,12 +79,28 @@ impl Task {
             Self::RemoveKeys => {
                 let txn = shared.handle.begin_write()?;
                 let removed = keys::remove_others(&txn, shared.keyring.key()?.id())?;
+                if removed > 0 {
+                    mark_unclean(&txn)?;
+                }
                 txn.commit().map_err(StoreError::database)?;
                 Ok(removed)
             }
-            Self::Rewrite => vacuum::rewrite(&shared.handle, || false).map(u64::from),
+            Self::Rewrite => {
+                match vacuum::rewrite(&shared.handle, || shared.closing.is_cancelled()) {
+                    Ok(false) => Err(StoreError::Closed),
+                    done => done.map(u64::from),
+                }
+            }
         }
     }
+}
+
+/// Notes, with what makes it so, that the file has to be rewritten: whoever is killed
+/// before that is done would not know.
+fn mark_unclean(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut counters = txn.open_table(COUNTERS).map_err(StoreError::database)?;
+    counters.insert(UNCLEAN, 1).map_err(StoreError::database)?;
+    Ok(())
 }
 
 fn put(shared: &Shared, rows: &[Resealed]) -> Result<u64, StoreError> {
@@ -105,6 +121,9 @@ fn put(shared: &Shared, rows: &[Resealed]) -> Result<u64, StoreError> {
             growth += length(row.len()) - old.map_or(0, |old| length(old.value().len()));
             count += 1;
         }
+    }
+    if count > 0 {
+        mark_unclean(&txn)?;
     }
     txn.commit().map_err(StoreError::database)?;
     shared.content.fetch_add(growth, Ordering::Relaxed);
@@ -200,11 +219,26 @@ impl Store {
         self.ask(Task::RemoveKeys).await
     }
 
-    /// Rewrites the file, so that nothing is left in it of what was replaced or
-    /// deleted. Writers wait; readers don't.
+    /// Whether the file may hold what was sealed for a key that is gone, until it is
+    /// rewritten.
     ///
     /// # Errors
-    /// When there is no room for a second file, or the disk fails.
+    /// When the store can't be read.
+    pub fn is_unclean(&self) -> Result<bool, StoreError> {
+        self.shared.reading(|reading| {
+            let table = reading.transaction.open_table(COUNTERS).map_err(StoreError::database)?;
+            let mark = table.get(UNCLEAN).map_err(StoreError::database)?;
+            Ok(mark.is_some_and(|mark| mark.value() > 0))
+        })
+    }
+
+    /// Rewrites the file, so that nothing is left in it of what was replaced or
+    /// deleted. Writers wait; readers don't. Whoever closes the store doesn't, either:
+    /// then it is given up, and the file stays as it is.
+    ///
+    /// # Errors
+    /// When there is no room for a second file, when the disk fails, or
+    /// [`StoreError::Closed`] when it was given up.
     pub async fn rewrite(&self) -> Result<(), StoreError> {
         self.ask(Task::Rewrite).await.map(|_| ())
     }

@@ -231,7 +231,10 @@ impl Scan {
         let (header, payload) = row::decode(value.value())?;
         let opened = match header.is_sealed() {
             true => Some(self.shared.open_payload(key.value(), header, payload)?),
-            false => None,
+            false => {
+                self.shared.judge(key.value(), header)?;
+                None
+            }
         };
         Ok(Some(Entry { key, value, header, opened }))
     }

@@ -2,10 +2,14 @@
 //!
 //! A row is sealed for the place that it lies in: its key and its header. So nobody
 //! who can write the file, but not open it, can put a row in the place of another, or
-//! an earlier state of it under a later version.
+//! an earlier state of it under a later version. He can put a whole row back as it was
+//! once, with its version, for as long as its key is there.
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
+use super::key::Parts;
 use super::row::{self, Header, Seal};
 use crate::seal::{Keyring, SealError};
 
@@ -27,6 +31,31 @@ pub(super) fn seal(
     Ok((header, row::encode(header, &sealed)))
 }
 
+/// What an object says of itself.
+#[derive(Deserialize)]
+struct Object {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+    resource_version: String,
+}
+
+/// Whether an object is the one of this key, in the state of this header.
+fn is_of(key: &[u8], header: Header, object: &[u8]) -> bool {
+    let Some(parts) = Parts::of(key) else { return false };
+    serde_json::from_slice::<Object>(object).is_ok_and(|Object { metadata }| {
+        metadata.name == parts.name
+            && metadata.namespace == parts.namespace
+            && metadata.resource_version == header.version.to_string()
+    })
+}
+
 /// The object of a row under this key, sealed or not.
 pub(super) fn open<'a>(
     keyring: &Keyring,
@@ -36,7 +65,14 @@ pub(super) fn open<'a>(
 ) -> Result<Cow<'a, [u8]>, SealError> {
     Ok(match header.seal {
         Seal::None => Cow::Borrowed(payload),
-        Seal::Identity => Cow::Owned(keyring.open_age(payload)?),
+        Seal::Identity => {
+            let object = keyring.open_age(payload)?;
+            // The first format bound nothing: what the object says of itself has to do.
+            if !is_of(key, header, &object) {
+                return Err(SealError::Damaged);
+            }
+            Cow::Owned(object)
+        }
         Seal::Key(id) => Cow::Owned(keyring.key_of(id)?.unseal(&place(key, header), payload)?),
     })
 }

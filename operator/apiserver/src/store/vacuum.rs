@@ -6,7 +6,6 @@
 //! on with the old file until they are done, and a crash at any moment leaves a
 //! whole store.
 
-use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use redb::{ReadTransaction, WriteTransaction};
 use super::disk::Cached;
 use super::handle::{Handle, Opened};
 use super::keys::KEYS;
-use super::{COUNTERS, OBJECTS, StoreError};
+use super::{COUNTERS, OBJECTS, StoreError, UNCLEAN};
 
 /// A smaller file is left as it is.
 const WORTH: u64 = 8 << 20;
@@ -72,17 +71,23 @@ fn rewrite_at(
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     remove(path);
     let mut opened = Opened::new(handle.disk(), path, Cached::Trusted)?;
-    if !copy(&handle.begin_read()?.transaction, &opened, waiting)? {
+    if !copy(&handle.begin_read()?.transaction, &opened, &waiting)? {
+        return Ok(false);
+    }
+    if waiting() {
         return Ok(false);
     }
     opened.database.compact().map_err(StoreError::database)?;
     std::fs::rename(path, handle.path()).map_err(failed)?;
-    sync_directory(handle.path()).map_err(failed)?;
+    // From here on the name is that of the new file: what went into the old one would
+    // be gone with the last who has it open.
     handle.replace(opened);
+    handle.disk().sync_folder(handle.path()).map_err(failed)?;
     Ok(true)
 }
 
-/// Copies all rows, keys and counters in one transaction.
+/// Copies all rows, keys and counters in one transaction, but for the mark that the file
+/// isn't clean: a new one is.
 pub(super) fn copy(
     from: &ReadTransaction,
     to: &Opened,
@@ -94,6 +99,9 @@ pub(super) fn copy(
         let mut target = txn.open_table(COUNTERS).map_err(StoreError::database)?;
         for entry in source.range::<&str>(..).map_err(StoreError::database)? {
             let (name, value) = entry.map_err(StoreError::database)?;
+            if name.value() == UNCLEAN {
+                continue;
+            }
             target.insert(name.value(), value.value()).map_err(StoreError::database)?;
         }
         copy_keys(from, &txn)?;
@@ -137,14 +145,6 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     PathBuf::from(name)
-}
-
-/// Makes a rename in the directory of `path` last.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 /// Removes what an attempt left behind.

@@ -13,7 +13,7 @@ use super::format::{self, Counters};
 use super::key::Parts;
 use super::overlay::Overlay;
 use super::row::{self, Header};
-use super::{FILE, OBJECTS, StoreError, keys, sealed};
+use super::{FILE, OBJECTS, PRIVATE, StoreError, keys, sealed};
 use crate::seal::{IdentitySource, Keyring};
 
 const CACHE_BYTES: usize = 8 << 20;
@@ -244,7 +244,7 @@ fn check_row(
     if !seen.versions.insert(header.version) {
         problems.push(format!("another object has its version {}, too", header.version));
     }
-    if key.resource == SECRETS && !header.is_sealed() {
+    if (key.resource == SECRETS || key.resource.starts_with(PRIVATE)) && !header.is_sealed() {
         problems.push("it is not encrypted".to_owned());
     }
     let opened = match (header.is_sealed(), keyring) {

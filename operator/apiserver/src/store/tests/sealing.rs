@@ -123,6 +123,69 @@ async fn a_row_opens_in_its_place_and_at_its_version_only() {
 }
 
 #[tokio::test]
+async fn a_row_in_the_clear_is_refused_where_none_lies_in_the_clear() {
+    for (resource, name) in [(SECRETS, "s1"), ("-private/passwords", "s1")] {
+        let directory = fast_directory();
+        let store = open(directory.path());
+        let version = set(&store, resource, name, "planted").await.unwrap();
+        store.close().await;
+        maintenance::damage(directory.path(), resource, name, |_| {
+            let mut object = object(name, "forged");
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+            let header = Header { seal: Seal::None, terminating: false, version };
+            row::encode(header, object.to_string().as_bytes())
+        });
+        let problems = verify(directory.path()).unwrap().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].ends_with("it is not encrypted"), "{problems:?}");
+        let config = config(directory.path());
+        let opened = Store::open_on(directory.path(), config, Disk::default(), format::STEPS);
+        assert!(matches!(opened, Err(StoreError::Seal(SealError::Damaged))), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_of_the_first_format_opens_in_its_place_and_at_its_version_only() {
+    let directory = fast_directory();
+    let store = with_secrets(directory.path(), 2).await;
+    let first = store.get(&key(SECRETS, "s0")).unwrap().unwrap();
+    let second = store.get(&key(SECRETS, "s1")).unwrap().unwrap();
+    store.close().await;
+    for (object, is_good) in [
+        (second.object.to_vec(), true),
+        (first.object.to_vec(), false),
+        // An earlier state under a later version.
+        (second.object.to_vec(), false),
+    ] {
+        let version = second.version + u64::from(!is_good);
+        maintenance::damage(directory.path(), SECRETS, "s1", |_| {
+            for_identity(directory.path(), version, &object)
+        });
+        let problems = verify(directory.path()).unwrap().problems;
+        let found = problems.iter().any(|it| it.contains("put in the place of another"));
+        assert_ne!(found, is_good, "{problems:?}");
+        let config = config(directory.path());
+        let opened = Store::open_on(directory.path(), config, Disk::default(), format::STEPS);
+        match opened {
+            Ok(store) => {
+                assert!(is_good);
+                store.close().await;
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Seal(SealError::Damaged)) && !is_good);
+            }
+        }
+    }
+}
+
+/// A row as the first format had it.
+fn for_identity(directory: &Path, version: u64, object: &[u8]) -> Vec<u8> {
+    let recipient: age::x25519::Recipient = identity(directory).recipient.parse().unwrap();
+    let header = Header { seal: Seal::Identity, terminating: false, version };
+    row::encode(header, &age::encrypt(&recipient, object).unwrap())
+}
+
+#[tokio::test]
 async fn everything_is_sealed_anew_while_others_read_and_write() {
     let directory = fast_directory();
     let store = with_secrets(directory.path(), 600).await;
@@ -257,11 +320,9 @@ async fn a_full_disk_ends_a_rotation_and_room_lets_it_go_on() {
     assert_rotated(directory.path(), &store);
 }
 
-#[tokio::test]
-async fn rows_that_an_earlier_version_sealed_are_read_and_sealed_anew() {
-    let directory = fast_directory();
-    let store =
-        Store::open_on(directory.path(), config(directory.path()), Disk::default(), &[]).unwrap();
+/// A store as the first format had it: rows sealed for the identity, and no data key.
+async fn of_the_first_format(directory: &Path) {
+    let store = Store::open_on(directory, config(directory), Disk::default(), &[]).unwrap();
     for index in 0..FEW {
         set(&store, SECRETS, &format!("s{index}"), &format!("planted-{index}")).await.unwrap();
     }
@@ -270,19 +331,20 @@ async fn rows_that_an_earlier_version_sealed_are_read_and_sealed_anew() {
         .map(|index| store.get(&key(SECRETS, &format!("s{index}"))).unwrap().unwrap())
         .collect();
     store.close().await;
-    // As the first format had it: sealed for the identity, and no data key.
-    let recipient: age::x25519::Recipient = identity(directory.path()).recipient.parse().unwrap();
     for row in &rows {
-        let header = Header { seal: Seal::Identity, terminating: false, version: row.version };
-        let sealed = age::encrypt(&recipient, &row.object).unwrap();
-        let row_bytes = row::encode(header, &sealed);
-        maintenance::damage(directory.path(), SECRETS, row.key.name(), |_| row_bytes);
+        let sealed = for_identity(directory, row.version, &row.object);
+        maintenance::damage(directory, SECRETS, row.key.name(), |_| sealed);
     }
-    let database = redb::Database::open(directory.path().join(FILE)).unwrap();
+    let database = redb::Database::open(directory.join(FILE)).unwrap();
     let txn = database.begin_write().unwrap();
     txn.delete_table(keys::KEYS).unwrap();
     txn.commit().unwrap();
-    drop(database);
+}
+
+#[tokio::test]
+async fn rows_that_an_earlier_version_sealed_are_read_and_sealed_anew() {
+    let directory = fast_directory();
+    of_the_first_format(directory.path()).await;
     // With another identity it stays as it is.
     let right = std::fs::read(directory.path().join("identity.age")).unwrap();
     let other = fast_directory();
@@ -348,4 +410,96 @@ async fn another_identity_is_told_at_the_start() {
     let read = database.begin_read().unwrap();
     let keys = read.open_table(keys::KEYS).unwrap();
     assert_eq!(keys.first().unwrap().unwrap().0.value(), 1);
+}
+
+#[tokio::test]
+async fn a_kill_after_the_last_row_of_an_upgrade_leaves_nothing_of_before() {
+    let directory = fast_directory();
+    of_the_first_format(directory.path()).await;
+    let store = open(directory.path());
+    let sealed = ciphertexts(&store);
+    assert_eq!(store.reseal().await.unwrap(), FEW as u64);
+    let copy = after_a_crash(directory.path());
+    std::fs::remove_file(copy.path().join("store.redb.format-1")).unwrap();
+    let store = open(copy.path());
+    let rotated = finish(&store, &store.shared.keyring, &Turn::default()).await.unwrap();
+    assert_eq!(rotated, None, "the identity is the same");
+    assert!(is_whole(&store, FEW) && !store.is_unclean().unwrap());
+    store.close().await;
+    // All but the data key, which is the same.
+    assert_eq!(left_of(copy.path(), &sealed), 1);
+}
+
+#[tokio::test]
+async fn a_kill_before_the_file_is_rewritten_leaves_nothing_of_an_identity_that_is_not_ours() {
+    let (directory, other, given) = (fast_directory(), fast_directory(), fast_directory());
+    with_secrets(directory.path(), FEW).await.close().await;
+    Keyring::load_or_create(other.path()).unwrap();
+    // As somebody put it first in a credential, above the present one.
+    let both = [&other, &directory]
+        .map(|it| std::fs::read_to_string(it.path().join("identity.age")).unwrap())
+        .concat();
+    let path = given.path().join("hades.identity");
+    crate::private_file::write(&path, both.as_bytes()).unwrap();
+    let place = crate::seal::IdentityPlace::Credential(path);
+    let source = IdentitySource { place, passphrase_file: None };
+    let open = |directory: &Path| {
+        let keyring = Arc::new(Keyring::open(directory, &source).unwrap());
+        let config = Config { keyring, ..config(directory) };
+        Store::open_on(directory, config, Disk::default(), format::STEPS).unwrap()
+    };
+    let store = open(directory.path());
+    let before = ciphertexts(&store);
+    store.add_key().await.unwrap();
+    store.reseal().await.unwrap();
+    assert_eq!(store.remove_keys().await.unwrap(), 1);
+    let copy = after_a_crash(directory.path());
+    let store = open(copy.path());
+    let keyring = &store.shared.keyring;
+    finish(&store, keyring, &Turn::default()).await.unwrap();
+    assert!(is_whole(&store, FEW) && !store.is_unclean().unwrap());
+    assert_eq!(keyring.recipient(), identity(other.path()).recipient);
+    let length = std::fs::metadata(copy.path().join(FILE)).unwrap().len();
+    finish(&store, keyring, &Turn::default()).await.unwrap();
+    assert_eq!(std::fs::metadata(copy.path().join(FILE)).unwrap().len(), length);
+    store.close().await;
+    assert_eq!(left_of(copy.path(), &before), 0);
+}
+
+#[tokio::test]
+async fn a_rewrite_is_given_up_when_the_store_is_closed_and_done_by_the_next_start() {
+    let directory = fast_directory();
+    let store = with_secrets(directory.path(), FEW).await;
+    let before = ciphertexts(&store);
+    store.shared.keyring.renew().unwrap();
+    store.add_key().await.unwrap();
+    store.reseal().await.unwrap();
+    store.remove_keys().await.unwrap();
+    // As `close` does before it waits for the writer.
+    store.shared.closing.cancel();
+    let error = store.rewrite().await.unwrap_err();
+    assert!(matches!(error, StoreError::Closed), "{error}");
+    assert!(!directory.path().join("store.redb.new").exists());
+    store.close().await;
+    let store = open(directory.path());
+    assert!(store.is_unclean().unwrap());
+    finish(&store, &store.shared.keyring, &Turn::default()).await.unwrap().unwrap();
+    assert_rotated(directory.path(), &store);
+    store.close().await;
+    assert!(store.shared.closing.is_cancelled());
+    assert_eq!(left_of(directory.path(), &before), 0);
+}
+
+#[tokio::test]
+async fn a_rewritten_file_is_written_to_even_if_its_name_may_not_last() {
+    let (directory, disk) = (fast_directory(), Disk::default());
+    let store = open_on(directory.path(), &disk);
+    set(&store, MAPS, "a", "before").await.unwrap();
+    disk.faults.forget_renames();
+    let error = store.rewrite().await.unwrap_err();
+    assert!(matches!(error, StoreError::File { .. }), "{error}");
+    set(&store, MAPS, "a", "after").await.unwrap();
+    store.close().await;
+    let found = content(&open(directory.path()));
+    assert_eq!(found[&(MAPS.to_owned(), "a".to_owned())], "after");
 }
