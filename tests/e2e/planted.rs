@@ -2,9 +2,10 @@
 //! for it: by kubectl and hadesctl, on the engine, in logs, and in every file.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -143,40 +144,71 @@ spec:
     )
 }
 
-/// A registry that refuses everybody, and repeats what it was told. Its port.
-fn registry() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut request = [0; 8192];
-            let length = stream.read(&mut request).unwrap_or_default();
-            let request = String::from_utf8_lossy(&request[..length]);
-            let credential = request
-                .lines()
-                .find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
-            let status = if credential.is_some() {
-                "403 Forbidden"
-            } else {
-                "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"planted\""
-            };
-            let message = format!("not you: {}", credential.unwrap_or("nobody"));
-            let body =
-                serde_json::json!({"errors": [{"code": "DENIED", "message": message}]}).to_string();
-            let length = body.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\
-                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            );
-        }
-    });
-    port
+/// A registry and a forge that refuses everybody, and repeats what it was told.
+struct Gate {
+    port: u16,
+    /// Each request that came with a credential: its first line, and the credential.
+    heard: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Gate {
+    fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Arc::<Mutex<Vec<_>>>::default();
+        let hearing = heard.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = [0; 8192];
+                let length = stream.read(&mut request).unwrap_or_default();
+                let request = String::from_utf8_lossy(&request[..length]);
+                let credential = request
+                    .lines()
+                    .find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+                if let Some(credential) = credential {
+                    let first = request.lines().next().unwrap_or_default().to_owned();
+                    hearing.lock().unwrap().push((first, credential.to_owned()));
+                }
+                refuse(&mut stream, credential);
+            }
+        });
+        Self { port, heard }
+    }
+
+    /// That the password of the accounts came with a request of that path, or nothing of
+    /// it could have been repeated.
+    #[track_caller]
+    fn assert_heard(&self, path: &str) {
+        let heard = self.heard.lock().unwrap();
+        let forms = forms(ACCOUNT);
+        let came = heard.iter().any(|(first, credential)| {
+            first.contains(path) && forms.iter().any(|form| credential.contains(form))
+        });
+        let firsts: Vec<&String> = heard.iter().map(|(first, _)| first).collect();
+        assert!(came, "no password for {path}, but {firsts:?}");
+    }
+}
+
+fn refuse(stream: &mut TcpStream, credential: Option<&str>) {
+    let status = if credential.is_some() {
+        "403 Forbidden"
+    } else {
+        "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"planted\""
+    };
+    let message = format!("not you: {} {ACCOUNT}", credential.unwrap_or("nobody"));
+    let body = serde_json::json!({"errors": [{"code": "DENIED", "message": message}]}).to_string();
+    let length = body.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
 }
 
 /// Credentials of the installation, none of which opens anything.
 fn accounts(hades: &Hades) {
-    let port = registry();
+    let gate = Gate::open();
+    let port = gate.port;
     let secret = |name: &str, keys: &[&str]| {
         let create = ["-n", "hades-system", "create", "secret", "generic", name];
         hades.kubectl(&[&create, keys].concat());
@@ -186,7 +218,7 @@ fn accounts(hades: &Hades) {
     secret("forge", &[&format!("--from-literal=token={ACCOUNT}")]);
     secret("host", &[&format!("--from-literal=ssh-privatekey={KEY}")]);
     let host_key =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiEyZ0V7IP1TCOpW1ptN8SeQk1XWMzUEMvHpGMbJPvZ";
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
     hades.apply(&format!(
         r#"apiVersion: hades.dev/v1alpha1
 kind: RegistryAccount
@@ -196,12 +228,12 @@ spec: {{registry: "127.0.0.1:{port}", secretRef: {{name: registry}}, allowedProj
 apiVersion: hades.dev/v1alpha1
 kind: GitAccount
 metadata: {{name: forge}}
-spec: {{provider: generic, url: "https://127.0.0.1:{port}", secretRef: {{name: forge}}}}
+spec: {{provider: generic, url: "http://127.0.0.1:{port}", secretRef: {{name: forge}}}}
 ---
 apiVersion: hades.dev/v1alpha1
 kind: ConfigRepository
 metadata: {{name: fleet, namespace: hades-system}}
-spec: {{url: "https://127.0.0.1:{port}/fleet.git", account: forge}}
+spec: {{url: "http://127.0.0.1:{port}/fleet.git", account: forge}}
 ---
 apiVersion: hades.dev/v1alpha1
 kind: DockerHost
@@ -211,15 +243,21 @@ spec:
   ssh: {{secretRef: {{name: host}}, hostKeys: ["{host_key}"]}}
 "#
     ));
-    for (kind, name) in
-        [("registryaccount", "registry"), ("configrepository", "fleet"), ("dockerhost", "remote")]
-    {
+    let refused = |kind: &str, name: &str| {
         eventually(&format!("{kind} {name} to be refused"), || {
             let object = hades.object(kind, name, "hades-system");
-            let ready = condition(&object, "Ready")["status"] == "False";
-            if ready { Ok(()) } else { Err(object) }
-        });
-    }
+            let ready = condition(&object, "Ready");
+            if ready["status"] == "False" { Ok(ready) } else { Err(object) }
+        })
+    };
+    refused("registryaccount", "registry");
+    gate.assert_heard(" /v2/");
+    refused("configrepository", "fleet");
+    gate.assert_heard(" /fleet.git/");
+    // By the key itself: it got as far as that.
+    let host = refused("dockerhost", "remote");
+    assert_eq!(host["reason"], "InvalidCredentials", "{host}");
+    assert!(host["message"].as_str().unwrap().contains("private SSH key"), "{host}");
 }
 
 /// Everything that kubectl shows of Secrets, in every form, and what it says when
@@ -293,24 +331,36 @@ fn edited(hades: &Hades, seen: &mut Seen) {
 fn hadesctl(hades: &Hades, seen: &mut Seen) {
     let address = format!("{}/production", hades.project);
     let project: &str = &hades.project;
+    // These have something to show, whatever is missing.
     for args in [
         &["get", "secrets", "-p", project, "-o", "yaml"][..],
         &["get", "env", "-A", "-o", "json"],
         &["describe", &address],
-        &["describe", "secret", "used", "-p", project],
+        &["describe", "secret", "over", "-p", project],
         &["describe", &format!("hp/{project}")],
         &["events", &address],
         &["events", "-A"],
-        &["diff", &address],
-        &["diff", &address, "-o", "json"],
         &["logs", &format!("{address}/web")],
         &["ps", &address],
         &["get", "env", "production", "-p", project, "-o", "yaml"],
         &["audit", "-o", "json"],
         &["audit"],
+        &["secret", "list", "-p", project],
+        &["secret", "list", "-A", "-o", "json"],
+        &["set", "env", &format!("{address}/web")],
+    ] {
+        let output = hades.try_hadesctl(args);
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        seen.output(format!("hadesctl {}", args.join(" ")), output);
+    }
+    for args in [
+        &["diff", &address][..],
+        &["diff", &address, "-o", "json"],
+        &["describe", "secret", "used", "-p", project],
     ] {
         seen.output(format!("hadesctl {}", args.join(" ")), hades.try_hadesctl(args));
     }
+    hadesctl_secret(hades, seen);
     let manifest = hades.dir.path().join("changed.yaml");
     let changed = environment("used").replace("PROJECT", project).replace("@db/", "@other/");
     std::fs::write(&manifest, changed).unwrap();
@@ -322,6 +372,43 @@ fn hadesctl(hades: &Hades, seen: &mut Seen) {
         &["apply", "-f", manifest, "--dry-run"],
     ] {
         seen.output(format!("hadesctl {}", args.join(" ")), hades.try_hadesctl(args));
+    }
+}
+
+/// What the commands say that take values and give none out.
+fn hadesctl_secret(hades: &Hades, seen: &mut Seen) {
+    // Not in the folder that is searched.
+    let values = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = values.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("password={}", path.display())
+    };
+    let (used, later) = (file("used", USED), file("later", LATER));
+    let secret = format!("{}/typed", hades.project);
+    let address = format!("{}/production/web", hades.project);
+    for (code, args) in [
+        (1, &["diff", &secret, "--from-file", &used][..]),
+        (0, &["set", &secret, "--from-file", &used]),
+        (0, &["diff", &secret, "--from-file", &used]),
+        (1, &["diff", &secret, "--from-file", &later]),
+        (0, &["set", &secret, "--from-file", &later]),
+        // The project doesn't allow it.
+        (1, &["reveal", &secret, "password"]),
+        (0, &["delete", &secret, "--yes"]),
+    ] {
+        let output = hades.try_hadesctl(&[&["secret"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+        seen.output(format!("hadesctl secret {}", args.join(" ")), output);
+    }
+    // Never made: there is no repository to commit it to.
+    let lines = values.path().join("lines");
+    std::fs::write(&lines, format!("A_PASSWORD='{USED}'\nB=db://a:{LATER}@b\n")).unwrap();
+    for flags in [&["--commit"][..], &["--commit", "--yes"], &["--secret", "--commit"]] {
+        let lines = ["set", "env", &address, "--from-env-file", lines.to_str().unwrap()];
+        let output = hades.try_hadesctl(&[&lines, flags].concat());
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {output:?}");
+        seen.output(format!("hadesctl set env {}", flags.join(" ")), output);
     }
 }
 

@@ -183,6 +183,11 @@ impl Error {
         matches!(self, Self::Api(status) if status.is_not_found())
     }
 
+    /// Whether the server says that an object of that name is there already.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_already_exists())
+    }
+
     /// Whether another manager owns a field, or the object changed meanwhile.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api(status) if status.is_conflict())

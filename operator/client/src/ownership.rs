@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use hades_api::overriding::{self, Override};
 use hades_api::{Duration, annotation};
+use hades_plan::{holds_password, looks_secret};
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Map, Value, json};
@@ -102,21 +103,43 @@ fn shown(value: &Value) -> String {
 
 /// The fields in which two states of an object differ, as far as people write
 /// them: not status, nor what the server keeps in the metadata. Values of Secrets
-/// are left out.
+/// are left out, and so are those of variables that hold a secret, or that go into
+/// one.
 pub fn field_changes(before: &Value, after: &Value) -> Vec<FieldChange> {
-    /// What a value of a Secret is shown as.
+    /// What a secret value is shown as.
     const HIDDEN: &str = "(hidden)";
     let mut changes = Vec::new();
     collect("", &written(before), &written(after), &mut changes);
     let is_secret = [before, after].iter().any(|object| object["kind"] == "Secret");
-    if is_secret {
-        for change in &mut changes {
-            for value in [&mut change.before, &mut change.after].into_iter().flatten() {
+    for change in &mut changes {
+        let variable = variable(&change.field);
+        let is_moved = change.after.as_ref().is_some_and(Value::is_object);
+        let FieldChange { before, after, .. } = change;
+        for value in [before, after].into_iter().flatten() {
+            let is_hidden = |name| !value.is_object() && (is_moved || is_secretive(name, value));
+            if is_secret || variable.is_some_and(is_hidden) {
                 *value = json!(HIDDEN);
             }
         }
     }
     changes
+}
+
+/// Whether the value of a variable, as manifests have it, is one that nobody else may know.
+pub fn is_secretive(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Object(_) => false,
+        Value::String(text) if text.is_empty() => false,
+        Value::String(text) => looks_secret(name) || holds_password(text),
+        _ => looks_secret(name),
+    }
+}
+
+/// The variable that a path leads to: `spec.services.api.env.A`, `spec.env["a.b"]`.
+fn variable(path: &str) -> Option<&str> {
+    let (_, name) = path.rsplit_once(".env.").or_else(|| path.rsplit_once(".env["))?;
+    // Parts of a reference to a Secret are none of it.
+    (!name.contains(".secretKeyRef")).then_some(name.trim_matches(['"', ']']))
 }
 
 /// The part of an object that people write.
@@ -328,6 +351,33 @@ mod tests {
         let secret = |value: &str| json!({"kind": "Secret", "stringData": {"token": value}});
         let changes = field_changes(&secret("old"), &secret("new"));
         assert_eq!(changes[0].to_string(), "stringData.token: \"(hidden)\" -> \"(hidden)\"");
+    }
+
+    #[test]
+    fn secrets_in_variables_are_not_shown() {
+        let environment = |env: Value| json!({"kind": "Environment", "spec": {"env": env, "services": {"env": {"env": env}}}});
+        let reference = json!({"secretKeyRef": {"name": "db", "key": "K"}});
+        let before = json!({"DB_PASSWORD": "hunter2", "MOVED": "hunter2", "A": "a", "SMTP_PASS": 1,
+            "GONE_KEY": "hunter2", "NUMBER": 1});
+        let after = json!({"DB_PASSWORD": "hunter3", "MOVED": reference, "A": "b", "SMTP_PASS": 2,
+            "URL": "db://a:hunter2@b", "my.token": "hunter2", "API_KEY": reference, "NUMBER": 2});
+        let changes = field_changes(&environment(before), &environment(after));
+        let told: Vec<String> = changes.iter().map(FieldChange::to_string).collect();
+        assert!(!told.concat().contains("hunter"), "{told:#?}");
+        for part in ["spec", "spec.services.env"] {
+            for line in [
+                "env.DB_PASSWORD: \"(hidden)\" -> \"(hidden)\"",
+                "env.MOVED: \"(hidden)\" -> {\"secretKeyRef\":{\"key\":\"K\",\"name\":\"db\"}}",
+                "env.A: \"a\" -> \"b\"",
+                "env.SMTP_PASS: \"(hidden)\" -> \"(hidden)\"",
+                "env.NUMBER: 1 -> 2",
+                "env.URL: \"(hidden)\" (new)",
+                "env.API_KEY.secretKeyRef.name: \"db\" (new)",
+                "env.GONE_KEY: (remove it)",
+            ] {
+                assert!(told.contains(&format!("{part}.{line}")), "{part}.{line}: {told:#?}");
+            }
+        }
     }
 
     #[test]

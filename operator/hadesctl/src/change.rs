@@ -77,10 +77,7 @@ pub fn plan<'a>(
     }
     let Some(ownership) = Ownership::of(before, context.now()) else {
         if until.is_some() {
-            return Err(Error::usage(
-                format!("{target} belongs to no repository, so there is nothing to override"),
-                "leave --override-until away",
-            ));
+            return Err(nothing_to_override(target));
         }
         return Ok(Some(Change { target, patch, overriding: None }));
     };
@@ -94,6 +91,14 @@ pub fn plan<'a>(
         });
     };
     Ok(Some(Change { target, patch, overriding: Some((until, ownership)) }))
+}
+
+/// What to say of an override of what no repository owns.
+pub fn nothing_to_override(target: &Target) -> Error {
+    Error::usage(
+        format!("{target} belongs to no repository, so there is nothing to override"),
+        "leave --override-until away",
+    )
 }
 
 impl Change<'_> {

@@ -3,6 +3,7 @@
 //! in the shell's history and show in lists of processes.
 
 use std::io::{self, BufRead, Read, Write};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -13,6 +14,9 @@ use crate::raw_mode::RawMode;
 /// The longest line (bytes). Passwords are at most 1024 bytes, tokens are short; what is
 /// longer is a file.
 const LONGEST: usize = 4096;
+
+/// How soon after a line the next one of the same paste comes; no person types it so soon.
+const PASTED: Duration = Duration::from_millis(30);
 
 /// Asks for something that must not be seen.
 ///
@@ -96,25 +100,84 @@ fn line(question: &str) -> Result<SecretString, Error> {
     Ok(SecretString::from(text))
 }
 
+/// Refuses input of a program that has more lines than were asked for: the first of them
+/// would be taken for the whole. Nothing to do at a terminal, where each answer is
+/// looked at by itself.
+///
+/// # Errors
+/// [`Error::Usage`] with that hint.
+pub fn no_more_lines(context: &Context, hint: &str) -> Result<(), Error> {
+    match context.terminal.can_ask() {
+        true => Ok(()),
+        false => ends(&mut io::stdin().lock(), hint),
+    }
+}
+
+fn ends(input: &mut impl BufRead, hint: &str) -> Result<(), Error> {
+    loop {
+        let bytes = input.fill_buf().map_err(failed)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.iter().any(|byte| !byte.is_ascii_whitespace()) {
+            return Err(Error::usage(
+                "standard input has more lines than keys to be asked for, nothing was done",
+                hint,
+            ));
+        }
+        let length = bytes.len();
+        input.consume(length);
+    }
+}
+
 fn hidden(context: &Context, question: &str) -> Result<SecretString, Error> {
     context.terminal.flush()?;
-    let _ = write!(io::stderr(), "{question}: ");
+    // First, or what follows the question at once would be shown.
     let raw = RawMode::begin()?;
-    let typed = type_in(question, &mut io::stdin().lock());
+    let _ = write!(io::stderr(), "{question}: ");
+    let typed = type_in(question, &mut io::stdin().lock()).and_then(|typed| {
+        // The rest of what was pasted may be on its way still.
+        match raw.is_typed_after(PASTED)? {
+            true => Err(several_lines()),
+            false => Ok(typed),
+        }
+    });
+    if typed.is_err() {
+        // Or the shell would run it.
+        raw.forget_typed();
+    }
     drop(raw);
     let _ = writeln!(io::stderr());
     typed
 }
 
-fn type_in(question: &str, keys: &mut impl Read) -> Result<SecretString, Error> {
+fn several_lines() -> Error {
+    Error::incomplete("that was more than one line, nothing was done")
+}
+
+fn type_in(question: &str, keys: &mut impl BufRead) -> Result<SecretString, Error> {
     let mut typed = Typed::default();
-    let mut key = [0];
     loop {
-        if keys.read(&mut key).map_err(failed)? == 0 {
+        // All that is there: what is pasted comes in one piece.
+        let chunk = keys.fill_buf().map_err(failed)?;
+        if chunk.is_empty() {
             return Err(Error::incomplete("the terminal was closed, nothing was done"));
         }
-        match typed.press(key[0]) {
+        let length = chunk.len();
+        let mut came = Pressed::Goes;
+        let mut rest = chunk;
+        while let ([key, behind @ ..], Pressed::Goes) = (rest, &came) {
+            came = typed.press(*key);
+            rest = behind;
+            if *key == b'\r' {
+                rest = behind.strip_prefix(b"\n").unwrap_or(behind);
+            }
+        }
+        let is_more = !rest.is_empty();
+        keys.consume(length);
+        match came {
             Pressed::Goes => {}
+            Pressed::Done if is_more => return Err(several_lines()),
             Pressed::Done => break,
             Pressed::GaveUp => return Err(Error::incomplete("given up, nothing was done")),
         }
@@ -168,6 +231,27 @@ mod tests {
     fn typed(keys: &[u8]) -> Result<String, String> {
         let typed = type_in("Key", &mut io::Cursor::new(keys));
         typed.map(|text| text.expose_secret().to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn several_lines_are_no_value() {
+        for keys in ["one\rtwo\r", "one\rtwo", "one\ntwo\n", "one\r\r", "one\r\ntwo\r\n"] {
+            let error = typed(keys.as_bytes()).unwrap_err();
+            assert!(error.contains("more than one line, nothing was done"), "{keys:?}: {error}");
+        }
+        assert_eq!(typed(b"one\r\n").unwrap(), "one");
+        // In two pieces, as terminals bring what is long.
+        let pieces = io::Cursor::new(b"on").chain(io::Cursor::new(b"e\rtwo"));
+        let error = type_in("Key", &mut io::BufReader::new(pieces)).unwrap_err();
+        assert!(error.to_string().contains("more than one line"), "{error}");
+    }
+
+    #[test]
+    fn input_ends_with_what_was_asked_for() {
+        for (rest, good) in [("", true), ("\n", true), (" \r\n\n", true), ("two", false)] {
+            let ended = ends(&mut io::Cursor::new(rest), "pass --from-stdin");
+            assert_eq!(ended.is_ok(), good, "{rest:?}");
+        }
     }
 
     #[test]

@@ -33,11 +33,11 @@ const LARGEST: u64 = 4 << 20;
 #[derive(Debug, Clone, Default, Args)]
 pub struct ProposalFlags {
     /// Commit the change to the repository that owns this: on a new branch, pushed with your git
-    #[arg(long, conflicts_with_all = ["patch", "override_until"])]
+    #[arg(long, conflicts_with_all = ["patch", "override_until", "wait"])]
     pub commit: bool,
 
     /// Print the change as a patch of the repository that owns this, for `git apply`
-    #[arg(long, conflicts_with = "override_until")]
+    #[arg(long, conflicts_with_all = ["override_until", "wait"])]
     pub patch: bool,
 }
 
@@ -62,20 +62,36 @@ pub fn offered(error: Error) -> Error {
     }
 }
 
-/// Makes a change in the repository that owns the object. `subject` is the first line
-/// of the commit.
+/// A change in a clone, which nobody else sees yet.
+pub struct Prepared {
+    clone: Clone,
+    source: Source,
+    by_hand: String,
+    result: Prospect,
+}
+
+/// What there is to publish.
+enum Prospect {
+    /// Nothing: the repository of that name says so already.
+    Nothing(String),
+    Patch(String),
+    Branch(String),
+}
+
+/// Makes a change in a clone of the repository that owns the object. `subject` is the
+/// first line of the commit.
 ///
 /// # Errors
 /// When no repository owns it, it can't be fetched by the person, or the file is one
 /// that only people edit: then with what to change there.
-pub async fn propose(
+pub async fn prepare(
     context: &Context,
     target: &Target,
     before: &DynamicObject,
     patch: &Value,
     flags: &ProposalFlags,
     subject: &str,
-) -> Result<(), Error> {
+) -> Result<Prepared, Error> {
     let Some(ownership) = Ownership::of(before, context.now()) else {
         return Err(Error::usage(
             format!("{target} belongs to no repository, so there is none to commit to"),
@@ -97,26 +113,44 @@ pub async fn propose(
         message: format!("{} of {} can't be edited: {error}", source.file, ownership.owner),
         hint: Some(by_hand.clone()),
     })?;
-    if edited == text {
-        return context.terminal.line(&format!(
-            "{} says so already in {}: its next sync brings it here",
-            ownership.owner, source.branch
-        ));
+    let result = if edited == text {
+        Prospect::Nothing(ownership.owner.to_string())
+    } else {
+        std::fs::write(&file, &edited).map_err(failed("write", &file))?;
+        clone.record(&file, flags, subject, &branch_name(target, context.now()), &by_hand)?
+    };
+    Ok(Prepared { clone, source, by_hand, result })
+}
+
+impl Prepared {
+    /// Whether there is nothing to publish.
+    pub fn is_so_already(&self) -> bool {
+        matches!(self.result, Prospect::Nothing(_))
     }
-    std::fs::write(&file, &edited).map_err(failed("write", &file))?;
-    if flags.patch {
-        let patch = clone.run(&["diff", "--no-color", "--no-ext-diff"], &by_hand)?;
-        return context.terminal.print(&patch);
+
+    /// Prints the patch, or pushes the branch.
+    ///
+    /// # Errors
+    /// When git fails: then with what to change in the repository.
+    pub fn publish(self, context: &Context) -> Result<(), Error> {
+        let Self { clone, source, by_hand, result } = self;
+        let branch = match result {
+            Prospect::Nothing(owner) => {
+                return context.terminal.line(&format!(
+                    "{owner} says so already in {}: its next sync brings it here",
+                    source.branch
+                ));
+            }
+            Prospect::Patch(patch) => return context.terminal.print(&patch),
+            Prospect::Branch(branch) => branch,
+        };
+        context.terminal.flush()?;
+        clone.show(&["push", "--quiet", "origin", &branch], &by_hand)?;
+        context.terminal.line(&format!(
+            "pushed as branch {branch} to {}: merge it into {}, and the next sync brings it here",
+            source.url, source.branch
+        ))
     }
-    let branch = branch_name(target, context.now());
-    clone.run(&["switch", "--quiet", "--create", &branch], &by_hand)?;
-    clone.run(&["commit", "--quiet", "--all", "--message", subject], &by_hand)?;
-    context.terminal.flush()?;
-    clone.show(&["push", "--quiet", "origin", &branch], &by_hand)?;
-    context.terminal.line(&format!(
-        "pushed as branch {branch} to {}: merge it into {}, and the next sync brings it here",
-        source.url, source.branch
-    ))
 }
 
 /// What is to be changed, for people.
@@ -218,10 +252,43 @@ impl Clone {
         })
     }
 
+    /// Makes a patch or a commit of one file. What else git finds changed, by its settings
+    /// or hooks, is none of it.
+    fn record(
+        &self,
+        file: &Path,
+        flags: &ProposalFlags,
+        subject: &str,
+        branch: &str,
+        by_hand: &str,
+    ) -> Result<Prospect, Error> {
+        let root = self.folder.path().canonicalize().map_err(failed("read", self.folder.path()))?;
+        let path = file.strip_prefix(&root).unwrap_or(file).to_string_lossy();
+        if flags.patch {
+            // As `git apply` takes it, whatever the settings are.
+            let words = [
+                "diff",
+                "--no-color",
+                "--no-ext-diff",
+                "--no-textconv",
+                "--src-prefix=a/",
+                "--dst-prefix=b/",
+                "--",
+                &path,
+            ];
+            return self.run(&words, by_hand).map(Prospect::Patch);
+        }
+        self.run(&["switch", "--quiet", "--create", branch], by_hand)?;
+        self.run(&["commit", "--quiet", "--message", subject, "--", &path], by_hand)?;
+        Ok(Prospect::Branch(branch.to_owned()))
+    }
+
     fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         let mut command = Command::new("git");
         command.args(words).current_dir(self.folder.path());
         command.env("GIT_ALLOW_PROTOCOL", TRANSPORTS);
+        // A name with `*` is that of a file.
+        command.env("GIT_LITERAL_PATHSPECS", "1");
         // Of the repository that hadesctl was called in, by a hook of it.
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
             command.env_remove(name);

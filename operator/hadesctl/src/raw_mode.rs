@@ -1,6 +1,10 @@
 //! A terminal that passes every key on instead of acting on it.
 
 use std::io::{self, Write};
+use std::time::Duration;
+
+use rustix::io::ioctl_fionread;
+use rustix::termios::{QueueSelector, tcflush};
 
 use crate::error::Error;
 
@@ -20,6 +24,26 @@ impl RawMode {
             source,
         })?;
         Ok(Self(()))
+    }
+
+    /// Whether there is something after that time that was typed and not read.
+    ///
+    /// # Errors
+    /// When the terminal can't be asked.
+    pub fn is_typed_after(&self, time: Duration) -> Result<bool, Error> {
+        std::thread::sleep(time);
+        let waiting = ioctl_fionread(io::stdin()).map_err(|errno| Error::File {
+            verb: "read",
+            path: "the terminal".into(),
+            source: errno.into(),
+        })?;
+        Ok(waiting > 0)
+    }
+
+    /// Throws away what was typed and not read.
+    pub fn forget_typed(&self) {
+        // What can't be thrown away shows when it is run; nobody else is left to tell.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
     }
 
     /// Gives it back after a program that could not put it in order.

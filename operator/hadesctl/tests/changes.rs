@@ -135,6 +135,7 @@ fn set() {
             "set env shop/production/api --secret=mine OTHER=x",
             "set env shop/production/api",
             "set env shop/production/api --from-file broken.env",
+            "set env shop/production/api --from-file /dev/zero",
             "set env shop/production/api LEVEL",
             "set image shop/production/api api:2",
             "set image shop/production/api api:2",

@@ -5,7 +5,8 @@
 
 mod support;
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -76,6 +77,11 @@ fn secrets() {
         "secret set shop/mail --from-env-file mail.env --from-file pem --from-file key=other",
         "secret set shop/mail password=planted-argument user- nothing-",
         "secret set mail -p shop first second < two",
+        "secret set shop/mail first < two",
+        "secret set shop/new first --type tls < two",
+        "secret set shop/new first --override-until 2h < password",
+        "secret set shp/mail first < two",
+        "secret diff shp/mail first < two",
         "secret set shop/mail --from-stdin empty",
         "secret set shop/mail a=x --from-stdin a < password",
         "secret set shop/mail first --from-stdin second < password",
@@ -215,6 +221,10 @@ fn secrets_of_a_repository() {
             "secret diff shop/mail --from-stdin password < password",
             "secret set shop/mail --from-stdin password --override-until 2h < password",
             "secret set shop/mail --from-stdin more < password",
+            // The Environment is nobody's, so the override is for the Secret alone.
+            "set env shop/production/worker --secret=mail MORE=x",
+            "set env shop/production/worker --secret=mail MORE=x --override-until 4h",
+            "set env shop/production/worker --secret=other MORE=x --override-until 2h",
             "secret delete shop/mail --yes",
         ])
     );
@@ -244,7 +254,7 @@ fn repository(shell: &Shell, files: &[(&str, &str)]) -> std::path::PathBuf {
 fn what_a_repository_owns_is_committed_there() {
     let (server, shell) = shop();
     let manifest = SHOP.split_once("---\n").unwrap().1;
-    let manifest = manifest.replace("worker: {env: {", "# Of the mail.\n    worker: {env: {A: a, ");
+    let manifest = manifest.replace("worker: {env: {", "# Of the mail.\n    worker: {env: {A: a, S: {secretKeyRef: {name: production-worker, key: S}}, ");
     let folder = repository(&shell, &[("apps/shop/production.yaml", &manifest)]);
     let spec = json!({"url": format!("file://{}", folder.display()), "path": "apps"});
     let object = json!({"metadata": {"name": "fleet"}, "spec": spec});
@@ -264,16 +274,23 @@ fn what_a_repository_owns_is_committed_there() {
         "set env shop/production/worker A=b N=1",
         "set env shop/production/worker A=b N=1 --patch",
         "set image shop/production/worker worker:2 --patch",
+        "set env shop/production/worker DB_PASSWORD=planted U=db://a:planted@b PASS=planted",
+        "set env shop/production/worker DB_PASSWORD=planted U=db://a:planted@b --commit",
+        "set env shop/production/worker DB_PASSWORD=changeme --patch --yes",
+        "set env shop/production/worker A=b --commit --wait",
         "set env shop/production/worker T=planted --secret --patch",
+        "set env shop/production/worker S=planted --secret --commit",
+        "set env shop/production/worker S=planted --secret --patch",
         "set env shop/production/worker A=b --patch --commit",
         "set env shop/production/worker A=b --commit",
         "secret list -p shop",
     ]);
+    assert!(!session.replace("=planted", "").replace(":planted@b ", "").contains("planted"));
     let branch = git(&folder, &["branch", "--list", "hadesctl/*", "--format", "%(refname:short)"]);
     assert_golden!("committed", session.replace(branch.trim(), "[BRANCH]"));
     let commit = git(&folder, &["show", "--format=%an %s", branch.trim()]);
     assert!(commit.starts_with("ada shop/production/worker: set A\n"), "{commit}");
-    assert!(commit.contains("+    worker: {env: {A: b, PASS:"), "{commit}");
+    assert!(commit.contains("+    worker: {env: {A: b, S:"), "{commit}");
 
     // A file that leads elsewhere, and one that isn't there.
     std::os::unix::fs::symlink(shell.folder.path().join("shop.yaml"), folder.join("link.yaml"))
@@ -291,6 +308,104 @@ fn what_a_repository_owns_is_committed_there() {
         );
     }
     assert_eq!(std::fs::read_to_string(shell.folder.path().join("shop.yaml")).unwrap(), SHOP);
+}
+
+#[test]
+fn what_cant_be_proposed_changes_no_secret() {
+    let (server, shell) = shop();
+    let line = "set env shop/production/worker T=planted --secret --commit";
+    let refused = shell.run(line);
+    assert_eq!(refused.status, 2, "{refused:?}");
+    assert!(refused.stderr.contains("belongs to no repository"), "{refused:?}");
+    let object = json!({"metadata": {"name": "fleet"}, "spec": {"url": "file:///nowhere"}});
+    server.apply(hades_api::API_VERSION, "ConfigRepository", Some("hades-system"), object);
+    let owned = json!({"metadata": {"name": "production",
+        "labels": {"hades.dev/config-repository": "hades-system.fleet"},
+        "annotations": {"hades.dev/config-file": "a.yaml"}}});
+    server.apply(hades_api::API_VERSION, "Environment", Some("shop"), owned);
+    let refused = shell.run(line);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(refused.stderr.contains("`git clone` failed"), "{refused:?}");
+    assert_eq!(data(&server, "production-worker"), Value::Null);
+}
+
+#[test]
+fn one_file_is_proposed_whatever_git_is_told_to_do() {
+    let (server, shell) = shop();
+    let manifest = SHOP.split_once("---\n").unwrap().1;
+    let folder = repository(&shell, &[("a*.yaml", manifest), ("ab.yaml", "# Of others.\n")]);
+    let spec = json!({"url": format!("file://{}", folder.display())});
+    let object = json!({"metadata": {"name": "fleet"}, "spec": spec});
+    server.apply(hades_api::API_VERSION, "ConfigRepository", Some("hades-system"), object);
+    let owned = json!({"metadata": {"name": "production",
+        "labels": {"hades.dev/config-repository": "hades-system.fleet"},
+        "annotations": {"hades.dev/config-file": "a*.yaml"}}});
+    server.apply(hades_api::API_VERSION, "Environment", Some("shop"), owned);
+    // Changes another file of every clone, and shows differences for people.
+    shell.write("hooks/post-checkout", "#!/bin/sh\necho x >> ab.yaml\n");
+    let hook = shell.folder.path().join("hooks/post-checkout");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(hook, executable).unwrap();
+    shell.write("attributes", "*.yaml diff=people\n");
+    let at = shell.folder.path().display();
+    shell.write(
+        ".gitconfig",
+        &format!(
+            "[user]\n\tname = ada\n\temail = ada@example.com\n\
+             [core]\n\thooksPath = {at}/hooks\n\tattributesFile = {at}/attributes\n\
+             [diff]\n\tnoprefix = true\n\
+             [diff \"people\"]\n\ttextconv = sed s/image/picture/\n"
+        ),
+    );
+    let patch = shell.run("set image shop/production/worker worker:2 --patch");
+    assert_eq!(patch.status, 0, "{patch:?}");
+    assert!(patch.stdout.starts_with("diff --git a/a*.yaml b/a*.yaml\n"), "{patch:?}");
+    assert!(patch.stdout.contains("image: worker:2"), "{patch:?}");
+    assert!(!patch.stdout.contains("ab.yaml"), "{patch:?}");
+    shell.write("the.patch", &patch.stdout);
+    git(&folder, &["apply", "--check", shell.folder.path().join("the.patch").to_str().unwrap()]);
+    let pushed = shell.run("set image shop/production/worker worker:2 --commit");
+    assert_eq!(pushed.status, 0, "{pushed:?}");
+    let branch = git(&folder, &["branch", "--list", "hadesctl/*", "--format", "%(refname:short)"]);
+    let files = git(&folder, &["show", "--format=", "--name-only", branch.trim()]);
+    assert_eq!(files, "a*.yaml\n");
+}
+
+#[test]
+fn the_second_of_two_who_make_a_secret_changes_it() {
+    let (server, shell) = shop();
+    for (owned, expected) in [(false, 0), (true, 1)] {
+        let name = format!("mail-{owned}");
+        let mut child = shell
+            .command(&format!("secret set shop/{name} known=x password"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It was looked for, and the value is waited for.
+        let mut warning = [0; 8];
+        child.stderr.as_mut().unwrap().read_exact(&mut warning).unwrap();
+        assert_eq!(&warning, b"warning:");
+        let mut object = json!({"metadata": {"name": name}, "stringData": {"first": "of another"}});
+        if owned {
+            object["metadata"]["labels"] =
+                json!({"hades.dev/config-repository": "hades-system.fleet"});
+        }
+        server.apply("v1", "Secret", Some("shop"), object);
+        child.stdin.take().unwrap().write_all(b"hunter2\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{output:?}");
+        let stored = server.plain_secret("shop", &name);
+        assert_eq!(stored["first"], b"of another");
+        assert_eq!(stored.contains_key("password"), !owned);
+        let (said, part) = match owned {
+            false => (output.stdout, format!("secret shop/{name} changed")),
+            true => (output.stderr, "belongs to the repository hades-system/fleet".to_owned()),
+        };
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains(&part), "{said}");
+    }
 }
 
 #[test]
@@ -313,14 +428,35 @@ fn lines_of_a_program_are_values() {
 
 /// Runs a command line at a terminal, as a person does.
 fn at_a_terminal(shell: &Shell, line: &str, steps: &Value) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/terminal.py");
     let hadesctl = shell.command(line);
+    let words: Vec<&OsStr> =
+        [hadesctl.get_program()].into_iter().chain(hadesctl.get_args()).collect();
+    words_at_a_terminal(shell, &words, steps);
+}
+
+fn words_at_a_terminal(shell: &Shell, words: &[&OsStr], steps: &Value) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/terminal.py");
     let mut command = Command::new("python3");
-    command.arg(script).arg(steps.to_string()).arg(hadesctl.get_program());
-    command.args(hadesctl.get_args()).current_dir(shell.folder.path());
-    command.envs(hadesctl.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    command.arg(script).arg(steps.to_string()).args(words).current_dir(shell.folder.path());
+    command.envs(shell.command("").get_envs().filter_map(|(key, value)| Some((key, value?))));
     let output = command.env("TERM", "xterm").output().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn several_lines_that_are_pasted_are_no_value_and_no_commands() {
+    let (server, shell) = shop();
+    let hadesctl = shell.command("");
+    let hadesctl = hadesctl.get_program().to_str().unwrap();
+    let script = format!("{hadesctl} secret set shop/mail password; read line; echo \"got:$line\"");
+    let words = ["/bin/sh", "-c", &script].map(OsStr::new);
+    let refused = "more than one line, nothing was done";
+    let steps = json!([
+        {"expect": "Value of password: "}, {"send": "-----BEGIN\r"}, {"send": "hunter2\r"},
+        {"expect": refused}, {"send": "own\r"}, {"expect": "got:own"},
+    ]);
+    words_at_a_terminal(&shell, &words, &steps);
+    assert_eq!(data(&server, "mail"), Value::Null);
 }
 
 #[test]

@@ -54,5 +54,5 @@ pub use plan::{Plan, ResourceState, Summary, WaitCause, Waiting};
 pub use planner::plan;
 pub use resolve::{
     FoundImages, Inputs, Needs, SecretData, SecretUse, SpecError, SpecErrorKind, UsedBy,
-    check_offline, looks_secret, needs, resolve, secret_uses,
+    check_offline, holds_password, looks_secret, needs, resolve, secret_uses,
 };

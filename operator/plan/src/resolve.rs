@@ -42,7 +42,7 @@ use findings::Findings;
 pub(crate) use host::selected as selected_hosts;
 pub use offline::check_offline;
 pub use secret_use::{SecretUse, UsedBy, secret_uses};
-pub use variables::looks_secret;
+pub use variables::{holds_password, looks_secret};
 
 /// What an environment refers to, for the caller to fetch before [`resolve`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -16,7 +16,22 @@ const LONGEST: usize = 131_071;
 /// How deep variables may be composed of variables that are composed of …
 const DEEPEST: usize = 32;
 /// Parts of a name behind which people put what nobody else may know.
-const SECRETIVE: [&str; 6] = ["PASSWORD", "PASSWD", "TOKEN", "SECRET", "KEY", "APIKEY"];
+const SECRETIVE: [&str; 14] = [
+    "APIKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "DSN",
+    "KEY",
+    "PASS",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "PRIVATE",
+    "PWD",
+    "SECRET",
+    "SECRETS",
+    "TOKEN",
+];
 
 /// A variable as the manifest has it.
 struct Variable {
@@ -90,10 +105,16 @@ fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings)
             format!("the value is longer than the {LONGEST} bytes that a process can be given"),
         );
     }
-    if matches!(value, Value::Plain(text, true) if !text.is_empty()) && looks_secret(key) {
+    let Value::Plain(text, true) = value else { return };
+    if !text.is_empty() && looks_secret(key) {
         findings.lint(
             field,
             format!("{key} looks like a secret and everybody who reads the manifest sees it: put it into a Secret and take it from there with secretKeyRef"),
+        );
+    } else if holds_password(text) {
+        findings.lint(
+            field,
+            format!("{key} is a URL with a password in it and everybody who reads the manifest sees it: put the password into a Secret, take a variable from there with secretKeyRef, and write $(VARIABLE) in the URL"),
         );
     }
 }
@@ -101,11 +122,36 @@ fn check(key: &str, variable: &Variable, value: &Value, findings: &mut Findings)
 /// Whether a variable of this name holds what nobody else may know, as people name them.
 pub fn looks_secret(key: &str) -> bool {
     let upper = key.to_ascii_uppercase();
-    let mut parts = upper.split('_');
-    let last = upper.rsplit('_').next().unwrap_or_default();
+    // Where a process is, and was before.
+    if ["PWD", "OLDPWD"].contains(&upper.as_str()) {
+        return false;
+    }
+    let mut parts = upper.split(['_', '.', '-']);
+    let last = upper.rsplit(['_', '.', '-']).next().unwrap_or_default();
     parts.any(|part| SECRETIVE.contains(&part))
         && !upper.contains("PUBLIC")
         && !["FILE", "PATH", "URL", "NAME", "ID", "TTL"].contains(&last)
+}
+
+/// Whether a text has a URL with a password in it: `scheme://user:password@host`. One
+/// that is a reference, `$(NAME)`, is none.
+pub fn holds_password(text: &str) -> bool {
+    text.match_indices("://").any(|(at, mark)| {
+        let rest = &text[at + mark.len()..];
+        let rest = rest.split(char::is_whitespace).next().unwrap_or_default();
+        let (mut authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // A password that has one of these isn't always encoded; what is behind a port
+        // is a path.
+        let port = authority.split_once(':').map_or("", |(_, port)| port);
+        if !authority.contains('@') && !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            authority = rest;
+        }
+        let Some((account, _)) = authority.rsplit_once('@') else { return false };
+        let Some((_, password)) = account.split_once(':') else { return false };
+        let is_reference =
+            parts(password).iter().all(|part| matches!(part, Part::Reference(_) | Part::Text("")));
+        !password.is_empty() && !is_reference
+    })
 }
 
 /// Every variable from the uppermost layer that has it.
@@ -364,11 +410,58 @@ mod tests {
 
     #[test]
     fn names_that_look_secret() {
-        for name in ["DB_PASSWORD", "token", "AWS_SECRET_ACCESS_KEY", "API_KEY"] {
+        for name in [
+            "DB_PASSWORD",
+            "token",
+            "AWS_SECRET_ACCESS_KEY",
+            "API_KEY",
+            "SMTP_PASS",
+            "MYSQL_PWD",
+            "KEY_PASSPHRASE",
+            "GOOGLE_CREDENTIALS",
+            "SIGNING_PRIVATE",
+            "SENTRY_DSN",
+            "spring.datasource.password",
+        ] {
             assert!(looks_secret(name), "{name}");
         }
-        for name in ["KEYCLOAK_URL", "PUBLIC_KEY", "PASSWORD_FILE", "TOKEN_TTL", "MONKEY"] {
+        for name in [
+            "KEYCLOAK_URL",
+            "PUBLIC_KEY",
+            "PASSWORD_FILE",
+            "TOKEN_TTL",
+            "MONKEY",
+            "PWD",
+            "BYPASS",
+            "PASSENGER_PORT",
+        ] {
             assert!(!looks_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn urls_with_a_password() {
+        for text in [
+            "postgres://app:hunter2@db/app",
+            "redis://:hunter2@cache:6379",
+            "a=1 amqp://u:p@q/v b=2",
+            "postgres://app:a/b#c@db/app",
+            "postgres://app:$(PREFIX)-x@db/app",
+        ] {
+            assert!(holds_password(text), "{text}");
+        }
+        for text in [
+            "",
+            "hunter2",
+            "https://example.com/a:b",
+            "https://git@example.com/a:b",
+            "postgres://app:$(DB_PASS)@db/app",
+            "postgres://app:@db/app",
+            "https://example.com:8080/mail to:a@b",
+            "http://cache:6379",
+            "https://example.com:8080/users/a@b",
+        ] {
+            assert!(!holds_password(text), "{text}");
         }
     }
 }

@@ -242,7 +242,7 @@ fn remarks() {
         "
 defaults: {host: local}
 services:
-  a: {image: nginx, env: {DB_PASSWORD: hunter2, TOKEN_TTL: 30}}
+  a: {image: nginx, env: {DB_PASSWORD: hunter2, TOKEN_TTL: 30, URL: 'db://a:hunter2@db'}}
   b: {image: 'b:latest', host: other, aliases: [a], replicas: 2, volumes: ['data:/data']}
 volumes: {data: {}, unused: {}}
 "

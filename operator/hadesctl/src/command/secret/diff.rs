@@ -37,9 +37,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode, E
         ));
     }
     let (target, before) = find(context, &arguments.name).await?;
-    let changes = arguments.sources.read(context)?;
     let session = context.session().await?;
     let namespace = target.namespace.as_deref().unwrap_or_default();
+    if before.is_none()
+        && let Some(missing) = target::project_not_found(session, namespace).await
+    {
+        return Err(missing);
+    }
+    let changes = arguments.sources.read(context, |_| Ok(()))?;
     let after = match &before {
         Some(_) => {
             secret::preview(session, namespace, &target.name, &secret::patch(&changes)).await

@@ -11,7 +11,8 @@ mod values;
 
 use std::process::ExitCode;
 
-pub use set::owned;
+pub use set::{put, refuse_owned};
+pub use values::text;
 
 use clap::{Args, Subcommand};
 use hades_client::secret::KeyChange;

@@ -35,11 +35,26 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         Ok(value) => value,
         Err(error) => return Err(target::explain(session, &target, error).await),
     };
-    let mut out = io::stdout().lock();
-    let end: &[u8] =
-        if context.terminal.is_live() && !value.ends_with(b"\n") { b"\n" } else { b"" };
-    out.write_all(&value)
+    let is_line = context.terminal.is_live() && !value.ends_with(b"\n");
+    print(&mut io::stdout().lock(), &value, if is_line { b"\n" } else { b"" })
+}
+
+fn print(out: &mut impl Write, value: &[u8], end: &[u8]) -> Result<(), Error> {
+    out.write_all(value)
         .and_then(|()| out.write_all(end))
         .and_then(|()| out.flush())
-        .map_err(|error| Error::incomplete(format!("the value could not be printed: {error}")))
+        .map_err(Error::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        let (read, mut write) = io::pipe().unwrap();
+        drop(read);
+        let error = print(&mut write, b"value", b"\n").unwrap_err();
+        assert!(error.is_broken_pipe(), "{error}");
+    }
 }

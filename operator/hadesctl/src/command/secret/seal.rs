@@ -121,7 +121,7 @@ fn check(set: ManifestSet, project: Option<&str>) -> Result<(), Error> {
     if errors.is_empty() && documents.is_empty() {
         return Err(Error::usage(
             "there is no Secret to seal",
-            "`kubectl create secret generic NAME --from-literal=KEY=VALUE --dry-run=client -o yaml` \
+            "`kubectl create secret generic NAME --from-file=KEY=FILE --dry-run=client -o yaml` \
              makes one",
         ));
     }

@@ -46,22 +46,26 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         ));
     }
     let (target, before) = find(context, &arguments.name).await?;
-    if before.is_none() && arguments.sources.only_remove() {
-        return Err(target::not_found(context.session().await?, &target).await);
-    }
     let wanted = arguments.secret_type.as_deref().map(values::type_of);
-    check_before(context, &target, before.as_ref(), wanted.as_deref(), &arguments.overriding)?;
-    let changes = arguments.sources.read(context)?;
+    let wanted = wanted.as_deref();
+    if before.is_none() {
+        check_new(context, &target, arguments).await?;
+    }
+    check_before(context, &target, before.as_ref(), wanted, &arguments.overriding)?;
+    let is_new = before.is_none();
+    let changes = arguments.sources.read(context, |changes| match is_new {
+        true => values::check_type(wanted.unwrap_or(OPAQUE), changes),
+        false => Ok(()),
+    })?;
     let shown = Shown::of(before.as_ref());
     for (key, _) in changes.iter().filter(|(_, value)| value.is_none()) {
         if !shown.keys().any(|known| known == key) {
             context.terminal.warn(&format!("{target} has no key {key}"));
         }
     }
-    let after = match &before {
-        Some(before) => merge(context, &target, before, &changes, &arguments.overriding).await?,
-        None => create(context, &target, wanted.as_deref(), &changes).await?,
-    };
+    let (before, after) =
+        put(context, &target, before, wanted, &changes, &arguments.overriding).await?;
+    let shown = Shown::of(before.as_ref());
     let difference = shown.difference(&Shown::of(Some(&after)));
     let done = difference.iter().filter(|(key, _)| changes.contains_key(*key));
     let is_changed = difference.values().any(|change| *change != KeyChange::Same);
@@ -76,6 +80,22 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         follow(context, &target, &arguments.waiting).await?;
     }
     Ok(())
+}
+
+/// What can be refused of a new one before somebody types a value.
+async fn check_new(context: &Context, target: &Target, arguments: &Arguments) -> Result<(), Error> {
+    let session = context.session().await?;
+    if arguments.sources.only_remove() {
+        return Err(target::not_found(session, target).await);
+    }
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    match target::project_not_found(session, namespace).await {
+        Some(missing) => Err(missing),
+        None if arguments.overriding.override_until.is_some() => {
+            Err(change::nothing_to_override(target))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What can be refused before somebody types a value.
@@ -94,6 +114,19 @@ fn check_before(
             "leave --type away, or delete it first",
         ));
     }
+    refuse_owned(context, target, before, flags)
+}
+
+/// Refuses what a repository owns, unless that is overridden.
+///
+/// # Errors
+/// With what to do about it.
+pub fn refuse_owned(
+    context: &Context,
+    target: &Target,
+    before: &DynamicObject,
+    flags: &OverrideFlags,
+) -> Result<(), Error> {
     let Some(ownership) = Ownership::of(before, context.now()) else { return Ok(()) };
     if flags.override_until.is_some() || ownership.overridden_until().is_some() {
         return Ok(());
@@ -102,7 +135,7 @@ fn check_before(
 }
 
 /// What to say of a Secret that a repository owns.
-pub fn owned(target: &Target, ownership: &Ownership) -> Error {
+fn owned(target: &Target, ownership: &Ownership) -> Error {
     let Ownership { owner, file, overridden: _ } = ownership;
     let place = file.as_ref().map_or_else(String::new, |file| format!(" in {file}"));
     Error::Incomplete {
@@ -114,20 +147,42 @@ pub fn owned(target: &Target, ownership: &Ownership) -> Error {
     }
 }
 
-async fn merge(
+/// Writes values into a Secret, which is made where it isn't there. Returns it as it was
+/// just before, and as it is.
+///
+/// # Errors
+/// When it belongs to a repository, is of another type, or the server refuses.
+pub async fn put(
     context: &Context,
     target: &Target,
-    before: &DynamicObject,
+    mut before: Option<DynamicObject>,
+    wanted: Option<&str>,
     changes: &Changes,
     flags: &OverrideFlags,
-) -> Result<DynamicObject, Error> {
-    let patch = secret::patch(changes);
-    change::merge(context, target, before, &patch, flags).await?;
+) -> Result<(Option<DynamicObject>, DynamicObject), Error> {
+    if before.is_none() {
+        match create(context, target, wanted.unwrap_or(OPAQUE), changes).await {
+            // Somebody else was first. What holds for theirs was not looked at yet.
+            Err(Error::Client(error)) if error.is_already_there() => {
+                before = Some(get(context, target).await?);
+                check_before(context, target, before.as_ref(), wanted, flags)?;
+            }
+            created => return created.map(|created| (None, created)),
+        }
+    }
+    if let Some(before) = &before {
+        let patch = secret::patch(changes);
+        change::merge(context, target, before, &patch, flags).await?;
+    }
+    let after = get(context, target).await?;
+    Ok((before, after))
+}
+
+async fn get(context: &Context, target: &Target) -> Result<DynamicObject, Error> {
     let session = context.session().await?;
     let Target { kind, namespace, name } = target;
-    let after = hades_client::object::get(session, kind, namespace.as_deref(), name).await?;
-    match after {
-        Some(after) => Ok(after),
+    match hades_client::object::get(session, kind, namespace.as_deref(), name).await? {
+        Some(found) => Ok(found),
         None => Err(target::not_found(session, target).await),
     }
 }
@@ -135,11 +190,9 @@ async fn merge(
 async fn create(
     context: &Context,
     target: &Target,
-    secret_type: Option<&str>,
+    secret_type: &str,
     changes: &Changes,
 ) -> Result<DynamicObject, Error> {
-    let secret_type = secret_type.unwrap_or(OPAQUE);
-    values::check_type(secret_type, changes)?;
     let session = context.session().await?;
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let created =

@@ -77,12 +77,17 @@ impl Sources {
         !of_files && words.iter().all(removes)
     }
 
-    /// Reads all of them. What is typed comes last, when nothing else can go wrong.
+    /// Reads all of them. What is typed comes last, when nothing else can go wrong:
+    /// `check` sees the keys before, those to be asked for with an empty value.
     ///
     /// # Errors
-    /// For a key that is none or is there twice, and what can't be read. No value is
-    /// in them.
-    pub fn read(&self, context: &Context) -> Result<Changes, Error> {
+    /// For a key that is none or is there twice, what can't be read, and what `check`
+    /// refuses. No value is in them.
+    pub fn read(
+        &self,
+        context: &Context,
+        check: impl FnOnce(&Changes) -> Result<(), Error>,
+    ) -> Result<Changes, Error> {
         let words: Vec<Word<'_>> = self.words.iter().map(|word| Word::read(word)).collect();
         self.check_input(&words)?;
         let mut collected = Collected::default();
@@ -97,7 +102,7 @@ impl Sources {
                 Word::Remove(key) => collected.add(key, None)?,
                 Word::Ask(key) => {
                     // Its place is taken, so that it isn't asked for in vain.
-                    collected.add(key, None)?;
+                    collected.add(key, Some(vec![]))?;
                     asked.push(key);
                 }
             }
@@ -128,10 +133,20 @@ impl Sources {
                  show it: write {first} alone to be asked for it"
             ));
         }
-        for key in asked {
+        check(&collected.0)?;
+        for key in &asked {
             let value = prompt::secret(context, &format!("Value of {key}"))?;
             let bytes = SecretSlice::from(value.expose_secret().as_bytes().to_vec());
-            collected.0.insert(key.to_owned(), Some(bytes));
+            collected.0.insert((*key).to_owned(), Some(bytes));
+        }
+        if let [first, ..] = asked.as_slice() {
+            prompt::no_more_lines(
+                context,
+                &format!(
+                    "pass --from-stdin {first} for all of it as one value, or --from-file \
+                     {first}=FILE"
+                ),
+            )?;
         }
         collected.finish()
     }
@@ -228,7 +243,11 @@ fn bounded(reader: impl Read, what: &str) -> Result<Result<Vec<u8>, std::io::Err
     if bytes.len() > LARGEST { Err(too_large(what)) } else { Ok(Ok(bytes)) }
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+/// A file of `KEY=VALUE` lines, or standard input for `-`; no more than a Secret holds.
+///
+/// # Errors
+/// When it can't be read, is larger, or is no text.
+pub fn text(path: &Path) -> Result<String, Error> {
     let bytes = match path.as_os_str() == "-" {
         true => whole_input()?,
         false => file(path)?,
@@ -236,7 +255,7 @@ fn text(path: &Path) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| {
         Error::usage(
             format!("{} is no text in UTF-8", path.display()),
-            "pass --from-file for a value of any bytes",
+            "`hadesctl secret set --from-file KEY=FILE` takes a value of any bytes",
         )
     })
 }

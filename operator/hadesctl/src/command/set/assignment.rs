@@ -24,20 +24,23 @@ pub fn of_words(words: &[String]) -> Result<Assignments, Error> {
                 ));
             }
         };
-        check(name).map_err(|why| Error::usage(format!("{word:?}: {why}"), "write NAME=VALUE"))?;
+        // Without the value, which may be a secret.
+        check(name).map_err(|why| Error::usage(format!("{name:?}: {why}"), "write NAME=VALUE"))?;
         assignments.insert(name.to_owned(), value);
     }
     Ok(assignments)
 }
 
-/// Reads a file of `NAME=VALUE` lines, as compose and Docker do: blank lines and
-/// lines with `#` are skipped, `export ` may go before, quotes around a value are
-/// taken off (`\n`, `\"` and `\\` in double ones count).
+/// Reads a file of `NAME=VALUE` lines as Docker Compose does: blank lines and lines with
+/// `#` are skipped, `export ` may go before, quotes around a value are taken off, ` #`
+/// behind a value begins a comment. `$NAME` stays as it is.
 ///
 /// # Errors
 /// For the first line that is none; values are not in the error.
 pub fn of_file(name: &str, text: &str) -> Result<Assignments, Error> {
     let mut assignments = Assignments::new();
+    // What editors on Windows put before the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -54,12 +57,8 @@ pub fn of_file(name: &str, text: &str) -> Result<Assignments, Error> {
         let key = key.trim_end();
         check(key)
             .map_err(|why| Error::usage(format!("{}: {why}", place()), "write NAME=VALUE"))?;
-        let value = unquoted(value.trim()).ok_or_else(|| {
-            Error::usage(
-                format!("{}: the quote of {key} is never closed", place()),
-                "a value ends with its line; write \\n in double quotes for a line break",
-            )
-        })?;
+        let value = unquoted(value)
+            .map_err(|(what, hint)| Error::usage(format!("{}: {key}: {what}", place()), hint))?;
         assignments.insert(key.to_owned(), Some(value));
     }
     Ok(assignments)
@@ -73,26 +72,65 @@ fn check(name: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A value without its quotes; none when they aren't closed.
-fn unquoted(value: &str) -> Option<String> {
-    if let Some(rest) = value.strip_prefix('\'') {
-        return rest.strip_suffix('\'').map(str::to_owned);
-    }
-    let Some(rest) = value.strip_prefix('"') else { return Some(value.to_owned()) };
+/// What is wrong with a value, and what to write instead.
+type Unreadable = (&'static str, &'static str);
+
+/// A value without its quotes and the comment behind it.
+fn unquoted(value: &str) -> Result<String, Unreadable> {
+    let trimmed = value.trim();
+    let Some(quote) = trimmed.chars().next().filter(|letter| ['\'', '"'].contains(letter)) else {
+        // A `#` within a word is part of it.
+        let blank_before = |(at, _): &(usize, &str)| value[..*at].ends_with(char::is_whitespace);
+        let comment = value.match_indices('#').find(blank_before);
+        let end = comment.map_or(value.len(), |(at, _)| at);
+        return Ok(value[..end].trim().to_owned());
+    };
     let mut text = String::new();
-    let mut letters = rest.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' => return letters.next().is_none().then_some(text),
-            '\\' => text.push(match letters.next()? {
-                'n' => '\n',
-                't' => '\t',
-                other => other,
-            }),
-            letter => text.push(letter),
+    let mut letters = trimmed[quote.len_utf8()..].chars();
+    loop {
+        match letters.next() {
+            Some(letter) if letter == quote => break,
+            Some('\\') => escaped(quote, letters.next(), &mut text),
+            Some(letter) => text.push(letter),
+            None => {
+                return Err((
+                    "its quote is never closed",
+                    "a value ends with its line; write \\n in double quotes for a line break",
+                ));
+            }
         }
     }
-    None
+    let rest = letters.as_str().trim_start();
+    if rest.is_empty() || rest.starts_with('#') {
+        return Ok(text);
+    }
+    Err((
+        "something is behind the closing quote",
+        "write a backslash before a quote that is part of the value",
+    ))
+}
+
+/// What a backslash and the letter behind it stand for: in single quotes only `\'` counts.
+fn escaped(quote: char, letter: Option<char>, text: &mut String) {
+    let meant = match (quote, letter) {
+        (quote, Some(letter)) if letter == quote => Some(letter),
+        ('"', Some(letter @ ('\\' | '$'))) => Some(letter),
+        ('"', Some('a')) => Some('\u{7}'),
+        ('"', Some('b')) => Some('\u{8}'),
+        ('"', Some('f')) => Some('\u{c}'),
+        ('"', Some('n')) => Some('\n'),
+        ('"', Some('r')) => Some('\r'),
+        ('"', Some('t')) => Some('\t'),
+        ('"', Some('v')) => Some('\u{b}'),
+        _ => None,
+    };
+    match meant {
+        Some(meant) => text.push(meant),
+        None => {
+            text.push('\\');
+            text.extend(letter);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +153,41 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_told_without_its_value() {
+        for word in ["A B=s3cret", "=s3cret"] {
+            let error = words(&[word]).unwrap_err();
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn values_as_compose_reads_them() {
+        for (line, expected) in [
+            ("a # comment", "a"),
+            ("a\t# comment", "a"),
+            ("a#b #c", "a#b"),
+            (" # comment", ""),
+            ("#a", "#a"),
+            (" a b ", "a b"),
+            ("'a' # comment", "a"),
+            ("\"a # b\"# comment", "a # b"),
+            (r"'it\'s'", "it's"),
+            (r"'a\n\\b'", r"a\n\\b"),
+            (r#""a\r\n\t\\\"\$b""#, "a\r\n\t\\\"$b"),
+            (r#""\d+\'\.""#, r"\d+\'\."),
+            ("$NAME ${NAME}", "$NAME ${NAME}"),
+            (r"C:\new", r"C:\new"),
+            ("it's", "it's"),
+        ] {
+            assert_eq!(unquoted(line).unwrap(), expected, "{line}");
+        }
+        let found = of_file(".env", "\u{feff}A=1\r\nB=\"2\"\r\n").unwrap();
+        let expected = [("A", "1"), ("B", "2")];
+        let expected = expected.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
+        assert_eq!(found, Assignments::from(expected));
+    }
+
+    #[test]
     fn lines_of_a_file() {
         let found = of_file(
             ".env",
@@ -131,8 +204,13 @@ mod tests {
         ];
         let expected = expected.map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
         assert_eq!(found, Assignments::from(expected));
-        for (text, part) in [("A=1\nnonsense s3cret\n", ".env:2"), ("A=\"s3cret\n", "never closed")]
-        {
+        for (text, part) in [
+            ("A=1\nnonsense s3cret\n", ".env:2"),
+            ("A=\"s3cret\n", "never closed"),
+            ("A='s3cret\\'\n", "never closed"),
+            ("A=\"s3cret\" s3cret\n", "behind the closing quote"),
+            ("A B=s3cret\n", "no blanks"),
+        ] {
             let error = of_file(".env", text).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");

@@ -1,17 +1,18 @@
 //! `hadesctl set env`.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use hades_client::object::Owner;
+use hades_client::ownership::is_secretive;
 use hades_client::secret::KeyChange;
 use serde_json::{Map, Value, json};
 
 use super::assignment::{self, Assignments};
 use super::kept_secret::KeptSecret;
 use crate::change::{self, OverrideFlags};
-use crate::command::render;
+use crate::command::{render, secret};
 use crate::context::Context;
 use crate::error::Error;
 use crate::layout::columns;
@@ -70,7 +71,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let address = context.address(&arguments.address).await?;
     let mut assignments = Assignments::new();
     for path in &arguments.from_env_file {
-        assignments.extend(assignment::of_file(&path.display().to_string(), &read(path)?)?);
+        assignments.extend(assignment::of_file(&path.display().to_string(), &secret::text(path)?)?);
     }
     assignments.extend(assignment::of_words(&arguments.assignments)?);
     let service = Service::find(context, address).await?;
@@ -96,9 +97,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
         secret,
     };
     if let names @ [_, ..] = in_the_clear(&wanted.env).as_slice() {
+        let names = names.join(", ");
+        if arguments.proposing.is_wanted() && !arguments.yes {
+            return Err(Error::usage(
+                format!("{names} would be in git for everybody to read, now and later"),
+                "pass --secret to put it into a Secret, or --yes where it is none",
+            ));
+        }
         context.terminal.warn(&format!(
-            "everybody who reads the environment sees {}: pass --secret for what is secret",
-            names.join(", ")
+            "everybody who reads the environment sees {names}: pass --secret for what is secret",
         ));
     }
     let changed = match arguments.proposing.is_wanted() {
@@ -155,8 +162,15 @@ async fn write(
 ) -> Result<bool, Error> {
     let patch = service.patch(json!({"env": wanted.env}));
     let (target, before) = (&service.target, &service.environment);
-    let change = change::plan(context, target, before, &patch, &arguments.overriding)
-        .map_err(proposal::offered)?;
+    // The Secret may be git's while the Environment is nobody's: then the override is
+    // for it alone.
+    let none = OverrideFlags::default();
+    let is_for_kept = wanted.kept.as_ref().is_some_and(KeptSecret::is_owned);
+    let flags = match Owner::of(before).is_none() && is_for_kept {
+        true => &none,
+        false => &arguments.overriding,
+    };
+    let change = change::plan(context, target, before, &patch, flags).map_err(proposal::offered)?;
     let is_kept_changed = wanted.kept.as_ref().is_some_and(KeptSecret::is_changed);
     if change.is_none() && !is_kept_changed {
         context.terminal.line(&format!("{service} has these variables already"))?;
@@ -187,20 +201,35 @@ async fn propose(
     if !agreed(context, service, wanted, arguments)? {
         return Ok(false);
     }
-    match &wanted.kept {
+    let patch = service.patch(json!({"env": wanted.env}));
+    let done = summary(&wanted.set(), &wanted.removed, wanted.secret.as_deref());
+    let subject = format!("{}: {done}", service.address);
+    let (target, before) = (&service.target, &service.environment);
+    let flags = &arguments.proposing;
+    // Before the Secret changes: what can't be proposed changes nothing.
+    let prepared = proposal::prepare(context, target, before, &patch, flags, &subject).await?;
+    let kept = wanted.kept.as_ref().filter(|kept| kept.is_changed());
+    if kept.is_some() && prepared.is_so_already() {
+        let flag = if flags.patch { "--patch" } else { "--commit" };
+        return Err(Error::usage(
+            "the manifest says so already, only the value is another",
+            format!("leave {flag} away to set the value now"),
+        ));
+    }
+    match kept {
         // A patch is only shown, so nothing is stored for it either.
-        Some(_) if arguments.proposing.patch => context.terminal.note(
+        Some(_) if flags.patch => context.terminal.note(
             "the values are stored nowhere yet: set them with `hadesctl secret set`, or pass \
              --commit",
         ),
         Some(kept) => kept.write(context, &arguments.overriding).await?,
         None => {}
     }
-    let patch = service.patch(json!({"env": wanted.env}));
-    let done = summary(&wanted.set(), &wanted.removed, wanted.secret.as_deref());
-    let subject = format!("{}: {done}", service.address);
-    let (target, before) = (&service.target, &service.environment);
-    proposal::propose(context, target, before, &patch, &arguments.proposing, &subject).await?;
+    let published = prepared.publish(context);
+    if published.is_err() && kept.is_some() && flags.commit {
+        context.terminal.note("the values are in the Secret already, only the commit is missing");
+    }
+    published?;
     // Nothing is otherwise before somebody merges it.
     Ok(false)
 }
@@ -240,10 +269,10 @@ fn difference(
     kept: Option<KeyChange>,
 ) -> Option<String> {
     // What goes into a Secret is one, also while it is in the clear.
-    let is_secret = hades_plan::looks_secret(name) || after.is_some_and(Value::is_object);
-    let hidden = |value: &Value| match value.is_object() || !is_secret {
-        true => shown(value),
-        false => "(hidden)".to_owned(),
+    let is_moved = after.is_some_and(Value::is_object);
+    let hidden = |value: &Value| match value.is_object() {
+        false if is_moved || is_secretive(name, value) => "(hidden)".to_owned(),
+        _ => shown(value),
     };
     let is_other_value = matches!(kept, Some(KeyChange::Changed | KeyChange::New));
     let line = match (before, after) {
@@ -262,20 +291,8 @@ fn difference(
 }
 
 fn in_the_clear(env: &Map<String, Value>) -> Vec<&str> {
-    let is_secret = |(name, value): &(&String, &Value)| {
-        value.as_str().is_some_and(|text| !text.is_empty()) && hades_plan::looks_secret(name)
-    };
+    let is_secret = |(name, value): &(&String, &Value)| is_secretive(name, value);
     env.iter().filter(is_secret).map(|(name, _)| name.as_str()).collect()
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    let fail = |source| Error::File { verb: "read", path: path.to_owned(), source };
-    if path.as_os_str() != "-" {
-        return std::fs::read_to_string(path).map_err(fail);
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text).map_err(fail)?;
-    Ok(text)
 }
 
 /// The variables that can be removed here. Those that aren't there are told and

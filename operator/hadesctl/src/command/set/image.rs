@@ -40,7 +40,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     if arguments.proposing.is_wanted() {
         let subject = format!("{}: image {image}", service.address);
         let flags = &arguments.proposing;
-        return proposal::propose(context, target, before, &patch, flags, &subject).await;
+        let prepared = proposal::prepare(context, target, before, &patch, flags, &subject).await?;
+        return prepared.publish(context);
     }
     let changed = change::merge(context, target, before, &patch, &arguments.overriding).await;
     match changed.map_err(proposal::offered)? {

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use hades_client::catalog;
 use hades_client::object::{self, Owner};
-use hades_client::ownership::Ownership;
 use hades_client::secret::{self, Changes, KeyChange, OPAQUE, Shown};
 use kube::api::DynamicObject;
 use secrecy::SecretSlice;
 
 use super::assignment::Assignments;
-use crate::change::{self, OverrideFlags};
-use crate::command::secret::owned;
+use crate::change::OverrideFlags;
+use crate::command::secret::{put, refuse_owned};
 use crate::context::Context;
 use crate::error::Error;
 use crate::target::Target;
@@ -21,6 +20,8 @@ pub struct KeptSecret {
     target: Target,
     before: Option<DynamicObject>,
     changes: Changes,
+    /// Whether a repository's is overridden for longer.
+    extends: bool,
     /// What that does to each key.
     pub difference: BTreeMap<String, KeyChange>,
 }
@@ -41,12 +42,8 @@ impl KeptSecret {
         let kind = catalog::secret();
         let before = object::get(session, &kind, Some(project), name).await?;
         let target = Target { kind, namespace: Some(project.to_owned()), name: name.to_owned() };
-        let ownership = before.as_ref().and_then(|it| Ownership::of(it, context.now()));
-        if let Some(ownership) = ownership
-            && flags.override_until.is_none()
-            && ownership.overridden_until().is_none()
-        {
-            return Err(owned(&target, &ownership));
+        if let Some(before) = &before {
+            refuse_owned(context, &target, before, flags)?;
         }
         let bytes = |value: &String| Some(SecretSlice::from(value.as_bytes().to_vec()));
         let set = assignments.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
@@ -57,12 +54,19 @@ impl KeptSecret {
         };
         let mut difference = Shown::of(before.as_ref()).difference(&Shown::of(Some(&after)));
         difference.retain(|key, _| changes.contains_key(key));
-        Ok(Self { target, before, changes, difference })
+        let is_owned = before.as_ref().and_then(Owner::of).is_some();
+        let extends = is_owned && flags.override_until.is_some();
+        Ok(Self { target, before, changes, extends, difference })
     }
 
-    /// Whether a value of it becomes another.
+    /// Whether a repository owns it.
+    pub fn is_owned(&self) -> bool {
+        self.before.as_ref().and_then(Owner::of).is_some()
+    }
+
+    /// Whether there is something to write: another value, or another end of an override.
     pub fn is_changed(&self) -> bool {
-        self.difference.values().any(|change| *change != KeyChange::Same)
+        self.extends || self.difference.values().any(|change| *change != KeyChange::Same)
     }
 
     /// Writes the values.
@@ -73,19 +77,12 @@ impl KeptSecret {
         if !self.is_changed() {
             return Ok(());
         }
-        let session = context.session().await?;
-        let project = self.target.namespace.as_deref().unwrap_or_default();
-        let Some(before) = &self.before else {
-            let name = &self.target.name;
-            secret::create(session, project, name, OPAQUE, &self.changes, false).await?;
-            return Ok(());
-        };
         // The Environment may be git's while this Secret is nobody's: then there is
         // nothing to override here.
         let none = OverrideFlags::default();
-        let flags = if Owner::of(before).is_some() { flags } else { &none };
-        let patch = secret::patch(&self.changes);
-        change::merge(context, &self.target, before, &patch, flags).await?;
+        let flags = if self.is_owned() { flags } else { &none };
+        let before = self.before.clone();
+        put(context, &self.target, before, None, &self.changes, flags).await?;
         Ok(())
     }
 }
