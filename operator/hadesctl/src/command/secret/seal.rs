@@ -184,7 +184,7 @@ fn problems(document: &Document, project: Option<&str>) -> Vec<ManifestError> {
         match document.value.get(field) {
             None | Some(Value::Null) => {}
             Some(Value::Object(entries)) => {
-                let bad = |(key, value)| {
+                let bad = |(key, value): (&String, &Value)| {
                     let problem = key_problem(key).or_else(|| problem(field, value))?;
                     let message = format!("{field}.{key} {problem}");
                     Some(document.error_at(&pointer(&[field, key]), message))
