@@ -114,6 +114,8 @@ impl Reconciler for ConfigRepositories {
             Progress::Settled => {
                 let next = self.note_fetch(&repository);
                 let uid = repository.uid().unwrap_or_default();
+                // Not sooner: the pass that makes the key is no reason for another one.
+                self.memory.comes_from(&uid, keys::own(&repository));
                 let prune = self.memory.prune_pause(&uid, interval);
                 soonest(next, [override_ends, prune])
             }
