@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hades_api::{SOPS_AGE_TYPE, SOPS_IDENTITY, label, reason};
-use hades_sops::{Keys, new_identity};
+use hades_sops::{Keys, MAX_IDENTITIES, SopsError, new_identity};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -119,7 +119,14 @@ fn parse(data: &BTreeMap<String, ByteString>) -> Result<Keys, String> {
             continue;
         }
         let text = std::str::from_utf8(bytes).map_err(|_| format!("{key} is no text"))?;
-        keys.extend(Keys::parse(text).map_err(|problem| format!("{key}: {problem}"))?);
+        match Keys::parse(text) {
+            Ok(found) => keys.extend(found),
+            Err(problem @ SopsError::TooManyIdentities { .. }) => return Err(problem.to_string()),
+            Err(problem) => return Err(format!("{key}: {problem}")),
+        }
+        if keys.len() > MAX_IDENTITIES {
+            return Err(SopsError::TooManyIdentities { limit: MAX_IDENTITIES }.to_string());
+        }
     }
     if keys.is_empty() {
         return Err(format!(
@@ -192,5 +199,15 @@ mod tests {
         let (identity, recipient) = new_identity();
         let pairs = [("team.agekey", identity.expose_secret()), ("other", "x")];
         assert_eq!(parse(&data(&pairs)).unwrap().recipients(), [recipient]);
+        // Each is an attempt to open each file.
+        let many = format!("{}\n", identity.expose_secret()).repeat(MAX_IDENTITIES);
+        assert_eq!(parse(&data(&[("a.agekey", &many)])).unwrap().len(), MAX_IDENTITIES);
+        let more = format!("{many}{}\n", identity.expose_secret());
+        for pairs in
+            [vec![("a.agekey", more.as_str())], vec![("a.agekey", &many), ("b.agekey", &many)]]
+        {
+            let error = parse(&data(&pairs)).unwrap_err();
+            assert_eq!(error, "it holds more than 32 age identities; take out old ones");
+        }
     }
 }

@@ -211,3 +211,94 @@ async fn every_project_has_a_key_of_its_own_that_nobody_reads_or_changes() {
     })
     .await;
 }
+
+/// A status that the store refuses would leave the one from before: all is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_are_told_however_long_the_names_in_a_file_are() {
+    let hades = Hades::start().await;
+    let repository = Repository::new(&[("a.yaml", TEMPLATE)]);
+    follow(&hades, &repository, json!({})).await;
+    let to = recipient(&hades).await;
+    let good = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    reason(&hades, &good, "Synced").await;
+    let long = "a".repeat(400_000);
+    let tail = sealed(PLAIN, &to).split_once("\nsops:").unwrap().1.to_owned();
+    let json = format!("{{\"{long}\": 1, \"{long}\": 2}}");
+    let sops = json!({"mac": "x", "version": "3.11.0"});
+    for (name, text, expected) in [
+        ("b.json", json, "InvalidManifests"),
+        ("b.json", format!("{{\"{long}\": 1, \"sops\": {sops}}}"), "DecryptionFailed"),
+        ("b.yaml", format!("a: !{long} 1\nsops:{tail}"), "DecryptionFailed"),
+    ] {
+        let bad = repository.commit(&[("b.json", "{}"), (name, &text)]);
+        let status = reason(&hades, &bad, expected).await;
+        assert!(is_true(&status.conditions, condition::STALLED));
+        assert!(serde_json::to_string(&status).unwrap().len() < 20_000);
+    }
+}
+
+/// Neither lists nor the place of a key in its mapping are bound to a value.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_is_wrapped_or_lifted_is_shown_to_nobody() {
+    let hades = Hades::start().await;
+    let repository = Repository::new(&[("a.yaml", TEMPLATE)]);
+    follow(&hades, &repository, json!({})).await;
+    let to = recipient(&hades).await;
+    let text = sealed(PLAIN, &to);
+    let line = text.lines().find(|line| line.contains("password: ENC")).unwrap();
+    let value = line.trim_start().strip_prefix("password: ").unwrap();
+    let lifted =
+        text.replace(&format!("stringData:\n{line}"), &format!("\"stringData:password\": {value}"));
+    for changed in [
+        text.replace(value, &format!("[\"{value}\"]")),
+        text.replace(value, &format!("\n  - {value}")),
+        lifted.replace("^(data|stringData)$", "^stringData"),
+        // Beside the values that belong there.
+        lifted
+            .replace("^(data|stringData)$", "^stringData")
+            .replace("\nsops:", "\nstringData: {}\nsops:"),
+    ] {
+        assert_ne!(changed, text);
+        let bad = repository.commit(&[("db.yaml", &changed)]);
+        let status = reason(&hades, &bad, "InvalidManifests").await;
+        assert_eq!(status.errors.len(), 1, "{:?}", status.errors);
+        let everything = hades.repositories(SYSTEM).get("config").await.unwrap();
+        let events = hades.events(SYSTEM, "config").await.join("\n");
+        let shown = format!("{}{events}", serde_json::to_string(&everything).unwrap());
+        assert!(!shown.contains("hunter2-planted"), "{shown}");
+        assert_eq!(values(&hades, "db").await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_whose_key_is_gone_gets_another_suspended_or_not() {
+    let hades = Hades::start().await;
+    let repository = Repository::new(&[("a.yaml", TEMPLATE)]);
+    follow(&hades, &repository, json!({})).await;
+    let commit = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+    reason(&hades, &commit, "Synced").await;
+    let secrets: Api<Secret> = Api::namespaced(hades.client.clone(), SYSTEM);
+    for suspend in [false, true] {
+        follow(&hades, &repository, json!({"suspend": suspend})).await;
+        let before = recipient(&hades).await;
+        if suspend {
+            let repositories = hades.repositories(SYSTEM);
+            eventually("it is suspended", || async {
+                let status = repositories.get("config").await.unwrap().status.unwrap_or_default();
+                let suspended = is_true(&status.conditions, condition::SUSPENDED);
+                if suspended { Ok(()) } else { Err(status) }
+            })
+            .await;
+        }
+        // Nobody asks for a sync, and the interval is long.
+        secrets.delete("sops-age-config", &DeleteParams::default()).await.unwrap();
+        let repositories = hades.repositories(SYSTEM);
+        let after = eventually("another key", || async {
+            let status = repositories.get("config").await.unwrap().status.unwrap_or_default();
+            status.sops_recipient.clone().filter(|found| *found != before).ok_or(status)
+        })
+        .await;
+        let events = hades.events(SYSTEM, "config").await.join("\n");
+        assert!(events.contains(&after), "{events}");
+    }
+}

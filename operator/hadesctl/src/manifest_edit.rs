@@ -58,7 +58,8 @@ pub fn edit(
 ) -> Result<String, EditError> {
     let before = documents(file, text)?;
     let at = position_of(&before, subject)?;
-    if before[at].value.get("sops").is_some() {
+    // The MAC is over all documents of a file.
+    if before.iter().any(|document| document.sealed) {
         return Err(EditError::Encrypted);
     }
     let mut edits = vec![];

@@ -98,9 +98,12 @@ fn with_recipients_alone_no_server_is_asked_and_real_sops_opens_it() {
     let private = shell.run(&format!("secret seal --recipient {} db.yaml", team.expose_secret()));
     assert!(private.stderr.contains("(a secret key)"), "{private:?}");
     assert!(!private.stderr.contains(team.expose_secret()), "{private:?}");
+    let other = new_identity().1;
+    let twice = format!("--recipient {recipient} --recipient {other} --recipient {recipient}");
     for name in ["db.yaml", "db.json"] {
-        let sealed = shell.run(&format!("secret seal --recipient {recipient} {name}"));
+        let sealed = shell.run(&format!("secret seal {twice} {name}"));
         assert_eq!(sealed.status, 0, "{sealed:?}");
+        assert_eq!(sealed.stdout.matches(recipient.as_str()).count(), 1, "{sealed:?}");
         assert!(!sealed.stdout.contains("hunter"), "{sealed:?}");
         let Some(folder) = std::env::var_os("HADES_SOPS") else {
             eprintln!("skipped: hack/test.sh installs sops and sets HADES_SOPS");

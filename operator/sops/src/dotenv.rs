@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::tree::{Budget, Document, Entry, Leaf, Node, Scalar, Tree};
+use crate::tree::{Budget, Document, Entry, Leaf, Node, Scalar, Tree, check_key};
 use crate::{FormatProblem, SopsError};
 
 /// Reads all lines as one document.
@@ -25,8 +25,9 @@ pub(crate) fn read(text: &str) -> Result<Tree, SopsError> {
             let problem = FormatProblem::Syntax { format: "dotenv", message };
             return Err(SopsError::format(number, problem));
         };
+        check_key(key, number)?;
         if !keys.insert(key) {
-            return Err(SopsError::format(number, FormatProblem::Duplicate(key.to_owned())));
+            return Err(SopsError::format(number, FormatProblem::duplicate(key)));
         }
         let key_span = span.start..span.start + key.len();
         let value = Leaf {

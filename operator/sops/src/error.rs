@@ -81,6 +81,12 @@ pub enum SopsError {
     /// The values are whole, but something around them was changed.
     #[error("the MAC is wrong: something was added, removed or changed after the file was sealed")]
     MacMismatch,
+    /// More keys than are tried.
+    #[error("it holds more than {limit} age identities; take out old ones")]
+    TooManyIdentities {
+        /// The limit.
+        limit: usize,
+    },
     /// A key file holds no key, or one of another kind.
     #[error("line {line} is no age identity (AGE-SECRET-KEY-1…)")]
     Identity {
@@ -124,13 +130,16 @@ pub enum FormatProblem {
     /// A key that is no text.
     #[error("a key must be text: quote it")]
     Key,
-    /// A key that is there twice.
+    /// A key that is too long.
+    #[error("a key has more than {0} bytes")]
+    LongKey(usize),
+    /// A key that is there twice: its beginning.
     #[error("the key {0:?} is there twice")]
     Duplicate(String),
     /// Anchors and aliases.
     #[error("anchors and aliases are not possible in a sealed file: write the value out")]
     Alias,
-    /// A tag that changes what a value is.
+    /// A tag that changes what a value is: its beginning.
     #[error("the tag {0:?} is not possible in a sealed file")]
     Tag(String),
     /// A number that sops can't hold.
@@ -145,9 +154,33 @@ pub enum FormatProblem {
     /// More than fits into memory comfortably.
     #[error("more than {0} values")]
     Values(usize),
-    /// Neither of the known endings.
-    #[error("sops.{0} is there in the second document or later, but not in the first")]
-    LateMetadata(&'static str),
+    /// Metadata that isn't in the first document: what is before it would escape the MAC.
+    #[error("the sops entry is in the second document or later, but not in the first")]
+    LateMetadata,
+}
+
+/// Characters of a key or tag that an error shows.
+const WORD_SHOWN: usize = 40;
+/// Characters of a path of keys that an error shows.
+pub(crate) const PATH_SHOWN: usize = 300;
+
+impl FormatProblem {
+    pub(crate) fn duplicate(key: &str) -> Self {
+        Self::Duplicate(beginning(key, WORD_SHOWN))
+    }
+
+    pub(crate) fn tag(tag: &str) -> Self {
+        Self::Tag(beginning(tag, WORD_SHOWN))
+    }
+}
+
+/// Text that isn't ours, cut to what an error may hold: errors are stored, where more
+/// than so much isn't taken.
+pub(crate) fn beginning(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 impl SopsError {

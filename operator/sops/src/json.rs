@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-use crate::tree::{Budget, Document, Entry, Leaf, Node, Scalar, Tree};
+use crate::tree::{Budget, Document, Entry, Leaf, Node, Scalar, Tree, check_key};
 use crate::{FormatProblem, SopsError};
 
 /// Whether the object in `text` has `key`.
@@ -78,8 +78,9 @@ impl Scanner<'_> {
             }
             let key_span = self.token();
             let key: String = self.decode(&key_span)?;
+            check_key(&key, self.line)?;
             if !keys.insert(key.clone()) {
-                return Err(SopsError::format(self.line, FormatProblem::Duplicate(key)));
+                return Err(SopsError::format(self.line, FormatProblem::duplicate(&key)));
             }
             self.skip_space();
             let value = self.value(depth + 1)?;

@@ -12,21 +12,24 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::SopsError;
 
-/// Bytes of an encrypted data key. It has one recipient, which takes about 400; each
-/// further one costs every identity an attempt.
-const MAX_ENCRYPTED_KEY: usize = 4 * 1024;
+/// Identities that are read at a time.
+pub const MAX_IDENTITIES: usize = 32;
+/// Bytes of an encrypted data key. It has one recipient, which takes about 400, and 750 with
+/// what some writers add at random; each further one costs an attempt.
+const MAX_ENCRYPTED_KEY: usize = 1024;
 /// Bytes of a data key, or of a part of one (which has one byte more).
 const MAX_DATA_KEY: u64 = 64;
 
 /// Identities that open files. `Debug` prints none of them.
 #[derive(Clone, Default)]
 pub struct Keys {
-    identities: Vec<x25519::Identity>,
+    /// With the public halves.
+    identities: Vec<(Recipient, x25519::Identity)>,
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.recipients().iter().map(Recipient::as_str)).finish()
+        f.debug_list().entries(self.identities.iter().map(|(public, _)| public.as_str())).finish()
     }
 }
 
@@ -81,7 +84,8 @@ impl Keys {
     /// Reads the text of an age key file: identities, one a line, and `#` comments.
     ///
     /// # Errors
-    /// When a line is something else. It isn't shown.
+    /// When a line is something else, which isn't shown, or there are more than
+    /// [`MAX_IDENTITIES`].
     pub fn parse(text: &str) -> Result<Self, SopsError> {
         let mut identities = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -89,9 +93,12 @@ impl Keys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            if identities.len() == MAX_IDENTITIES {
+                return Err(SopsError::TooManyIdentities { limit: MAX_IDENTITIES });
+            }
             let identity = x25519::Identity::from_str(line)
                 .map_err(|_| SopsError::Identity { line: number + 1 })?;
-            identities.push(identity);
+            identities.push((Recipient(identity.to_public().to_string()), identity));
         }
         Ok(Self { identities })
     }
@@ -99,6 +106,12 @@ impl Keys {
     /// Takes in further keys.
     pub fn extend(&mut self, other: Self) {
         self.identities.extend(other.identities);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.identities.len()
     }
 
     /// Whether there is none.
@@ -110,19 +123,21 @@ impl Keys {
     /// The public halves, in order.
     #[must_use]
     pub fn recipients(&self) -> Vec<Recipient> {
-        let public = |identity: &x25519::Identity| Recipient(identity.to_public().to_string());
-        self.identities.iter().map(public).collect()
+        self.identities.iter().map(|(public, _)| public.clone()).collect()
     }
 
-    /// Opens an encrypted data key. None if no identity fits, or it isn't one.
-    pub(crate) fn unwrap(&self, encrypted: &str) -> Option<Zeroizing<Vec<u8>>> {
+    /// Opens a data key that was encrypted to a recipient. None if there is no identity for
+    /// that one, or it isn't an encrypted key. No other identity is tried: every attempt
+    /// costs, and a file may name many recipients.
+    pub(crate) fn unwrap(&self, recipient: &str, encrypted: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let recipient = recipient.trim();
+        let (_, identity) = self.identities.iter().find(|(of, _)| of.as_str() == recipient)?;
         if encrypted.len() > MAX_ENCRYPTED_KEY {
             return None;
         }
         let decryptor =
             age::Decryptor::new_buffered(ArmoredReader::new(encrypted.as_bytes())).ok()?;
-        let identities = self.identities.iter().map(|identity| identity as &dyn age::Identity);
-        let reader = decryptor.decrypt(identities).ok()?;
+        let reader = decryptor.decrypt(std::iter::once(identity as &dyn age::Identity)).ok()?;
         let mut key = Zeroizing::new(Vec::with_capacity(33));
         reader.take(MAX_DATA_KEY).read_to_end(&mut key).ok()?;
         Some(key)

@@ -39,7 +39,7 @@ mod yaml;
 
 pub use error::{FormatProblem, SopsError};
 pub use format::{Format, is_sealed};
-pub use keys::{Keys, Recipient, new_identity};
+pub use keys::{Keys, MAX_IDENTITIES, Recipient, new_identity};
 pub use open::{Opened, open};
 pub use seal::{SealOptions, seal};
 

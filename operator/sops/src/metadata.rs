@@ -64,7 +64,9 @@ impl Metadata {
         let groups = groups(entries)?;
         let threshold = match find(entries, "shamir_threshold").and_then(number) {
             None | Some(0) => groups.len(),
-            Some(threshold) if threshold <= groups.len().max(1) => threshold,
+            // Of one group there are no parts, and sops doesn't look at it.
+            Some(_) if groups.len() == 1 => 1,
+            Some(threshold) if threshold <= groups.len() => threshold,
             Some(_) => {
                 let problem = "more than there are key groups";
                 return Err(SopsError::Metadata { field: "shamir_threshold", problem });
@@ -83,7 +85,7 @@ impl Metadata {
     /// Opens the key that all values are encrypted with.
     pub(crate) fn data_key(&self, keys: &Keys) -> Result<Zeroizing<Vec<u8>>, SopsError> {
         let mut parts: Vec<_> = self.groups.iter().filter_map(|group| group.open(keys)).collect();
-        let needed = if self.groups.len() > 1 { self.threshold } else { 1 };
+        let needed = self.threshold;
         if parts.len() < needed {
             let recipients = self.groups.iter().flat_map(|group| &group.age);
             let recipients = recipients.map(|(recipient, _)| shortened(recipient)).collect();
@@ -99,7 +101,7 @@ impl Metadata {
 
 impl Group {
     fn open(&self, keys: &Keys) -> Option<Zeroizing<Vec<u8>>> {
-        self.age.iter().find_map(|(_, encrypted)| keys.unwrap(encrypted))
+        self.age.iter().find_map(|(recipient, encrypted)| keys.unwrap(recipient, encrypted))
     }
 
     fn json(&self) -> Value {

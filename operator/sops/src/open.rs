@@ -5,6 +5,7 @@ use std::ops::Range;
 use secrecy::zeroize::Zeroizing;
 
 use crate::cipher::{Cipher, Plain, Refusal};
+use crate::error::{PATH_SHOWN, beginning};
 use crate::format::{METADATA_KEY, METADATA_PREFIX};
 use crate::mac::Mac;
 use crate::metadata::{self, Metadata};
@@ -116,7 +117,7 @@ fn with_metadata(tree: Tree) -> Result<(Tree, Metadata), SopsError> {
             return Err(SopsError::Metadata { field: "version", problem: "is missing" });
         }
         None => {
-            return Err(SopsError::format(None, FormatProblem::LateMetadata("mac")));
+            return Err(SopsError::format(None, FormatProblem::LateMetadata));
         }
     };
     Ok((tree, metadata))
@@ -225,8 +226,8 @@ pub(crate) fn place(keys: &[&str]) -> String {
 }
 
 /// Where a value stands, for people.
-pub(crate) fn shown(keys: &[&str]) -> String {
-    keys.join(".")
+fn shown(keys: &[&str]) -> String {
+    beginning(&keys.join("."), PATH_SHOWN)
 }
 
 /// What takes the place of an encrypted value.

@@ -221,7 +221,8 @@ impl<'a> Sealing<'a> {
         let sealed = if leaf.flow { format!("\"{sealed}\"") } else { sealed };
         // A block scalar ends with a line break, which stays.
         let written = text.get(leaf.span.clone()).unwrap_or_default();
-        let end = leaf.span.start + written.trim_end().len();
+        let kept = if written.contains('\n') { written.trim_end() } else { written };
+        let end = leaf.span.start + kept.len();
         self.edits.push(Edit::new(leaf.span.start..end, sealed));
         self.sealed += 1;
         Ok(())

@@ -6,6 +6,10 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::{FormatProblem, SopsError};
 
+/// Bytes of a key. Each is matched against the rule, and all on the way to a value are
+/// bound to it. Kubernetes has none above 317.
+pub(crate) const MAX_KEY: usize = 512;
+
 /// Mappings and lists in one another.
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Values, keys and collections of a file.
@@ -113,6 +117,14 @@ impl Node {
             Node::Leaf(Leaf { value: Scalar::Time(time), .. }) => Some(time),
             _ => None,
         }
+    }
+}
+
+/// Whether a key isn't too long.
+pub(crate) fn check_key(key: &str, line: u32) -> Result<(), SopsError> {
+    match key.len() {
+        0..=MAX_KEY => Ok(()),
+        _ => Err(SopsError::format(line, FormatProblem::LongKey(MAX_KEY))),
     }
 }
 

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle, Tag};
 
-use crate::tree::{Budget, Document, Entry, Leaf, MAX_DEPTH, Node, Scalar, Tree};
+use crate::tree::{Budget, Document, Entry, Leaf, MAX_DEPTH, Node, Scalar, Tree, check_key};
 use crate::{FormatProblem, SopsError, scalar};
 
 /// Nesting that the parser itself stops at. Ours comes first, with its own words.
@@ -142,7 +142,7 @@ impl Reader<'_> {
     ) -> Result<(), SopsError> {
         no_anchor(anchor, line)?;
         if let Some(tag) = tag.filter(|tag| tag.core_suffix() != Some(suffix)) {
-            return Err(SopsError::format(line, FormatProblem::Tag(tag.original())));
+            return Err(SopsError::format(line, FormatProblem::tag(&tag.original())));
         }
         if let Some(Frame::Map { key: None, .. }) = self.stack.last() {
             return Err(SopsError::format(line, FormatProblem::Key));
@@ -157,6 +157,7 @@ impl Reader<'_> {
                 let last = entries.last().map_or(start, |entry| entry.end);
                 let end = if flow { closed } else { last };
                 if self.stack.is_empty() {
+                    self.indented_by_spaces(&entries, flow, line_of(span))?;
                     let start = entries
                         .first()
                         .filter(|_| !flow)
@@ -174,6 +175,22 @@ impl Reader<'_> {
         }
     }
 
+    /// The parser takes a tab before the first key of a file, and then no second key.
+    fn indented_by_spaces(
+        &self,
+        entries: &[Entry],
+        flow: bool,
+        line: u32,
+    ) -> Result<(), SopsError> {
+        let Some(first) = entries.first().filter(|_| !flow) else { return Ok(()) };
+        let before = self.text.get(..first.key_span.start).unwrap_or_default();
+        if before.rsplit(['\n', '\r']).next().is_some_and(|indent| indent.contains('\t')) {
+            let message = "a tab can't indent a key".to_owned();
+            return Err(SopsError::format(line, FormatProblem::Syntax { format: "YAML", message }));
+        }
+        Ok(())
+    }
+
     fn scalar(
         &mut self,
         text: &str,
@@ -184,8 +201,16 @@ impl Reader<'_> {
         let line = line_of(span);
         self.budget.node(line, self.stack.len())?;
         let mut bytes = self.bytes(span)?;
-        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            bytes.start = self.block_header(bytes.start);
+        match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                bytes.start = self.block_header(bytes.start);
+            }
+            // To the parser a tab behind a colon is part of the value's place. Without it
+            // there is no mapping.
+            _ => {
+                let written = self.text.get(bytes.clone()).unwrap_or_default();
+                bytes.start += written.len() - written.trim_start_matches([' ', '\t']).len();
+            }
         }
         if let Some(start) = span.tag_start().and_then(|marker| marker.byte_offset()) {
             bytes.start = start;
@@ -196,8 +221,9 @@ impl Reader<'_> {
             let Scalar::Text(name) = value else {
                 return Err(SopsError::format(line, FormatProblem::Key));
             };
+            check_key(&name, line)?;
             if !keys.insert(name.to_string()) {
-                return Err(SopsError::format(line, FormatProblem::Duplicate(name.to_string())));
+                return Err(SopsError::format(line, FormatProblem::duplicate(&name)));
             }
             *key = Some((name.to_string(), bytes));
             return Ok(());
@@ -281,7 +307,7 @@ fn typed(
         };
     };
     let original = tag.original();
-    let refuse = || SopsError::format(line, FormatProblem::Tag(original.clone()));
+    let refuse = || SopsError::format(line, FormatProblem::tag(&original));
     match original.as_str() {
         "!!str" | "!" => Ok(Scalar::text(text)),
         // Go's yaml package writes text that isn't UTF-8 or has odd characters so.

@@ -12,12 +12,20 @@ use crate::driver::ReconcileError;
 use crate::git_account::Refusal;
 use crate::{Context, sops_keys};
 
-/// Secrets whose change may open what couldn't be opened.
+/// The Secret with the repository's own key, which people seal to as long as it is there.
+pub(super) fn own(repository: &ConfigRepository) -> Credential {
+    let name = sops_keys::of_repository(&repository.name_any());
+    Credential::Secret(repository.namespace().unwrap_or_default(), name)
+}
+
+/// Secrets whose change may open what couldn't be opened, and once it was made its own.
 pub(super) fn sources(repository: &ConfigRepository) -> Vec<Credential> {
     let namespace = repository.namespace().unwrap_or_default();
     let named = repository.spec.decryption.iter().map(|found| found.secret_ref.name.clone());
     let project = (namespace != SYSTEM_NAMESPACE).then(|| sops_keys::of_project().to_owned());
-    named.chain(project).map(|name| Credential::Secret(namespace.clone(), name)).collect()
+    let is_made = repository.status.as_ref().is_some_and(|status| status.sops_recipient.is_some());
+    let others = named.chain(project).map(|name| Credential::Secret(namespace.clone(), name));
+    others.chain(is_made.then(|| own(repository))).collect()
 }
 
 /// Reads the keys, and makes the repository's own where it isn't there. Its public
@@ -31,7 +39,11 @@ pub(super) async fn gather(
     let name = sops_keys::of_repository(&repository.name_any());
     let mut keys = match sops_keys::keep(context, &namespace, &name).await? {
         Ok(keys) => keys,
-        Err(refusal) => return Ok(Err(problem(refusal))),
+        Err(refusal) => {
+            // Nobody may seal to a key that isn't there.
+            status.sops_recipient = None;
+            return Ok(Err(problem(refusal)));
+        }
     };
     note(context, repository, status, &keys).await;
     if let Some(decryption) = &repository.spec.decryption {

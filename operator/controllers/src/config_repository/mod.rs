@@ -114,6 +114,8 @@ impl Reconciler for ConfigRepositories {
             Progress::Settled => {
                 let next = self.note_fetch(&repository);
                 let uid = repository.uid().unwrap_or_default();
+                // Not sooner: the pass that makes the key is no reason for another one.
+                self.memory.comes_from(&uid, keys::own(&repository));
                 let prune = self.memory.prune_pause(&uid, interval);
                 soonest(next, [override_ends, prune])
             }
@@ -212,6 +214,11 @@ impl ConfigRepositories {
             record::request_handled(&mut draft.after, repository);
             record::suspended(&mut draft.after, repository, context.now());
             draft.save().await?;
+            if forbidden(repository).is_none() {
+                // People may seal meanwhile. What keeps files from being opened can wait.
+                let _ = keys::gather(context, repository, &mut draft.after).await?;
+                draft.save().await?;
+            }
             return Ok((Progress::Settled, None));
         }
         let step = match self.fetch(&mut draft).await? {
@@ -252,6 +259,7 @@ impl ConfigRepositories {
             }
             Step::Failed(mut problem) => {
                 redact(&context.redactor_for(repository), &mut problem);
+                problem.shorten();
                 record::failed(&mut draft.after, repository, &problem, now);
                 record::tell_failure(context, repository, &before, &problem).await;
                 Progress::Settled

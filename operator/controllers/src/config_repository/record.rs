@@ -20,6 +20,15 @@ const ERRORS_SHOWN: usize = 100;
 /// Errors that a condition's message spells out.
 const ERRORS_SPELT: usize = 3;
 
+/// Characters of an error's message, and of its file and field, that a status holds.
+const MESSAGE_SHOWN: usize = 1_000;
+const PLACE_SHOWN: usize = 300;
+/// Characters of a condition's message.
+const SUMMARY_SHOWN: usize = 6_000;
+/// Characters of an error's message that are kept at all: more than are shown, so that no
+/// value of a Secret is cut before it was looked for.
+const MESSAGE_KEPT: usize = 8_000;
+
 /// Why a commit isn't applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -63,6 +72,10 @@ impl Problem {
 
     pub(super) fn documents(reason: &'static str, mut errors: Vec<ManifestProblem>) -> Self {
         errors.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        for error in &mut errors {
+            error.file.iter_mut().chain(&mut error.field).for_each(|place| cut(place, PLACE_SHOWN));
+            cut(&mut error.message, MESSAGE_KEPT);
+        }
         let spelt: Vec<String> = errors.iter().take(ERRORS_SPELT).map(shown).collect();
         let more = match errors.len().saturating_sub(ERRORS_SPELT) {
             0 => String::new(),
@@ -71,6 +84,14 @@ impl Problem {
         let message = format!("nothing was applied: {}{more}", spelt.join("; "));
         errors.truncate(ERRORS_SHOWN);
         Self { reason, message, errors }
+    }
+
+    /// Cuts texts to what is stored, however long the names in a manifest are: a status that
+    /// the store refuses leaves the one from before, which says that all is well. To be done
+    /// when values of Secrets are hidden.
+    pub(super) fn shorten(&mut self) {
+        cut(&mut self.message, SUMMARY_SHOWN);
+        self.errors.iter_mut().for_each(|error| cut(&mut error.message, MESSAGE_SHOWN));
     }
 
     /// The account of a repository lacks a right; `what` says which.
@@ -108,6 +129,13 @@ impl Problem {
             short(commit)
         );
         Self::new(reason::PRUNE_NEEDS_CONFIRMATION, message)
+    }
+}
+
+fn cut(text: &mut String, characters: usize) {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 

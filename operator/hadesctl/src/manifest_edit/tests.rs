@@ -176,6 +176,16 @@ fn what_it_doesnt_understand_is_left_to_people() {
     let commented = "spec:\n  services:\n    api: {env: {A: a, # why\n      B: b}}\n";
     assert_eq!(edited(commented, &env(json!({"N": "c"}))), Err(EditError::Unfit));
     assert_eq!(edited("spec: {}\nsops: {mac: x}\n", &patch), Err(EditError::Encrypted));
+    let plain = "spec: {services: {api: {env: {A: a}}}}\n";
+    let sealed = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nsops: {mac: x}\n";
+    for body in [format!("{plain}---\n{sealed}"), format!("{plain}sops:\n  mac: x\n---\n{sealed}")]
+    {
+        assert_eq!(edited(&body, &patch), Err(EditError::Encrypted), "{body}");
+    }
+    let below = edit("a.yaml", &format!("{sealed}---\n{}{plain}", head()), SUBJECT, &patch);
+    assert_eq!(below, Err(EditError::Encrypted));
+    // A field of that name alone isn't one of sops.
+    assert!(edited(&format!("{plain}sops: {{}}\n"), &patch).is_ok());
     assert_eq!(edited("spec: [\n", &patch), Err(EditError::Unreadable));
     let other = Subject { name: "staging", ..SUBJECT };
     assert_eq!(edit("a.yaml", &head(), other, &patch), Err(EditError::NotThere));

@@ -69,7 +69,8 @@ proptest! {
         for format in [Format::Yaml, Format::Json, Format::Dotenv, Format::Binary] {
             let _ = open(&text, format, &keys);
             if let Ok(sealed) = seal(text.as_bytes(), format, &options) {
-                prop_assert!(open(&sealed, format, &keys).is_ok(), "{format:?} {text:?}\n{sealed}");
+                let opened = open(&sealed, format, &keys);
+                prop_assert!(opened.is_ok(), "{format:?} {text:?} {opened:?}\n{sealed}");
             }
         }
     }
@@ -92,11 +93,13 @@ proptest! {
         if let Ok(opened) = open(&damaged, Format::Yaml, &keys) {
             let values = |text: &str| super::values(text);
             let whole = open(&sealed, Format::Yaml, &keys).unwrap();
-            // The MAC isn't over keys, nor over comments.
+            // The MAC isn't over keys, by which values are in order here, nor over comments.
             let mut left = leaves(&values(&opened));
             let mut right = leaves(&values(&whole));
             left.retain(|value| !value.is_null());
             right.retain(|value| !value.is_null());
+            left.sort_by_key(Value::to_string);
+            right.sort_by_key(Value::to_string);
             prop_assert_eq!(left, right);
         }
     }
@@ -114,4 +117,23 @@ fn leaves(values: &[Value]) -> Vec<Value> {
         }
     }
     out
+}
+
+#[test]
+fn a_tab_behind_a_colon_stays() {
+    let (keys, options) = sealer();
+    for plain in ["A:\t(", "\tA:\t(", "A: \tb\nC:\t \"d\"\n", "A:\t!!str 1\n"] {
+        if let Ok(sealed) = seal(plain.as_bytes(), Format::Yaml, &options) {
+            open(&sealed, Format::Yaml, &keys)
+                .unwrap_or_else(|e| panic!("{plain:?} {e}\n{sealed}"));
+        }
+    }
+}
+
+#[test]
+fn blanks_at_the_end_of_a_value_are_part_of_it() {
+    let (keys, options) = sealer();
+    let sealed = seal(b"A=b \t\n=\t", Format::Dotenv, &options).unwrap();
+    assert!(sealed.contains("type:str]\n"), "{sealed}");
+    assert_eq!(open(&sealed, Format::Dotenv, &keys).unwrap(), "A=b \t\n=\t\n");
 }

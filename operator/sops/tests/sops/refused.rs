@@ -1,6 +1,9 @@
 //! Files that must not open, each told as what it is, and no value in any error.
 
-use hades_sops::{Format, FormatProblem, Keys, MAX_BYTES, SopsError, new_identity};
+use hades_sops::{
+    Format, FormatProblem, Keys, MAX_BYTES, MAX_IDENTITIES, SealOptions, SopsError, new_identity,
+    seal,
+};
 
 use super::{keys, open, text};
 
@@ -138,6 +141,9 @@ fn a_file_that_is_sealed_to_others() {
     // Parts of another file's data key don't fit.
     let damaged = grouped.replace("shamir_threshold: 2", "shamir_threshold: 9");
     assert!(open(&damaged, Format::Yaml, &key()).is_err());
+    // Of one group there are no parts: sops doesn't look at the threshold.
+    let one = sealed.replace("    version:", "    shamir_threshold: 9\n    version:");
+    assert!(open(&one, Format::Yaml, &key()).is_ok());
     let error = open(&text("3.11.0/regex.yaml").replace("age:", "pgp:"), Format::Yaml, &key());
     assert!(error.unwrap_err().to_string().contains("no age recipient"));
 }
@@ -158,7 +164,7 @@ fn what_is_no_sealed_file() {
     // Documents before the first that is sealed would escape the MAC.
     let error = changed(|text| format!("kind: Secret\n---\n{text}"));
     assert!(
-        matches!(error, SopsError::Format { problem: FormatProblem::LateMetadata(_), .. }),
+        matches!(error, SopsError::Format { problem: FormatProblem::LateMetadata, .. }),
         "{error:?}"
     );
 }
@@ -198,6 +204,54 @@ fn huge_deep_and_recursive_files() {
 }
 
 #[test]
+fn long_keys() {
+    let long = "a".repeat(513);
+    let fits = "a".repeat(512);
+    for (text, format, line) in [
+        ("sops:\n  mac: x\n  version: 3.11.0\nb:\n  - KEY: 1\n", Format::Yaml, 5),
+        ("{\"sops\": {\"mac\": \"x\", \"version\": \"3.11.0\"},\n\"KEY\": 1}", Format::Json, 2),
+        ("sops_mac=x\nsops_version=3.11.0\nKEY=1\n", Format::Dotenv, 3),
+    ] {
+        let error = open(&text.replace("KEY", &long), format, &key()).unwrap_err();
+        let problem = FormatProblem::LongKey(512);
+        assert_eq!(error, SopsError::Format { line: Some(line), problem }, "{text}");
+        let error = open(&text.replace("KEY", &fits), format, &key()).unwrap_err();
+        assert!(!matches!(error, SopsError::Format { .. }), "{error:?}");
+    }
+}
+
+/// Errors are stored, and a store takes only so much.
+#[test]
+fn errors_stay_short_whatever_the_file_holds() {
+    let (identity, recipient) = new_identity();
+    let keys = Keys::parse(secrecy::ExposeSecret::expose_secret(&identity)).unwrap();
+    let options = SealOptions::to(vec![recipient], jiff::Timestamp::UNIX_EPOCH);
+    let path: String =
+        (0..40).map(|at| format!("{}\"{}\":\n", " ".repeat(at), "ä".repeat(250))).collect();
+    let sealed = seal(format!("{path}{}b: c\n", " ".repeat(40)).as_bytes(), Format::Yaml, &options);
+    let sealed = sealed.unwrap();
+    for (from, to) in
+        [("type:str", "type:odd"), ("b: ENC[AES256_GCM,", "b: x"), ("tag:", "tag:AAAA")]
+    {
+        let error = open(&sealed.replacen(from, to, 1), Format::Yaml, &keys).unwrap_err();
+        assert!(error.is_tampered(), "{error:?}");
+        assert!(error.to_string().chars().count() < 450, "{error}");
+    }
+    let tail = "\nsops:\n    mac: x\n    version: 3.11.0\n";
+    let long = "a".repeat(500);
+    for head in
+        [format!("{long}: 1\n{long}: 2"), format!("a: !{long} 1"), format!("a: !{long} {{}}")]
+    {
+        let error = open(&format!("{head}{tail}"), Format::Yaml, &keys).unwrap_err();
+        let is_it = matches!(
+            error,
+            SopsError::Format { problem: FormatProblem::Duplicate(_) | FormatProblem::Tag(_), .. }
+        );
+        assert!(is_it && error.to_string().len() < 100, "{error:?}");
+    }
+}
+
+#[test]
 fn odd_yaml() {
     let tail = "\nsops:\n    mac: x\n    version: 3.11.0\n";
     for (head, line, problem) in [
@@ -210,6 +264,34 @@ fn odd_yaml() {
         let error = open(&format!("{head}{tail}"), Format::Yaml, &key()).unwrap_err();
         assert_eq!(error, SopsError::Format { line: Some(line), problem }, "{head}");
     }
+}
+
+/// Each attempt to open a data key costs.
+#[test]
+fn only_keys_for_a_recipient_that_is_named_are_tried() {
+    let sealed = text("3.11.0/regex.yaml");
+    let own = key().recipients()[0].to_string();
+    let (_, other) = new_identity();
+    let renamed = sealed.replace(&own, other.as_str());
+    assert!(matches!(open(&renamed, Format::Yaml, &key()), Err(SopsError::NoKey { .. })));
+    // One key with more than one recipient takes more bytes than it may.
+    let begin = "            -----BEGIN AGE";
+    let padded = sealed.replace(begin, &format!("{}{begin}", "            \n".repeat(2000)));
+    assert_ne!(padded, sealed);
+    let opened = open(&padded, Format::Yaml, &key());
+    assert!(matches!(opened, Err(SopsError::NoKey { .. })), "{opened:?}");
+}
+
+#[test]
+fn more_identities_than_are_tried() {
+    let identities = |count: usize| -> String {
+        let one = |_| format!("{}\n", secrecy::ExposeSecret::expose_secret(&new_identity().0));
+        (0..count).map(one).collect()
+    };
+    assert_eq!(Keys::parse(&identities(MAX_IDENTITIES)).unwrap().len(), MAX_IDENTITIES);
+    let error = Keys::parse(&identities(MAX_IDENTITIES + 1)).unwrap_err();
+    assert_eq!(error, SopsError::TooManyIdentities { limit: MAX_IDENTITIES });
+    assert!(error.to_string().contains("more than 32 age identities; take out old ones"));
 }
 
 #[test]

@@ -62,6 +62,11 @@ fn format_of(path: &str, text: &str) -> Format {
     }
 }
 
+/// Whether a file is sealed as a whole, so that nothing shows what is in it.
+pub(super) fn is_whole(path: &str, text: &str) -> bool {
+    format_of(path, text) == Format::Binary && hades_sops::is_sealed(text, Format::Binary)
+}
+
 fn told(path: &str, error: &SopsError, keys: &Keys) -> ManifestError {
     let recipients: Vec<String> = keys.recipients().iter().map(ToString::to_string).collect();
     let message = match error {
@@ -235,5 +240,14 @@ mod tests {
         assert_eq!(set.documents[0].value.get("sops"), None);
         let plain = read_bytes("db.yaml", SECRET.as_bytes(), &Limits::default()).unwrap();
         assert!(!plain.documents[0].sealed);
+        // Advice to leave it out would have it pruned.
+        let whole = sealed(SECRET, Format::Binary, &recipient);
+        for name in ["db.yaml", "db.json"] {
+            let set = read_bytes(name, whole.as_bytes(), &Limits::default()).unwrap();
+            let [error] = &set.errors[..] else { panic!("{:?}", set.errors) };
+            assert_eq!(error.fault, Fault::Sealed);
+            assert!(error.message.contains("sealed as a whole: commit it"), "{error}");
+            assert!(!error.message.contains(".hadesignore"), "{error}");
+        }
     }
 }

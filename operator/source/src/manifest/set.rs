@@ -253,6 +253,13 @@ impl SetBuilder {
     /// Adds a file, opened first if it is sealed and there are keys.
     fn add_opened(&mut self, file: &str, content: &str) -> Result<(), ReadError> {
         let Some(keys) = &self.keys else {
+            if sealed::is_whole(file, content) {
+                let message =
+                    "it is sealed as a whole: commit it, and the ConfigRepository opens it";
+                let error = ManifestError::of_file(file, message);
+                self.errors.push(ManifestError { fault: Fault::Sealed, ..error });
+                return Ok(());
+            }
             return self.add_text(file, content, &Encrypted::Nothing);
         };
         let Unsealed { bytes, encrypted } = match sealed::open(file, content, keys) {

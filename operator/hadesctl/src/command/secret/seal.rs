@@ -9,18 +9,22 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use hades_client::nearest::suggestion;
 use hades_client::{Session, catalog, object};
-use hades_sops::{Format, Recipient, SealOptions, SopsError, seal};
+use hades_sops::{Format, MAX_BYTES, Recipient, SealOptions, SopsError, seal};
 use hades_source::manifest::{
     Document, Limits, ManifestError, ManifestSet, STDIN_NAME, read_bytes,
 };
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
+use super::values::check_key;
 use crate::context::Context;
 use crate::error::Error;
 
 /// What is encrypted of a Secret: its values, and nothing that names it.
 const ENCRYPTED_REGEX: &str = "^(data|stringData)$";
+/// What a Secret may have at its root.
+const FIELDS: [&str; 7] =
+    ["apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"];
 /// What the server shows in place of a value begins so.
 const FINGERPRINT: &str = "hades:fp:";
 /// Where `kubectl apply` keeps a copy of what was applied.
@@ -67,15 +71,19 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<(), Error> 
     let project = if offline { None } else { Some(project(context).await?) };
     let set = read_bytes(&name, &bytes, &Limits::default()).map_err(Error::Read)?;
     check(set, project.as_deref())?;
+    let named: Result<Vec<Recipient>, _> = recipients.iter().map(|text| text.parse()).collect();
+    let named = named.map_err(|error| unsealable("--recipient", &error))?;
     let mut to = Vec::new();
-    for text in recipients {
-        to.push(text.parse::<Recipient>().map_err(|error| unsealable("--recipient", &error))?);
-    }
     if let Some(project) = &project {
         let session = context.session().await?;
-        to.insert(0, recipient(session, project, repository.as_deref()).await?);
+        to.push(recipient(session, project, repository.as_deref()).await?);
     }
-    to.dedup();
+    for recipient in named {
+        // Named twice it would be there twice.
+        if !to.contains(&recipient) {
+            to.push(recipient);
+        }
+    }
     let mut options = SealOptions::to(to.clone(), context.now());
     options.rule = Some(("encrypted_regex", ENCRYPTED_REGEX.to_owned()));
     let format = match Format::of_name(&name) {
@@ -105,13 +113,17 @@ async fn project(context: &Context) -> Result<String, Error> {
 
 fn read(file: &Path) -> Result<(String, Zeroizing<Vec<u8>>), Error> {
     let failed = |source| Error::File { verb: "read", path: file.to_owned(), source };
-    if file.as_os_str() == "-" {
-        let mut bytes = Zeroizing::new(Vec::new());
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(failed)?;
-        return Ok((STDIN_NAME.to_owned(), bytes));
-    }
-    let bytes = Zeroizing::new(std::fs::read(file).map_err(failed)?);
-    Ok((file.display().to_string(), bytes))
+    let (name, input): (_, Box<dyn Read>) = match file.as_os_str() == "-" {
+        true => (STDIN_NAME.to_owned(), Box::new(std::io::stdin().lock())),
+        false => {
+            let opened = std::fs::File::open(file).map_err(failed)?;
+            (file.display().to_string(), Box::new(opened))
+        }
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    // One byte more, so that whoever reads it next says that it is too large.
+    input.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok((name, bytes))
 }
 
 /// Only what is worth sealing is sealed, and only what its values don't stand beside in
@@ -160,16 +172,43 @@ fn problems(document: &Document, project: Option<&str>) -> Vec<ManifestError> {
             format!("the annotation {LAST_APPLIED} holds the values in the clear: remove it");
         errors.push(document.error_at("metadata.annotations", message));
     }
+    let fields = document.value.as_object().into_iter().flatten();
+    for (field, _) in fields.filter(|(field, _)| !FIELDS.contains(&field.as_str())) {
+        let message = format!(
+            "a Secret has no field {field}, and what is in it would stay in the clear: values go \
+             under stringData"
+        );
+        errors.push(document.error_at(&pointer(&[field]), message));
+    }
     for field in ["data", "stringData"] {
-        let entries = document.value.get(field).and_then(Value::as_object);
-        for (key, value) in entries.into_iter().flatten() {
-            if let Some(problem) = problem(field, value) {
-                let message = format!("{field}.{key} {problem}");
-                errors.push(document.error_at(&format!("{field}[{key:?}]"), message));
+        match document.value.get(field) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(entries)) => {
+                let bad = |(key, value): (&String, &Value)| {
+                    let problem = key_problem(key).or_else(|| problem(field, value))?;
+                    let message = format!("{field}.{key} {problem}");
+                    Some(document.error_at(&pointer(&[field, key]), message))
+                };
+                errors.extend(entries.iter().filter_map(bad));
+            }
+            Some(_) => {
+                let message = format!("{field} must be a mapping of keys to values");
+                errors.push(document.error_at(field, message));
             }
         }
     }
     errors
+}
+
+/// The JSON pointer to a field.
+fn pointer(steps: &[&str]) -> String {
+    steps.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
+fn key_problem(key: &str) -> Option<&'static str> {
+    check_key(key).is_err().then_some(
+        "can't be a key of a Secret: it has letters, digits, '-', '_' and '.', 253 of them at most",
+    )
 }
 
 /// What is wrong with a value. Once it is sealed nobody sees it any more.
@@ -246,11 +285,16 @@ fn replace(file: &Path, text: &str) -> Result<(), Error> {
     name.push(".sealing");
     let beside = file.with_file_name(name);
     let permissions = std::fs::metadata(&file).map_err(failed)?.permissions();
-    let written = std::fs::File::create_new(&beside).and_then(|mut new| {
-        new.set_permissions(permissions)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()
-    });
+    // What is there already is somebody else's.
+    let mut new = std::fs::File::create_new(&beside).map_err(|source| Error::File {
+        verb: "create",
+        path: beside.clone(),
+        source,
+    })?;
+    let written = new
+        .set_permissions(permissions)
+        .and_then(|()| new.write_all(text.as_bytes()))
+        .and_then(|()| new.sync_all());
     written.and_then(|()| std::fs::rename(&beside, &file)).map_err(|error| {
         // Half of a file helps nobody.
         let _ = std::fs::remove_file(&beside);
@@ -285,6 +329,31 @@ mod tests {
         assert_eq!(said(&secret(", namespace: shop", plain), Some("hades-system")), "");
         assert_eq!(said(&secret(", namespace: shop", plain), None), "");
         assert_eq!(said(&secret("", "data:\n  a: |\n    aHVu\n    dGVy\n"), None), "");
+        let all = "type: Opaque\nimmutable: true\ndata:\nstringData: {tls.key_1-a: hunter2}";
+        assert_eq!(said(&secret("", all), None), "");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("db.yaml");
+        std::fs::write(&file, "plain").unwrap();
+        let beside = folder.path().join("db.yaml.sealing");
+        std::fs::write(&beside, "another's").unwrap();
+        let error = replace(&file, "sealed").unwrap_err().to_string();
+        assert!(error.contains("db.yaml.sealing"), "{error}");
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "another's");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "plain");
+        std::fs::remove_file(&beside).unwrap();
+        replace(&file, "sealed").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "sealed");
+        assert!(!beside.exists());
+    }
+
+    #[test]
+    fn no_more_is_read_than_may_be_sealed() {
+        let (_, bytes) = read(Path::new("/dev/zero")).unwrap();
+        assert_eq!(bytes.len(), MAX_BYTES + 1);
     }
 
     #[test]
@@ -301,6 +370,13 @@ mod tests {
             ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n".to_owned(), "only Secrets"),
             (String::new(), "no Secret"),
             (secret("", "sops: {mac: hunter2}"), "sealed already"),
+            (secret("", "stringData: hunter2"), "a.yaml:4:1\n"),
+            (secret("", "stringData: hunter2"), "stringData must be a mapping"),
+            (secret("", "data: [hunter2]"), "data must be a mapping"),
+            (secret("", "stringData:\n  a: b\n  a b: hunter2"), "a.yaml:6:3\n"),
+            (secret("", "stringData: {a/b: hunter2}"), "stringData.a/b can't be a key"),
+            (secret("", "data: {..: aHVudGVyMg==}"), "data... can't be a key"),
+            (secret("", "stringdata: {a: hunter2}\ndata: {b: YQ==}"), "no field stringdata"),
         ] {
             let said = said(&text, Some("shop"));
             assert!(said.contains(expected) && !said.contains("hunter2"), "{said}");

@@ -196,7 +196,7 @@ fn too_large(what: &str) -> Error {
     )
 }
 
-fn check_key(key: &str) -> Result<(), Error> {
+pub(super) fn check_key(key: &str) -> Result<(), Error> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let good = !key.is_empty() && key.len() <= LONGEST_KEY && key.bytes().all(fits);
     if good && !key.starts_with("..") && key != "." {
