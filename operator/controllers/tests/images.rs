@@ -163,8 +163,13 @@ async fn what_was_pulled_is_recorded_and_removed_when_nothing_needs_it() {
     let removed: Vec<_> =
         hades.host.calls().into_iter().filter(|call| call.kind == CallKind::RemoveImage).collect();
     assert!(removed.iter().all(|call| !call.target.contains("foreign")), "{removed:?}");
-    let events = hades.events("default", "local").await.join("\n");
-    assert!(events.contains("ImagesRemoved: remove image registry.test/shop/api:1"), "{events}");
+    // It is told behind its removal.
+    eventually("the removal to be told", || async {
+        let events = hades.events("default", "local").await.join("\n");
+        let told = events.contains("ImagesRemoved: remove image registry.test/shop/api:1");
+        told.then_some(()).ok_or(events)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
